@@ -25,7 +25,7 @@ from so8t_core.contract.settings import Settings
 Level = Literal["debug", "info", "warning", "error"]
 
 
-class HardPause(Exception):  # noqa: N818 - a request, not an error; outside the error tree
+class HardPause(Exception):
     """Raised at a pause point: leave now, what is saved is what a resume finds."""
 
 
