@@ -1,0 +1,122 @@
+"""A watcher's view of a run: the folded journal, and whether an engine lives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from so8t_core.contract.control import ControlStore
+from so8t_core.contract.journal import JournalReader
+from so8t_core.contract.lock import Liveness, engine_liveness
+from so8t_core.contract.phases import PHASE_NAMES
+from so8t_core.contract.rundir import RunDir
+from so8t_core.contract.state import PhaseView, RunState, Status, fold
+
+SeenStatus = Literal[Status, "crashed"]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a watcher knows at one moment."""
+
+    state: RunState
+    liveness: Liveness
+
+    @property
+    def status(self) -> SeenStatus:
+        """The run's state, or `crashed`: its engine is gone without a word."""
+        engine = self.state.engine
+        if engine is not None and not engine.stopped and not self.liveness.alive:
+            return "crashed"
+        return self.state.state
+
+
+class Watch:
+    """Follows one run. Reads in slices, so that a long journal never blocks its caller."""
+
+    def __init__(self, run: RunDir) -> None:
+        self.run = run
+        self._reader = JournalReader(run.journal)
+        self.state = RunState()
+
+    def advance(self, limit: int = 2000) -> int:
+        """Fold at most `limit` new events; returns how many there were."""
+        events = self._reader.after(self.state.last_seq, limit)
+        state = self.state
+        for event in events:
+            state = fold(state, event)
+        self.state = state
+        return len(events)
+
+    def catch_up(self) -> RunState:
+        """Fold everything that the journal holds now."""
+        while self.advance(10_000):
+            pass
+        return self.state
+
+    def seen(self) -> Seen:
+        """The state as folded so far, with the engine's liveness now."""
+        return Seen(self.state, engine_liveness(self.run))
+
+    def close(self) -> None:
+        """Close the journal."""
+        self._reader.close()
+
+
+def _phase_status(view: PhaseView, *, crashed: bool) -> dict[str, Any]:
+    state = view.state
+    if crashed and state in {"running", "pausing"}:
+        state = "pending"
+    return {
+        "state": state,
+        "reason": view.reason,
+        "attempt": view.attempt,
+        "done": view.done,
+        "total": view.total,
+        "unit": view.unit,
+        "active_s": round(view.active_until(view.running_since or 0.0), 3),
+        "eta_s": view.eta_s,
+        "error": view.error,
+        "fallbacks": dict(view.fallbacks),
+        "figures": dict(view.figures),
+        "digest": view.digest,
+        "checkpoints": len(view.checkpoints),
+        "last": {name: series.last for name, series in view.series.items()},
+    }
+
+
+def status_document(run: RunDir) -> dict[str, Any]:
+    """What `so8t status --json` prints."""
+    watch = Watch(run)
+    try:
+        state = watch.catch_up()
+        seen = watch.seen()
+    finally:
+        watch.close()
+    with ControlStore(run.control) as store:
+        control = store.read()
+    crashed = seen.status == "crashed"
+    return {
+        "run": run.name,
+        "path": str(run.root),
+        "state": seen.status,
+        "message": state.message,
+        "current": state.current,
+        "engine": {
+            "alive": seen.liveness.alive,
+            "pid": seen.liveness.pid,
+            "hung": seen.liveness.hung,
+            "heartbeat_age_s": seen.liveness.heartbeat_age_s,
+        },
+        "control": {
+            "revision": control.revision,
+            "desired": control.desired,
+            "mode": control.mode,
+            "who": control.who,
+        },
+        "phases": {
+            name: _phase_status(state.phases[name], crashed=crashed) for name in PHASE_NAMES
+        },
+        "events": state.last_seq,
+        "settings_sha256": state.settings_sha256,
+    }
