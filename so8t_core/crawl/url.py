@@ -1,0 +1,177 @@
+"""Canonical URLs: one spelling for each page, after the WHATWG URL standard."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from urllib.parse import quote_from_bytes, unquote_to_bytes, urljoin, urlsplit
+
+import idna
+
+_DEFAULT_PORT = {"http": 80, "https": 443}
+_UNRESERVED = "-._~"
+_PATH_SAFE = _UNRESERVED + "!$&'()*+,;=:@/[]|"
+_QUERY_SAFE = _UNRESERVED + "!$&()*+,;=:@/?[]|{}^`\\"
+_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
+_PLAIN_HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
+_PATH_SESSION = re.compile(r";(jsessionid|phpsessid|sid)=[^/?;]*", re.IGNORECASE)
+_EDGE = "".join(map(chr, range(0x21)))
+
+
+@dataclass(frozen=True)
+class BadUrl:
+    """A link that is no URL of ours: the rule that says so, and what was wrong."""
+
+    rule: str
+    detail: str
+
+
+def canonicalise(
+    raw: str,
+    *,
+    base: str | None = None,
+    drop_parameters: Sequence[str] = (),
+    max_chars: int = 2000,
+    query_encoding: str = "utf-8",
+) -> str | BadUrl:
+    """The one spelling of an absolute or (with `base`) relative http or https URL.
+
+    Scheme and host in lower case, the host in IDNA (UTS 46), numeric IPv4 forms written out, no
+    default port, no fragment, dot segments resolved, escapes in upper case and only where needed,
+    query parameters that match `drop_parameters` (globs in lower case) removed. Characters of a
+    query that are not ASCII are encoded in the page's own encoding, as browsers do. Source: WHATWG
+    URL, sections 3.5, 4.4; RFC 3986, section 6.2.2.
+    """
+    text = raw.strip(_EDGE).translate({0x09: None, 0x0A: None, 0x0D: None})
+    text = _forward_slashes(text)
+    try:
+        parts = urlsplit(urljoin(base, text) if base else text)
+        port = parts.port
+    except ValueError as error:
+        return BadUrl("url-malformed", str(error))
+    scheme = parts.scheme.lower()
+    if scheme not in _DEFAULT_PORT:
+        return BadUrl("url-scheme", scheme or "relative without a base")
+    if "@" in parts.netloc:
+        return BadUrl("url-credentials", "user name in the URL")
+    host = _canonical_host(parts.hostname or "")
+    if host is None:
+        return BadUrl("url-host", parts.hostname or "empty")
+    authority = host if port in (None, _DEFAULT_PORT[scheme]) else f"{host}:{port}"
+    path = _PATH_SESSION.sub("", _canonical_path(parts.path))
+    query = _canonical_query(parts.query, drop_parameters, query_encoding)
+    url = f"{scheme}://{authority}{path}" + (f"?{query}" if query else "")
+    if len(url) > max_chars:
+        return BadUrl("url-length", f"{len(url)} characters")
+    return url
+
+
+def host_of(url: str) -> str:
+    """The host of a canonical URL, without port; the unit of politeness."""
+    authority = url.split("/", 3)[2]
+    if authority.startswith("["):
+        return authority[: authority.index("]") + 1]
+    return authority.partition(":")[0]
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port of a canonical URL: what one robots.txt speaks for."""
+    scheme, _, authority, *_ = url.split("/", 3)
+    return f"{scheme}//{authority}"
+
+
+def _forward_slashes(text: str) -> str:
+    cut = min((at for at in (text.find("?"), text.find("#")) if at >= 0), default=len(text))
+    return text[:cut].replace("\\", "/") + text[cut:]
+
+
+def _canonical_host(host: str) -> str | None:
+    if ":" in host:
+        try:
+            return f"[{IPv6Address(host).compressed}]"
+        except AddressValueError:
+            return None
+    try:
+        decoded = unquote_to_bytes(host).decode("utf-8").lower().rstrip(".")
+    except UnicodeDecodeError:
+        return None
+    if not (decoded.isascii() and _PLAIN_HOST.fullmatch(decoded) and "xn--" not in decoded):
+        try:
+            decoded = idna.encode(decoded, uts46=True).decode("ascii").lower()
+        except idna.IDNAError:
+            return None
+    if len(decoded) > 253 or any(len(label) > 63 for label in decoded.split(".")):
+        return None
+    last = decoded.rpartition(".")[2]
+    if last.isdigit() or re.fullmatch(r"0x[0-9a-f]*", last):
+        return _ipv4(decoded)
+    return decoded
+
+
+def _ipv4(host: str) -> str | None:
+    """WHATWG IPv4 parser: one to four parts, each decimal, octal or hexadecimal."""
+    parts = host.split(".")
+    if len(parts) > 4:
+        return None
+    numbers = []
+    for part in parts:
+        base = 16 if part.startswith("0x") else 8 if part.startswith("0") and part != "0" else 10
+        try:
+            numbers.append(int(part.removeprefix("0x") or "0", base))
+        except ValueError:
+            return None
+    *leading, last = numbers
+    if any(number > 255 for number in leading) or last >= 256 ** (5 - len(numbers)):
+        return None
+    value = last + sum(number << (8 * (3 - place)) for place, number in enumerate(leading))
+    return str(IPv4Address(value))
+
+
+def _canonical_path(path: str) -> str:
+    kept: list[str] = []
+    segments = path.split("/")[1:] or [""]
+    for place, segment in enumerate(segments):
+        plain = segment.lower().replace("%2e", ".")
+        last = place == len(segments) - 1
+        if plain == "..":
+            kept = kept[:-1]
+        elif plain != ".":
+            kept.append(_reescape(segment, _PATH_SAFE))
+            continue
+        if last:
+            kept.append("")
+    return "/" + "/".join(kept)
+
+
+def _canonical_query(query: str, drop: Sequence[str], encoding: str) -> str:
+    kept = []
+    for pair in query.split("&"):
+        name = pair.partition("=")[0].lower()
+        if pair and not any(fnmatchcase(name, pattern) for pattern in drop):
+            kept.append(_reescape(pair, _QUERY_SAFE, encoding))
+    return "&".join(kept)
+
+
+def _reescape(text: str, safe: str, encoding: str = "utf-8") -> str:
+    """Escapes of unreserved characters are undone, the others kept; what needs one gets it."""
+    out = []
+    at = 0
+    for match in _ESCAPE.finditer(text):
+        out.append(_escape(text[at : match.start()], safe, encoding))
+        octet = unquote_to_bytes(match.group())
+        plain = octet.isalnum() or octet.decode("latin-1") in _UNRESERVED
+        out.append(octet.decode("ascii") if plain else match.group().upper())
+        at = match.end()
+    out.append(_escape(text[at:], safe, encoding))
+    return "".join(out)
+
+
+def _escape(text: str, safe: str, encoding: str) -> str:
+    if text.isascii():
+        octets = text.encode("ascii")
+    else:
+        octets = text.encode(encoding, errors="xmlcharrefreplace")
+    return quote_from_bytes(octets, safe=safe + "%")
