@@ -1,0 +1,299 @@
+"""Model folders on disk: configuration, safetensors shards, and the files that travel with them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from so8t_core.contract.errors import InputMissing, ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+CONFIG_FILE = "config.json"
+SINGLE_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+
+_COMPANIONS = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+    "chat_template.json",
+    "additional_chat_templates/*.jinja",
+    "generation_config.json",
+    "LICENSE*",
+    "NOTICE*",
+)
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
+
+DTYPE_CODES = {
+    "float64": "F64",
+    "float32": "F32",
+    "bfloat16": "BF16",
+    "float16": "F16",
+}
+"""Names of dtypes in torch, and in a safetensors header."""
+_CODE_BYTES = {"F64": 8, "F32": 4, "BF16": 2, "F16": 2}
+
+
+@dataclass(frozen=True)
+class TensorEntry:
+    """One stored tensor: `dtype` as safetensors spells it (F32, BF16, ...), `file` its shard."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    file: str
+
+    @property
+    def elements(self) -> int:
+        """How many numbers it holds."""
+        count = 1
+        for size in self.shape:
+            count *= size
+        return count
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A Hugging Face model folder whose weights are safetensors. Reading it loads no weights."""
+
+    path: Path
+    config: dict[str, Any]
+    tensors: dict[str, TensorEntry]
+
+    @classmethod
+    def read(cls, path: Path) -> ModelFolder:
+        """Read configuration and shard headers.
+
+        Raises `InputMissing` where there is no folder or no file of weights, `ModelError` where a
+        file is damaged or the index and the shards disagree.
+        """
+        config = read_config(path)
+        tensors: dict[str, TensorEntry] = {}
+        for file in _shard_names(path):
+            for entry in _read_header(path, file):
+                if entry.name in tensors:
+                    raise ModelError(
+                        f"The tensor {entry.name} is stored twice.",
+                        where=f"{path / tensors[entry.name].file} and {path / file}",
+                        hint="Fetch or save the model again.",
+                    )
+                tensors[entry.name] = entry
+        folder = cls(path, config, tensors)
+        folder._check_index()
+        return folder
+
+    def _check_index(self) -> None:
+        index = self.path / INDEX_FILE
+        if not index.is_file() or (self.path / SINGLE_FILE).is_file():
+            return
+        listed = _read_json(index).get("weight_map", {})
+        for name in sorted(set(listed) ^ set(self.tensors)):
+            raise ModelError(
+                f"The index and the shards disagree about the tensor {name}.",
+                where=str(index),
+                hint="Fetch the model again; a shard is missing or from another version.",
+            )
+
+    @property
+    def shards(self) -> tuple[str, ...]:
+        """Shard file names, sorted."""
+        return tuple(sorted({entry.file for entry in self.tensors.values()}))
+
+    @property
+    def has_tokenizer(self) -> bool:
+        """Whether a tokenizer lies beside the weights."""
+        return any((self.path / name).is_file() for name in _TOKENIZER_FILES)
+
+    def companions(self) -> tuple[Path, ...]:
+        """Files that travel with the weights: tokenizer, chat template, generation, licence."""
+        found = {path for pattern in _COMPANIONS for path in self.path.glob(pattern)}
+        return tuple(sorted(path for path in found if path.is_file()))
+
+    def copy_companions(self, target: Path) -> tuple[str, ...]:
+        """Copy them into `target`; returns their names relative to the folder."""
+        names = []
+        for source in self.companions():
+            name = source.relative_to(self.path)
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target / name)
+            names.append(name.as_posix())
+        return tuple(names)
+
+    @contextmanager
+    def opened(self, shard: str) -> Iterator[ShardReader]:
+        """Open one shard for reading single tensors."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(self.path / shard, framework="pt", device="cpu") as file:
+                yield ShardReader(file)
+        except SafetensorError as error:
+            raise _damaged(self.path / shard, str(error)) from error
+
+    def read_tensor(self, name: str) -> torch.Tensor:
+        """One tensor by name, in its stored dtype."""
+        with self.opened(self.tensors[name].file) as shard:
+            return shard.read(name)
+
+
+@dataclass(frozen=True)
+class ShardReader:
+    """Reads single tensors of an open shard, mapped from the file until they are changed."""
+
+    file: Any
+
+    def read(self, name: str) -> torch.Tensor:
+        """The tensor of that name."""
+        tensor: torch.Tensor = self.file.get_tensor(name)
+        return tensor
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The folder's config.json.
+
+    Raises `InputMissing` where there is none, `ModelError` where it is no JSON object.
+    """
+    file = path / CONFIG_FILE
+    if not file.is_file():
+        raise InputMissing(
+            "This is no model folder: it has no config.json.",
+            where=str(path),
+            hint="Give the folder that holds config.json and the .safetensors files.",
+        )
+    return _read_json(file)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            "A file of the model cannot be read as JSON.",
+            where=str(path),
+            hint="Fetch the model again.",
+        ) from error
+    if not isinstance(value, dict):
+        raise ModelError("A JSON object was expected.", where=str(path), hint="Fetch it again.")
+    return value
+
+
+def _shard_names(path: Path) -> tuple[str, ...]:
+    if (path / SINGLE_FILE).is_file():
+        return (SINGLE_FILE,)
+    if not (path / INDEX_FILE).is_file():
+        raise InputMissing(
+            "The model folder holds no safetensors weights.",
+            where=str(path),
+            hint="Convert older .bin weights with transformers' save_pretrained first.",
+        )
+    listed = _read_json(path / INDEX_FILE).get("weight_map", {})
+    names = tuple(sorted(set(listed.values())))
+    for name in names:
+        if Path(name).name != name:
+            raise ModelError(
+                "The index names a shard outside of the model folder.",
+                where=str(path / INDEX_FILE),
+                hint="Do not use this model; its index was tampered with.",
+            )
+        if not (path / name).is_file():
+            raise ModelError(
+                f"The shard {name} is missing.",
+                where=str(path),
+                hint="Fetch the model again; the download was not complete.",
+            )
+    return names
+
+
+def _read_header(path: Path, shard: str) -> Iterator[TensorEntry]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path / shard, framework="pt", device="cpu") as file:
+            for name in file.keys():  # noqa: SIM118  not a mapping
+                part = file.get_slice(name)
+                yield TensorEntry(name, tuple(part.get_shape()), part.get_dtype(), shard)
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path / shard, str(error)) from error
+
+
+def _damaged(path: Path, detail: str) -> ModelError:
+    return ModelError(
+        f"A file of weights is damaged or cut short ({detail}).",
+        where=str(path),
+        hint="Fetch or save the model again.",
+    )
+
+
+def write_shard(
+    path: Path, entries: Iterable[TensorEntry], tensors: Iterable[torch.Tensor]
+) -> None:
+    """Write a safetensors file tensor by tensor, so that only one is in memory.
+
+    `entries` give the header in order; `tensors` yields their values in the same order, each of
+    exactly the shape and dtype that its entry says (ValueError otherwise). The library's own writer
+    needs all tensors of a file at once, twice. Format: github.com/huggingface/safetensors.
+    """
+    listed = list(entries)
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    offset = 0
+    for entry in listed:
+        end = offset + entry.elements * _CODE_BYTES[entry.dtype]
+        header[entry.name] = {
+            "dtype": entry.dtype,
+            "shape": list(entry.shape),
+            "data_offsets": [offset, end],
+        }
+        offset = end
+    encoded = json.dumps(header, separators=(",", ":")).encode()
+    encoded += b" " * (-len(encoded) % 8)
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(encoded)))
+        file.write(encoded)
+        for entry, tensor in zip(listed, tensors, strict=True):
+            if tuple(tensor.shape) != entry.shape or dtype_code(tensor.dtype) != entry.dtype:
+                raise ValueError(f"{entry.name}: {tensor.dtype} {tuple(tensor.shape)} != {entry}")
+            file.write(_raw_bytes(tensor))
+
+
+def dtype_code(dtype: torch.dtype) -> str:
+    """The name of a torch dtype in a safetensors header, such as F32."""
+    return DTYPE_CODES[str(dtype).removeprefix("torch.")]
+
+
+def torch_dtype(name: str) -> torch.dtype:
+    """The torch dtype of a name such as `bfloat16`."""
+    import torch
+
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
+
+
+def _raw_bytes(tensor: torch.Tensor) -> memoryview:
+    import torch
+
+    flat = tensor.detach().contiguous().view(-1).view(torch.uint8)
+    return memoryview(flat.numpy())
+
+
+def write_index(path: Path, tensors: Iterable[TensorEntry]) -> None:
+    """Write the index of a folder of several shards."""
+    ordered = sorted(tensors, key=lambda entry: entry.name)
+    total = sum(entry.elements * _CODE_BYTES[entry.dtype] for entry in ordered)
+    index = {
+        "metadata": {"total_size": total},
+        "weight_map": {entry.name: entry.file for entry in ordered},
+    }
+    (path / INDEX_FILE).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
