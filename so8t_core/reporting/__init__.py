@@ -1,0 +1,1 @@
+"""The final report: composed once from manifests, drawn as Markdown, HTML and JSON."""

@@ -1,0 +1,95 @@
+"""How a figure is written: its unit is read from its name, its digits from its size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from so8t_core.reporting.document import Scalar
+
+# The longest suffix that fits decides. The unit's own wording is in the catalogue.
+_UNIT_OF_SUFFIX: dict[str, str] = {
+    "tokens_per_s": "tokens_per_s",
+    "pages_per_s": "pages_per_s",
+    "documents_per_s": "documents_per_s",
+    "per_s": "per_s",
+    "bits_per_byte": "bits_per_byte",
+    "bytes": "bytes",
+    "gb": "gb",
+    "mb": "mb",
+    "ms": "ms",
+    "s": "s",
+    "h": "h",
+    "share": "share",
+    "fraction": "share",
+    "percent": "percent",
+    "degrees": "degrees",
+    "rad": "rad",
+    "celsius": "celsius",
+}
+_SIZES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+_DIGITS = 4
+_MINUTE_S = 60
+_HOUR_S = 3600
+
+
+def unit_of(name: str) -> tuple[str, str | None]:
+    """Split a key into what it measures and its unit: `size_bytes` is ("size", "bytes").
+
+    The unit is None where the name carries none; a name that is nothing but a unit keeps itself
+    as the measure (`bits_per_byte` is ("bits_per_byte", "bits_per_byte")).
+    """
+    parts = name.split("_")
+    for start in range(len(parts)):
+        unit = _UNIT_OF_SUFFIX.get("_".join(parts[start:]))
+        if unit is not None and (start > 0 or len(parts) > 1 or unit == "bytes"):
+            return "_".join(parts[:start]) or name, unit
+    return name, None
+
+
+def shown(name: str, value: Scalar, words: Mapping[str, str]) -> str:
+    """The value as a reader sees it, with its unit.
+
+    `words` holds `yes`, `no`, `none` and the units' wordings, each with a `{}` for the number.
+    Numbers keep four significant digits; the exact value stands in report.json.
+    """
+    if value is None:
+        return words["none"]
+    if isinstance(value, bool):
+        return words["yes" if value else "no"]
+    if isinstance(value, str):
+        return value
+    unit = unit_of(name)[1]
+    if unit == "bytes":
+        return _size(value)
+    if unit == "s":
+        return _duration(value, words)
+    if unit == "share":
+        return f"{_number(value * 100)} %"
+    return words[f"unit_{unit}"].format(_number(value)) if unit else _number(value)
+
+
+def _number(value: int | float) -> str:
+    if isinstance(value, int):
+        return f"{value:,}"
+    size = abs(value)
+    if 1 <= size < 1e6:
+        whole_digits = len(str(int(size)))
+        text = f"{value:,.{max(0, _DIGITS - whole_digits)}f}"
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    return f"{value:.{_DIGITS}g}"
+
+
+def _size(value: int | float) -> str:
+    for factor, unit in _SIZES:
+        if abs(value) >= factor:
+            return f"{_number(float(value) / factor)} {unit}"
+    return f"{_number(value)} B"
+
+
+def _duration(value: int | float, words: Mapping[str, str]) -> str:
+    if abs(value) < 2 * _MINUTE_S:
+        return words["unit_s"].format(_number(value))
+    whole = round(value)
+    if whole < _HOUR_S:
+        return words["minutes"].format(whole // _MINUTE_S, whole % _MINUTE_S)
+    return words["hours"].format(whole // _HOUR_S, whole % _HOUR_S // _MINUTE_S)

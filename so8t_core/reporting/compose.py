@@ -1,0 +1,209 @@
+"""The report's content: which sections there are, and what stands in each."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from so8t_core.contract.manifest import Manifest
+from so8t_core.contract.phases import PHASE_NAMES, PhaseName
+from so8t_core.reporting.catalogue import Catalogue
+from so8t_core.reporting.document import (
+    Block,
+    Bullets,
+    Cell,
+    Code,
+    Curve,
+    Figure,
+    Outside,
+    Paragraph,
+    Report,
+    Section,
+    Source,
+    Table,
+    Words,
+)
+from so8t_core.reporting.figures import figure_at, figure_blocks
+from so8t_core.reporting.highlights import HIGHLIGHTS
+from so8t_core.reporting.series import Points, thinned
+
+Series = tuple[Source, Mapping[str, Points]]
+
+REPORTED: tuple[PhaseName, ...] = tuple(name for name in PHASE_NAMES if name != "report")
+_CURVES_FIRST = ("loss", "learning_rate", "grad_norm")
+_FILES_SHOWN = 24
+
+
+@dataclass(frozen=True)
+class Material:
+    """All that a report is made of.
+
+    `states` says of each reported phase whether it is `done`, `skipped` or `missing`.
+    """
+
+    run: str
+    seed: int
+    manifests: Mapping[PhaseName, Manifest]
+    states: Mapping[PhaseName, str]
+    series: Series | None
+    plot_points: int
+
+
+def compose(material: Material, catalogue: Catalogue) -> Report:
+    """Lay out the report. Nothing is measured here: every figure is a manifest's."""
+    composer = _Composer(material, catalogue)
+    return Report(
+        language=catalogue.language,
+        title=Words(catalogue.words("title").text.format(run=material.run)),
+        lead=tuple(composer.lead()),
+        tiles=tuple(composer.tiles()),
+        sections=tuple(composer.sections()),
+    )
+
+
+class _Composer:
+    def __init__(self, material: Material, catalogue: Catalogue) -> None:
+        self._material = material
+        self._catalogue = catalogue
+        self._words = catalogue.words
+
+    def lead(self) -> Iterator[Block]:
+        yield Paragraph(self._words("lead"))
+        absent = [
+            (self._words(f"phase_{name}"), self._words(f"state_{state}"))
+            for name, state in self._material.states.items()
+            if state != "done"
+        ]
+        if absent:
+            yield Paragraph(self._words("incomplete"))
+            yield Bullets(tuple(absent))
+
+    def tiles(self) -> Iterator[tuple[Words, Figure]]:
+        for key, phase, path in HIGHLIGHTS:
+            manifest = self._material.manifests.get(phase)
+            figure = figure_at(manifest, "figures", *path) if manifest else None
+            if figure is not None and figure.value is not None:
+                yield self._words(key), figure
+
+    def sections(self) -> Iterator[Section]:
+        yield self._section("phases", self._phases())
+        yield self._section("purpose", self._purpose())
+        for name in REPORTED:
+            yield Section(name, self._words(f"phase_{name}"), tuple(self._phase(name)))
+        yield self._section("notes", self._notes())
+        yield self._section("usage", self._usage())
+        yield self._section("reproduce", self._reproduce())
+        yield self._section("versions", self._versions())
+
+    def _section(self, key: str, blocks: Iterator[Block]) -> Section:
+        return Section(key, self._words(f"section_{key}"), tuple(blocks))
+
+    def _table(self, columns: tuple[str, ...], rows: list[tuple[Cell, ...]]) -> Table:
+        return Table(None, tuple(map(self._words, columns)), tuple(rows))
+
+    def _phases(self) -> Iterator[Block]:
+        rows: list[tuple[Cell, ...]] = []
+        for name, state in self._material.states.items():
+            manifest = self._material.manifests.get(name)
+            measured = [
+                figure_at(manifest, key) if manifest else None
+                for key in ("active_s", "attempt", "finished_at")
+            ]
+            cells = [figure if figure is not None else Words("") for figure in measured]
+            rows.append((self._words(f"phase_{name}"), self._words(f"state_{state}"), *cells))
+        yield self._table(("phase", "state", "active", "attempt", "finished"), rows)
+
+    def _purpose(self) -> Iterator[Block]:
+        yield Paragraph(self._words("purpose"))
+        limits = ("nsfw", "personal_data", "licences", "robots", "quality", "not_done")
+        yield Bullets(tuple((self._words(f"limit_{limit}"),) for limit in limits))
+
+    def _phase(self, name: PhaseName) -> Iterator[Block]:
+        yield Paragraph(self._words(f"about_{name}"))
+        manifest = self._material.manifests.get(name)
+        if manifest is None:
+            yield Paragraph(self._words(f"absent_{self._material.states[name]}"))
+            return
+        if name == "train":
+            yield from self._curves()
+        yield from figure_blocks(manifest, self._catalogue)
+        yield from self._files(manifest)
+
+    def _curves(self) -> Iterator[Block]:
+        if self._material.series is None:
+            yield Paragraph(self._words("no_series"))
+            return
+        source, series = self._material.series
+        first = [name for name in _CURVES_FIRST if name in series]
+        for name in first + sorted(set(series) - set(first)):
+            points = thinned(series[name], self._material.plot_points)
+            yield Curve(self._catalogue.label(name), name, points, source)
+
+    def _files(self, manifest: Manifest) -> Iterator[Block]:
+        if not manifest.outputs:
+            return
+        largest = sorted(
+            range(len(manifest.outputs)), key=lambda index: -manifest.outputs[index].size_bytes
+        )
+        rows = [
+            tuple(
+                figure
+                for key in ("path", "size_bytes", "sha256")
+                if (figure := figure_at(manifest, "outputs", index, key)) is not None
+            )
+            for index in sorted(largest[:_FILES_SHOWN])
+        ]
+        columns = tuple(map(self._words, ("file", "size", "sha256")))
+        yield Table(self._words("files"), columns, tuple(rows))
+        if len(manifest.outputs) > _FILES_SHOWN:
+            yield Paragraph(self._words("more_files"))
+
+    def _notes(self) -> Iterator[Block]:
+        items = tuple(
+            (self._words(f"phase_{name}"), Outside(note))
+            for name, manifest in self._material.manifests.items()
+            for note in manifest.notes
+        )
+        yield Bullets(items) if items else Paragraph(self._words("no_notes"))
+
+    def _usage(self) -> Iterator[Block]:
+        manifest = self._material.manifests.get("export")
+        if manifest is None:
+            yield Paragraph(self._words("no_export"))
+            return
+        folder = "export/folded"
+        yield Paragraph(self._words("use_transformers"))
+        yield Code(
+            "python",
+            "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+            f'model = AutoModelForCausalLM.from_pretrained("{folder}")\n'
+            f'tokenizer = AutoTokenizer.from_pretrained("{folder}")',
+        )
+        ggufs = [item.path for item in manifest.outputs if item.path.endswith(".gguf")]
+        if ggufs:
+            yield Paragraph(self._words("use_ollama"))
+            for path in ggufs:
+                line = shlex.quote(f"FROM ./export/{path}")
+                yield Code("sh", f"echo {line} > Modelfile\nollama create so8t -f Modelfile")
+
+    def _reproduce(self) -> Iterator[Block]:
+        yield Paragraph(self._words("reproduce"))
+        yield Code("sh", "so8t run -c run.yaml")
+        seed = self._words("seed").text.format(seed=self._material.seed)
+        yield Paragraph(Words(seed))
+        rows: list[tuple[Cell, ...]] = []
+        for name, manifest in self._material.manifests.items():
+            figures = [figure_at(manifest, key) for key in ("settings_sha256", "digest")]
+            cells = [figure for figure in figures if figure is not None]
+            rows.append((self._words(f"phase_{name}"), *cells))
+        yield self._table(("phase", "settings_sha256", "digest"), rows)
+
+    def _versions(self) -> Iterator[Block]:
+        rows: dict[tuple[str, str], tuple[Cell, ...]] = {}
+        for manifest in self._material.manifests.values():
+            for package, version in manifest.versions.items():
+                figure = figure_at(manifest, "versions", package)
+                if figure is not None:
+                    rows.setdefault((package, version), (Outside(package), figure))
+        yield self._table(("package", "version"), [rows[key] for key in sorted(rows)])
