@@ -2,8 +2,79 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+from pydantic import Field, model_validator
+
 from so8t_core.contract.settings.base import Section
+
+QualityPreset = Literal["so8t"]
 
 
 class CleanseSettings(Section):
-    """Settings of the cleanse section."""
+    """From crawled pages to a corpus, instruction pairs and safety data."""
+
+    workers: int = Field(
+        0, ge=0, le=256, description="Worker processes; 0 takes one for each CPU core."
+    )
+    pool_min_documents: int = Field(
+        200,
+        ge=0,
+        description="With fewer pages than this everything runs in one process: starting workers "
+        "would cost more than it saves.",
+    )
+    shard_documents: int = Field(
+        1000, ge=1, le=5000, description="Pages in one shard; a kill repeats at most one a worker."
+    )
+    max_page_bytes: int = Field(
+        4_000_000, ge=1000, description="Pages whose payload is larger are dropped."
+    )
+    quality_preset: QualityPreset = Field(
+        "so8t", description="The named set of quality thresholds that pages must meet."
+    )
+    min_kana_ratio: float = Field(
+        0.10, ge=0, le=1, description="Share of kana among letters below which it is not Japanese."
+    )
+    boilerplate_min_pages: int = Field(
+        5, ge=2, description="A line is boilerplate only if so many pages of its host carry it."
+    )
+    boilerplate_min_share: float = Field(
+        0.3, gt=0, le=1, description="And only if this share of the host's pages carries it."
+    )
+    near_duplicate_jaccard: float = Field(
+        0.8,
+        gt=0,
+        le=1,
+        description="Texts whose sets of character 5-grams overlap by this much are duplicates.",
+    )
+    minhash_bands: int = Field(32, ge=1, description="Bands of the MinHash signature.")
+    minhash_rows: int = Field(4, ge=1, description="Rows of each band.")
+    max_instruction_characters: int = Field(
+        300, ge=10, description="Longer questions do not become instruction pairs."
+    )
+    min_output_characters: int = Field(
+        20, ge=1, description="Shorter answers do not become instruction pairs."
+    )
+    max_output_characters: int = Field(
+        2000, ge=50, description="Longer answers are cut at the last paragraph that fits."
+    )
+    max_safety_characters: int = Field(
+        1000, ge=50, description="Flagged passages are cut to this length in the safety data."
+    )
+    allow_per_flagged: float = Field(
+        1.0,
+        ge=0,
+        description="Harmless passages (label ALLOW) for each flagged one in the safety data.",
+    )
+    validation_share: float = Field(
+        0.05, ge=0, lt=0.5, description="Share of the groups held out for validation."
+    )
+    test_share: float = Field(
+        0.05, ge=0, lt=0.5, description="Share of the groups held out for the final evaluation."
+    )
+
+    @model_validator(mode="after")
+    def _output_bounds(self) -> CleanseSettings:
+        if self.min_output_characters > self.max_output_characters:
+            raise ValueError("min_output_characters must not exceed max_output_characters")
+        return self

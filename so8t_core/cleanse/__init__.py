@@ -1,0 +1,1 @@
+"""From raw pages to a corpus, instruction pairs and safety data that can be defended."""

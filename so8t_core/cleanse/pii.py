@@ -1,0 +1,101 @@
+"""Masking of personal and confidential data by typed placeholders.
+
+Detectors look at a folded view of the text (full-width and kanji digits as ASCII, all dashes
+as one), which is as long as the text, so that a place found in the one is a place in the other.
+Nothing of a masked value leaves this module: only the types are counted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from so8t_core.cleanse.pii_rules import FIELD_END, Kind, Span, find_all
+
+PLACEHOLDERS: dict[Kind, str] = {
+    Kind.PRIVATE_KEY: "〔秘密鍵〕",
+    Kind.SECRET: "〔認証情報〕",
+    Kind.CREDENTIAL_URL: "〔認証情報付きURL〕",
+    Kind.EMAIL: "〔メールアドレス〕",
+    Kind.CARD: "〔カード番号〕",
+    Kind.MY_NUMBER: "〔個人番号〕",
+    Kind.CORPORATE_NUMBER: "〔法人番号〕",
+    Kind.DRIVING_LICENCE: "〔運転免許証番号〕",
+    Kind.PASSPORT: "〔旅券番号〕",
+    Kind.BANK_ACCOUNT: "〔口座番号〕",
+    Kind.PHONE: "〔電話番号〕",
+    Kind.POSTAL_CODE: "〔郵便番号〕",
+    Kind.ADDRESS: "〔住所〕",
+    Kind.NAME: "〔氏名〕",
+    Kind.BIRTHDAY: "〔生年月日〕",
+    Kind.IP_ADDRESS: "〔IPアドレス〕",
+}
+
+_FOLDED = str.maketrans(
+    {chr(0xFF01 + place): chr(0x21 + place) for place in range(94)}
+    | dict.fromkeys("‐‑‒–—―−－ｰ─━", "-")
+    | {"\u3000": " ", "\u00a0": " "}
+)
+_KANJI_DIGITS = str.maketrans("〇零一二三四五六七八九", "00123456789")
+_LONG_KANJI_NUMBER = re.compile("[〇零一二三四五六七八九0-9]{2,}")
+_LONG_VOWEL_BETWEEN = re.compile("(?<=[0-9])ー(?=[0-9])")
+_MAY_HOLD_DATA = re.compile(r"[0-9@:〇一二三四五六七八九]|氏名|名前|番地|丁目|アット|あっと|\bat\b|\[at")
+
+
+@dataclass(frozen=True)
+class Masked:
+    """Texts without personal data, and how many values of each type were masked."""
+
+    texts: tuple[str, ...]
+    counts: dict[str, int]
+
+
+def fold(text: str) -> str:
+    """The view that detectors search; exactly as long as `text`."""
+    view = text.translate(_FOLDED)
+    view = _LONG_KANJI_NUMBER.sub(lambda found: found[0].translate(_KANJI_DIGITS), view)
+    return _LONG_VOWEL_BETWEEN.sub("-", view)
+
+
+def mask(texts: Sequence[str]) -> Masked:
+    """Mask the fields of one page together.
+
+    A label in one field (a question for a telephone number) thus tells what a bare number in the
+    next one is; a match never swallows the border between two fields.
+    """
+    joined = FIELD_END.join(text.replace(FIELD_END, " ") for text in texts)
+    if not _MAY_HOLD_DATA.search(fold(joined)):
+        return Masked(tuple(texts), {})
+    counts: Counter[str] = Counter()
+    pieces: list[str] = []
+    end = 0
+    for span in _without_overlaps(find_all(fold(joined))):
+        pieces += [joined[end : span.start], PLACEHOLDERS[span.kind]]
+        pieces.append(FIELD_END * joined[span.start : span.end].count(FIELD_END))
+        counts[span.kind.value] += 1
+        end = span.end
+    pieces.append(joined[end:])
+    return Masked(tuple("".join(pieces).split(FIELD_END)), dict(sorted(counts.items())))
+
+
+def mask_url(url: str) -> str:
+    """A URL without credentials, e-mail addresses and secrets; numbers in paths stay."""
+    kept = (Kind.CREDENTIAL_URL, Kind.EMAIL, Kind.SECRET)
+    spans = [span for span in find_all(fold(url)) if span.kind in kept]
+    for span in reversed(_without_overlaps(spans)):
+        url = url[: span.start] + PLACEHOLDERS[span.kind] + url[span.end :]
+    return url
+
+
+def _without_overlaps(spans: Sequence[Span]) -> list[Span]:
+    """By place; where two overlap, the type that stands first in `Kind` wins."""
+    order = {kind: rank for rank, kind in enumerate(Kind)}
+    covered = bytearray(max((span.end for span in spans), default=0))
+    taken: list[Span] = []
+    for span in sorted(spans, key=lambda span: (order[span.kind], span.start, -span.end)):
+        if not any(covered[span.start : span.end]):
+            covered[span.start : span.end] = b"\x01" * (span.end - span.start)
+            taken.append(span)
+    return sorted(taken, key=lambda span: span.start)

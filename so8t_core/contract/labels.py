@@ -1,0 +1,40 @@
+"""The four safety labels that data, evaluation and serving share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class SafetyLabel(StrEnum):
+    """What may be done with a request or a text.
+
+    ALLOW       it may be answered, and may be learned from.
+    ESCALATION  a person has to look first; also everything unknown, unreadable or undecidable.
+    DENY        the content itself is not provided here (adult or gory material).
+    REFUSE      it asks for, or teaches, harm to people or a breach of law.
+    """
+
+    ALLOW = "ALLOW"
+    ESCALATION = "ESCALATION"
+    DENY = "DENY"
+    REFUSE = "REFUSE"
+
+    @classmethod
+    def read(cls, value: object) -> SafetyLabel:
+        """The label that a stored or generated value names; anything unknown is ESCALATION."""
+        if isinstance(value, str):
+            name = value.strip().upper()
+            if name in cls.__members__:
+                return cls[name]
+        return cls.ESCALATION
+
+
+def strictest(labels: list[SafetyLabel]) -> SafetyLabel:
+    """The label that wins where several apply: REFUSE, then DENY, ESCALATION, ALLOW.
+
+    Nothing at all is unknown, hence ESCALATION.
+    """
+    for label in (SafetyLabel.REFUSE, SafetyLabel.DENY, SafetyLabel.ESCALATION):
+        if label in labels:
+            return label
+    return SafetyLabel.ALLOW if labels else SafetyLabel.ESCALATION
