@@ -91,7 +91,7 @@ class CrawlSettings(Section):
     max_page_bytes: int = Field(
         5_000_000, ge=1024, description="A longer body, after decompression, is refused."
     )
-    max_redirects: int = Field(5, ge=0, description="Redirects in a row; a longer chain is refused.")
+    max_redirects: int = Field(5, ge=0, description="Redirects in a row at most; more are refused.")
     max_url_chars: int = Field(2000, ge=32, description="Longer URLs are refused.")
     max_path_repeats: int = Field(
         3, ge=1, description="A path that repeats a segment more often is taken for a trap."

@@ -1,0 +1,52 @@
+"""What becomes of a fetched page: kept or refused, and which links are followed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from so8t_core.contract.settings.crawl import CrawlSettings
+from so8t_core.crawl.charset import Decoded, decode
+from so8t_core.crawl.licence import Licence, judge
+from so8t_core.crawl.page import Page, read_page
+from so8t_core.crawl.policy import Directives, page_directives, refuse_page
+from so8t_core.crawl.scope import Refusal
+
+_HTML_STARTS = (b"<!doctype html", b"<html", b"<?xml", b"<head", b"<!--")
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """A page read and judged. `refusal` is None where it may be kept."""
+
+    decoded: Decoded
+    page: Page
+    directives: Directives
+    licence: Licence
+    refusal: Refusal | None
+
+    @property
+    def may_follow(self) -> bool:
+        """Whether the page lets its links be followed."""
+        return "nofollow" not in self.directives
+
+
+def assess(
+    url: str, headers: tuple[tuple[str, str], ...], body: bytes, settings: CrawlSettings
+) -> Assessment:
+    """Read a page and judge it by its owner's directives and its licence."""
+    content_type = next((value for name, value in headers if name.lower() == "content-type"), "")
+    decoded = decode(body, content_type)
+    page = read_page(decoded.text, url)
+    directives = page_directives(headers, page.metas, settings.product_token)
+    licence = judge(page.marks, settings.licences)
+    refusal = refuse_page(directives, licence, settings.licences)
+    return Assessment(decoded, page, directives, licence, refusal)
+
+
+def refuse_media(media_type: str, body: bytes, settings: CrawlSettings) -> Refusal | None:
+    """Why a body is no page: its media type, or, where none is given, its first bytes."""
+    if media_type in settings.content_types:
+        return None
+    if not media_type and body.lstrip()[:64].lower().startswith(_HTML_STARTS):
+        return None
+    return Refusal("content-type", "Content-Type header", media_type or "missing")

@@ -1,0 +1,209 @@
+"""One HTTP request: bounded in size and time, without redirects, through the guard."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal, Self
+
+import aiohttp
+from yarl import URL
+
+import so8t_core
+from so8t_core.contract.settings.crawl import CrawlSettings
+from so8t_core.crawl.guard import AddressRefused, Guard
+from so8t_core.crawl.url import host_of
+
+_DRAIN_BYTES = 16_384
+_CHUNK_BYTES = 65_536
+
+BodyState = Literal["whole", "cut", "unread"]
+
+
+@dataclass(frozen=True)
+class Response:
+    """An answer. `body` is without transfer and content encoding; `headers` as they were sent.
+
+    `body_state`: `cut` when it was longer than asked for, `unread` when nobody wanted it.
+    `sent_at` is in seconds since the epoch; `answered_at` on the monotonic clock, when the
+    headers had come.
+    """
+
+    url: str
+    status: int
+    reason: str
+    version: str
+    headers: tuple[tuple[str, str], ...]
+    request_headers: tuple[tuple[str, str], ...]
+    body: bytes
+    body_state: BodyState
+    sent_at: float
+    answered_at: float
+
+    def header(self, name: str) -> str:
+        """All values of a header, joined by commas; empty where it is missing."""
+        wanted = name.lower()
+        return ", ".join(value for key, value in self.headers if key.lower() == wanted)
+
+    @property
+    def media_type(self) -> str:
+        """The media type in lower case, without parameters."""
+        return self.header("Content-Type").partition(";")[0].strip().lower()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """No answer: what kind of failure, its words, and whether another try makes sense."""
+
+    kind: str
+    detail: str
+    retryable: bool = True
+
+
+Wanted = Callable[[int, str], bool]
+"""Given status and media type: is the body to be read?"""
+
+
+def user_agent(settings: CrawlSettings) -> str:
+    """The honest User-Agent: who we are, which version, and whom to turn to."""
+    contact = settings.contact.strip() or "local demonstration"
+    return f"{settings.product_token}/{so8t_core.__version__} (+{contact})"
+
+
+class Fetcher:
+    """An HTTP client for a crawl: no cookies, no proxies, no redirects, one connection a host."""
+
+    def __init__(self, settings: CrawlSettings, guard: Guard) -> None:
+        self._settings = settings
+        self._guard = guard
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        settings = self._settings
+        connector = aiohttp.TCPConnector(
+            resolver=self._guard,
+            socket_factory=self._guard.open_socket,
+            limit=settings.max_concurrency,
+            limit_per_host=1,
+            ttl_dns_cache=300,
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            max_line_size=16_384,
+            max_field_size=32_768,
+            timeout=aiohttp.ClientTimeout(
+                total=settings.fetch_timeout_s,
+                connect=settings.connect_timeout_s,
+                sock_read=settings.read_timeout_s,
+            ),
+            headers={
+                "User-Agent": user_agent(settings),
+                "Accept": ", ".join((*settings.content_types, "*/*;q=0.1")),
+                "Accept-Language": "ja, en;q=0.5",
+                "Accept-Encoding": "gzip, deflate",
+            },
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._session is not None
+        await self._session.close()
+        await self._guard.close()
+
+    async def get(self, url: str, *, max_bytes: int, wanted: Wanted) -> Response | Failure:
+        """Ask for a canonical URL once. Network trouble comes back as a `Failure`."""
+        assert self._session is not None
+        sent_at = time.time()
+        try:
+            self._guard.check_literal(host_of(url))
+            async with self._session.get(URL(url, encoded=True), allow_redirects=False) as answer:
+                answered_at = time.monotonic()
+                body, state = await _read(answer, max_bytes, wanted)
+                return _response(url, answer, body, state, sent_at, answered_at)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return _failure(error)
+
+
+async def _read(
+    answer: aiohttp.ClientResponse, max_bytes: int, wanted: Wanted
+) -> tuple[bytes, BodyState]:
+    media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    keep = wanted(answer.status, media_type)
+    limit = max_bytes if keep else _DRAIN_BYTES
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in answer.content.iter_chunked(_CHUNK_BYTES):
+        size += len(chunk)
+        chunks.append(chunk)
+        if size > limit:
+            answer.close()
+            break
+    if not keep:
+        return b"", "unread"
+    return b"".join(chunks)[:limit], "cut" if size > limit else "whole"
+
+
+def _response(
+    url: str,
+    answer: aiohttp.ClientResponse,
+    body: bytes,
+    state: BodyState,
+    sent_at: float,
+    answered_at: float,
+) -> Response:
+    version = answer.version
+    return Response(
+        url=url,
+        status=answer.status,
+        reason=answer.reason or "",
+        version=f"HTTP/{version.major}.{version.minor}" if version else "HTTP/1.1",
+        headers=tuple(
+            (name.decode("latin-1"), value.decode("utf-8", "replace"))
+            for name, value in answer.raw_headers
+        ),
+        request_headers=tuple(answer.request_info.headers.items()),
+        body=body,
+        body_state=state,
+        sent_at=sent_at,
+        answered_at=answered_at,
+    )
+
+
+def _failure(error: Exception) -> Failure:
+    """The kind of a network error; certificates and refused addresses don't heal by retrying."""
+    refused = _cause(error, AddressRefused)
+    if refused is not None:
+        return Failure("address-refused", str(refused), retryable=False)
+    words = str(error) or type(error).__name__
+    if isinstance(error, TimeoutError):
+        return Failure("timeout", "no answer in time")
+    if isinstance(error, aiohttp.ClientSSLError):
+        return Failure("tls", words, retryable=False)
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return Failure("dns", words)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return Failure("connect", words)
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return Failure("broken-body", words)
+    if isinstance(error, aiohttp.InvalidURL):
+        return Failure("url-malformed", words, retryable=False)
+    if isinstance(error, aiohttp.ClientResponseError):
+        return Failure("bad-http", words)
+    return Failure("disconnected", words)
+
+
+def _cause(error: BaseException | None, kind: type[AddressRefused]) -> AddressRefused | None:
+    while error is not None:
+        if isinstance(error, kind):
+            return error
+        error = error.__cause__ or error.__context__
+    return None

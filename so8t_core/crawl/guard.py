@@ -1,0 +1,99 @@
+"""The connection guard: no private, loopback, link-local or metadata address is ever connected to.
+
+Names are checked when they are resolved and the checked address is the one connected to, so a name
+that changes its address (rebinding) gains nothing; every redirect passes here again.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+
+from aiohttp import ThreadedResolver
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+_NAT64 = IPv6Network("64:ff9b::/96")
+_PUBLIC_METADATA = frozenset({IPv4Address("168.63.129.16")})
+
+
+class AddressRefused(OSError):
+    """A host's addresses are all ones that a crawler has no business with."""
+
+
+def refused_address(text: str) -> bool:
+    """Whether an IP address is not a public unicast one, or is a cloud's metadata service.
+
+    IPv4 addresses inside IPv6 ones (mapped, 6to4, Teredo, NAT64) are judged as IPv4.
+    Source: the IANA special-purpose address registries, as kept by `ipaddress`.
+    """
+    address = ip_address(text.partition("%")[0])
+    if isinstance(address, IPv6Address):
+        if address.is_site_local or address.teredo is not None:
+            return True
+        inner = address.ipv4_mapped or address.sixtofour
+        if inner is None and address in _NAT64:
+            inner = IPv4Address(int(address) & 0xFFFF_FFFF)
+        if inner is not None:
+            address = inner
+    return not address.is_global or address.is_multicast or address in _PUBLIC_METADATA
+
+
+class Guard(AbstractResolver):
+    """Resolves names to public addresses only, and mapped hosts to the address set for them.
+
+    `resolve` of the settings: host -> "IP:PORT".
+    """
+
+    def __init__(self, mapped: Mapping[str, str]) -> None:
+        self._mapped = {host: _split(address) for host, address in mapped.items()}
+        self._sockets = frozenset(self._mapped.values())
+        self._resolver = ThreadedResolver()
+
+    def check_literal(self, host: str) -> None:
+        """Raise `AddressRefused` where a URL's host is itself an IP address that is refused."""
+        if host in self._mapped:
+            return
+        try:
+            refused = refused_address(host.strip("[]"))
+        except ValueError:
+            return
+        if refused:
+            raise AddressRefused(f"{host} is not a public address")
+
+    def open_socket(self, address: tuple[object, ...]) -> socket.socket:
+        """The connector's socket factory: the last check before a connection is made."""
+        family, kind, protocol, _, target = address
+        assert isinstance(target, tuple)
+        if target[:2] not in self._sockets and refused_address(target[0]):
+            raise AddressRefused(f"{target[0]} is not a public address")
+        assert isinstance(family, int)
+        assert isinstance(kind, int)
+        assert isinstance(protocol, int)
+        return socket.socket(family, kind, protocol)
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """The public addresses of a name. Raises `AddressRefused` where it has none."""
+        if host in self._mapped:
+            ip, mapped_port = self._mapped[host]
+            kind = socket.AF_INET6 if ":" in ip else socket.AF_INET
+            return [
+                ResolveResult(
+                    hostname=host, host=ip, port=mapped_port, family=kind, proto=0, flags=0
+                )
+            ]
+        found = await self._resolver.resolve(host, port, family)
+        public = [result for result in found if not refused_address(result["host"])]
+        if found and not public:
+            raise AddressRefused(f"{host} has no public address, only {found[0]['host']}")
+        return public
+
+    async def close(self) -> None:
+        await self._resolver.close()
+
+
+def _split(address: str) -> tuple[str, int]:
+    ip, _, port = address.rpartition(":")
+    return ip.strip("[]"), int(port)

@@ -1,0 +1,103 @@
+"""What a page says about its licence, and what the policy makes of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from so8t_core.contract.settings.crawl import LicenceDecision, LicenceSettings
+
+MarkKind = Literal["rel-license", "json-ld", "rdfa", "meta", "link", "footer"]
+
+_CC_URL = re.compile(
+    r"creativecommons\.org/licenses/(by(?:-nc)?(?:-nd|-sa)?)/(\d\.\d)(?:/([a-z]{2})(?=/|$))?", re.I
+)
+_CC_TEXT = re.compile(r"\bCC[ -](BY(?:-NC)?(?:-ND|-SA)?)(?:[ -](\d\.\d))?", re.I)
+_PUBLIC_URL = re.compile(r"creativecommons\.org/publicdomain/(zero|mark)/(\d\.\d)", re.I)
+_CC0_TEXT = re.compile(r"\bCC0(?:[ -](\d\.\d))?", re.I)
+_GNU_URL = re.compile(
+    r"gnu\.org/(?:licenses|copyleft)/(?:old-licenses/)?(a?gpl|lgpl|fdl)(?:-(\d\.\d))?", re.I
+)
+_JAPANESE = (
+    (re.compile(r"公共データ利用規約.{0,3}第\s*(\d\.\d)\s*版"), "PDL"),
+    (re.compile(r"政府標準利用規約.{0,3}第\s*(\d\.\d)\s*版"), "JGSL"),
+)
+_STRICTNESS: dict[LicenceDecision, int] = {
+    "unknown": 0,
+    "allow": 1,
+    "allow-noncommercial": 2,
+    "deny": 3,
+}
+_EVIDENCE_CHARS = 160
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One licence mark on a page: where it stands, and its URL or words."""
+
+    kind: MarkKind
+    value: str
+
+
+@dataclass(frozen=True)
+class Licence:
+    """The licence of a page.
+
+    `id` is SPDX-like, `other` for a mark that is not recognised, `none` without any mark. `url`
+    is the mark's URL or empty; `evidence` says where it stands and quotes it.
+    """
+
+    id: str
+    url: str
+    evidence: str
+    decision: LicenceDecision
+
+
+def identify(value: str) -> str:
+    """The id of the licence that a URL or a statement names; `other` where none is recognised."""
+    if found := _CC_URL.search(value):
+        port = f"-{found.group(3).upper()}" if found.group(3) else ""
+        return f"CC-{found.group(1).upper()}-{found.group(2)}{port}"
+    if found := _PUBLIC_URL.search(value):
+        return f"CC0-{found.group(2)}" if found.group(1) == "zero" else f"CC-PDM-{found.group(2)}"
+    if found := _GNU_URL.search(value):
+        name = {"fdl": "GFDL"}.get(found.group(1).lower(), found.group(1).upper())
+        return f"{name}-{found.group(2) or 'any'}"
+    if found := _CC_TEXT.search(value):
+        return f"CC-{found.group(1).upper()}-{found.group(2) or 'any'}"
+    if found := _CC0_TEXT.search(value):
+        return f"CC0-{found.group(1) or 'any'}"
+    for pattern, name in _JAPANESE:
+        if found := pattern.search(value):
+            return f"{name}-{found.group(1)}"
+    return "other"
+
+
+def decide(licence_id: str, policy: LicenceSettings) -> LicenceDecision:
+    """What the policy says of a licence id; `unknown` where no pattern names it."""
+    if any(fnmatchcase(licence_id, pattern) for pattern in policy.deny):
+        return "deny"
+    if any(fnmatchcase(licence_id, pattern) for pattern in policy.allow_noncommercial):
+        return "allow-noncommercial"
+    if any(fnmatchcase(licence_id, pattern) for pattern in policy.allow):
+        return "allow"
+    return "unknown"
+
+
+def judge(marks: Iterable[Mark], policy: LicenceSettings) -> Licence:
+    """The licence of a page from its marks: of several decisions the strictest counts."""
+    found = [
+        Licence(
+            id=(name := identify(mark.value)),
+            url=mark.value if mark.value.startswith(("http://", "https://")) else "",
+            evidence=f"{mark.kind}: {mark.value[:_EVIDENCE_CHARS]}",
+            decision=decide(name, policy),
+        )
+        for mark in marks
+    ]
+    if not found:
+        return Licence("none", "", "", decide("none", policy))
+    return max(found, key=lambda licence: _STRICTNESS[licence.decision])

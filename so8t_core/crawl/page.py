@@ -1,0 +1,142 @@
+"""What crawling keeps of a page: links, canonical URL, robots meta, licence marks, title."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+from so8t_core.crawl.licence import Mark, MarkKind, identify
+from so8t_core.crawl.url import BadUrl, canonicalise
+
+_LINKS = "a[href], area[href], frame[src], iframe[src], meta[http-equiv]"
+_REFRESH = re.compile(r"^\s*[\d.]*\s*[;,]?\s*url\s*=\s*['\"]?([^'\"]+)", re.IGNORECASE)
+_FOOTERS = "footer, address, small, #footer, .footer, .copyright, .license, .licence"
+_FOOTER_CHARS = 2000
+_TITLE_CHARS = 300
+_E_MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+
+
+@dataclass(frozen=True)
+class Link:
+    """A link as it is written; `nofollow` when its own rel says so."""
+
+    href: str
+    nofollow: bool
+
+
+@dataclass(frozen=True)
+class Page:
+    """What was read from a page. `base` is the URL that its links are relative to."""
+
+    title: str
+    base: str
+    canonical: str | None
+    links: tuple[Link, ...]
+    metas: tuple[tuple[str, str], ...]
+    marks: tuple[Mark, ...]
+
+
+def read_page(text: str, url: str) -> Page:
+    """Read a page's text; `url` is where it was found."""
+    tree = LexborHTMLParser(text)
+    base = _base(tree, url)
+    canonical = tree.css_first("link[rel~='canonical'][href]")
+    target = canonicalise(_attribute(canonical, "href"), base=base) if canonical else None
+    title = tree.css_first("title")
+    return Page(
+        title=clean_title(title.text() if title else ""),
+        base=base,
+        canonical=None if isinstance(target, BadUrl) else target,
+        links=tuple(_links(tree)),
+        metas=tuple(_metas(tree)),
+        marks=tuple(dict.fromkeys(_marks(tree, base))),
+    )
+
+
+def clean_title(text: str) -> str:
+    """One line without control and format characters, e-mail addresses masked."""
+    plain = "".join(
+        " " if character.isspace() else character
+        for character in text
+        if character.isspace() or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co")
+    )
+    return _E_MAIL.sub("[e-mail]", " ".join(plain.split()))[:_TITLE_CHARS]
+
+
+def _attribute(node: LexborNode, name: str) -> str:
+    return node.attributes.get(name) or ""
+
+
+def _base(tree: LexborHTMLParser, url: str) -> str:
+    """The document base URL: the first base element's, where it is a valid one."""
+    node = tree.css_first("base[href]")
+    target = canonicalise(_attribute(node, "href"), base=url) if node else url
+    return url if isinstance(target, BadUrl) else target
+
+
+def _links(tree: LexborHTMLParser) -> Iterator[Link]:
+    for node in tree.css(_LINKS):
+        if node.tag == "meta":
+            if _attribute(node, "http-equiv").strip().lower() == "refresh":
+                target = _REFRESH.match(_attribute(node, "content"))
+                if target:
+                    yield Link(target.group(1).strip(), nofollow=False)
+        else:
+            href = _attribute(node, "src" if node.tag in ("frame", "iframe") else "href")
+            yield Link(href, nofollow="nofollow" in _attribute(node, "rel").lower().split())
+
+
+def _metas(tree: LexborHTMLParser) -> Iterator[tuple[str, str]]:
+    for node in tree.css("meta[name][content]"):
+        yield _attribute(node, "name").strip(), _attribute(node, "content").strip()
+
+
+def _marks(tree: LexborHTMLParser, base: str) -> Iterator[Mark]:
+    for node in tree.css("a[rel~='license'][href], link[rel~='license'][href]"):
+        yield Mark("rel-license", _resolved(_attribute(node, "href"), base))
+    for node in tree.css("script[type='application/ld+json']"):
+        yield from (Mark("json-ld", value) for value in _json_ld_licences(node.text()))
+    for node in tree.css("[property='cc:license'], [property='dct:license'], [itemprop='license']"):
+        value = _attribute(node, "href") or _attribute(node, "content") or node.text()
+        yield Mark("rdfa", _resolved(value, base))
+    for name, content in _metas(tree):
+        if name.lower() in ("dc.rights", "dcterms.rights", "dcterms.license", "dc.rights.license"):
+            yield Mark("meta", content)
+    yield from _recognised("link", (_attribute(a, "href") for a in tree.css("a[href]")))
+    footers = (node.text(separator=" ")[:_FOOTER_CHARS] for node in tree.css(_FOOTERS))
+    yield from _recognised("footer", (" ".join(text.split()) for text in footers))
+
+
+def _recognised(kind: MarkKind, values: Iterator[str]) -> Iterator[Mark]:
+    """Marks of weaker places count only where they name a licence that is known."""
+    return (Mark(kind, value) for value in values if identify(value) != "other")
+
+
+def _resolved(value: str, base: str) -> str:
+    target = canonicalise(value, base=base)
+    return value.strip() if isinstance(target, BadUrl) else target
+
+
+def _json_ld_licences(text: str) -> Iterator[str]:
+    """The `license` values of a JSON-LD block, at any depth; unreadable JSON has none."""
+    try:
+        pending: list[Any] = [json.loads(text)]
+    except (ValueError, RecursionError):
+        return
+    while pending:
+        value = pending.pop()
+        if isinstance(value, list):
+            pending.extend(reversed(value))
+        elif isinstance(value, dict):
+            licence = value.get("license")
+            for named in licence if isinstance(licence, list) else [licence]:
+                target = named.get("@id") or named.get("url") if isinstance(named, dict) else named
+                if isinstance(target, str) and target:
+                    yield target
+            pending.extend(reversed(list(value.values())))
