@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from so8t_core.contract.errors import InputMissing, ModelError
+from so8t_core.contract.errors import InputMissing, ModelError, ResourceError, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -44,6 +44,7 @@ DTYPE_CODES = {
     "float16": "F16",
 }
 """Names of dtypes in torch, and in a safetensors header."""
+_SPARE_BYTES = 64 << 20
 _CODE_BYTES = {"F64": 8, "F32": 4, "BF16": 2, "F16": 2}
 
 
@@ -63,6 +64,11 @@ class TensorEntry:
         for size in self.shape:
             count *= size
         return count
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes it takes in its file."""
+        return self.elements * _CODE_BYTES[self.dtype]
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,15 @@ class ModelFolder:
                 where=str(index),
                 hint="Fetch the model again; a shard is missing or from another version.",
             )
+
+    @property
+    def dtype(self) -> str:
+        """Name in torch of the dtype that most of the weights have, such as `bfloat16`."""
+        sizes: dict[str, int] = {}
+        for entry in self.tensors.values():
+            sizes[entry.dtype] = sizes.get(entry.dtype, 0) + entry.elements
+        names = {code: name for name, code in DTYPE_CODES.items()}
+        return names[max(sizes, key=lambda code: sizes[code])]
 
     @property
     def shards(self) -> tuple[str, ...]:
@@ -237,6 +252,41 @@ def _damaged(path: Path, detail: str) -> ModelError:
     )
 
 
+def check_target(target: Path, source: Path, mark: str) -> None:
+    """Refuse to replace a folder that is not an older result of the same kind.
+
+    `mark`: the file that such a result holds. Raises `UsageError` where `target` is the source,
+    lies inside it or around it, or is a file or a filled folder without the mark.
+    """
+    resolved, origin = target.resolve(), source.resolve()
+    if resolved == origin or resolved in origin.parents or origin in resolved.parents:
+        raise UsageError(
+            "The output folder must be another than the model's, and neither may hold the other.",
+            where=str(target),
+            hint="Choose another output folder.",
+        )
+    if target.is_dir() and (not any(target.iterdir()) or (target / mark).is_file()):
+        return
+    if target.exists() or target.is_symlink():
+        raise UsageError(
+            f"The output exists and is no older result (it has no {mark}).",
+            where=str(target),
+            hint="Choose a folder that does not exist yet, or empty this one yourself.",
+        )
+
+
+def check_space(target: Path, needed_bytes: int) -> None:
+    """Raise `ResourceError` unless the disk of `target` has that much room and some to spare."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(target.parent).free
+    if free < needed_bytes + _SPARE_BYTES:
+        raise ResourceError(
+            f"The model needs {needed_bytes / 1e9:.1f} GB of disk; {free / 1e9:.1f} GB are free.",
+            where=str(target.parent),
+            hint="Free some space, or write to another disk.",
+        )
+
+
 def write_shard(
     path: Path, entries: Iterable[TensorEntry], tensors: Iterable[torch.Tensor]
 ) -> None:
@@ -250,7 +300,7 @@ def write_shard(
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     offset = 0
     for entry in listed:
-        end = offset + entry.elements * _CODE_BYTES[entry.dtype]
+        end = offset + entry.size_bytes
         header[entry.name] = {
             "dtype": entry.dtype,
             "shape": list(entry.shape),
@@ -285,13 +335,13 @@ def _raw_bytes(tensor: torch.Tensor) -> memoryview:
     import torch
 
     flat = tensor.detach().contiguous().view(-1).view(torch.uint8)
-    return memoryview(flat.numpy())
+    return memoryview(flat.numpy())  # type: ignore[arg-type]  # the stub of Python 3.11 misses it
 
 
 def write_index(path: Path, tensors: Iterable[TensorEntry]) -> None:
     """Write the index of a folder of several shards."""
     ordered = sorted(tensors, key=lambda entry: entry.name)
-    total = sum(entry.elements * _CODE_BYTES[entry.dtype] for entry in ordered)
+    total = sum(entry.size_bytes for entry in ordered)
     index = {
         "metadata": {"total_size": total},
         "weight_map": {entry.name: entry.file for entry in ordered},

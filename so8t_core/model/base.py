@@ -1,0 +1,155 @@
+"""From the setting `model.base` to a folder on this machine, and the identity of its content."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from so8t_core.contract.errors import InputMissing, Unreachable
+from so8t_core.contract.files import (
+    canonical_json,
+    replacing_folder,
+    sha256_file,
+    sha256_text,
+    write_text,
+)
+from so8t_core.contract.settings.model import STARTER, TINY, ModelSettings
+from so8t_core.model.loading import quiet_transformers
+from so8t_core.model.weights import CONFIG_FILE, ModelFolder
+
+_BUILD = 1
+"""Raised whenever the built models change, so that an older cache is not taken for them."""
+_HUB_FILES = (
+    "*.json",
+    "*.safetensors",
+    "*.jinja",
+    "tokenizer.model",
+    "merges.txt",
+    "LICENSE*",
+    "NOTICE*",
+)
+
+
+def cache_folder() -> Path:
+    """Where built models and digests are kept: $XDG_CACHE_HOME/so8t or ~/.cache/so8t."""
+    root = os.environ.get("XDG_CACHE_HOME")
+    return (Path(root) if root else Path.home() / ".cache") / "so8t"
+
+
+def resolve_base(settings: ModelSettings, *, seed: int) -> Path:
+    """The folder of the base model; `starter` and `tiny` are built on first use and cached.
+
+    `seed` decides the weights of `tiny`. Raises `InputMissing` where there is no such model and
+    `Unreachable` where the hub gives no answer.
+    """
+    if settings.base == STARTER:
+        from so8t_core.model.starter import build_starter, starter_source
+
+        source = _digest_of_file(starter_source())[:12]
+        return _built(f"starter-{source}-{_BUILD}", lambda folder: _ignore(build_starter(folder)))
+    if settings.base == TINY:
+        from so8t_core.model.tiny import build_tiny
+
+        return _built(f"tiny-{seed}-{_BUILD}", lambda folder: build_tiny(folder, seed=seed))
+    folder = Path(settings.base)
+    if folder.is_dir():
+        return folder.absolute()
+    if folder.is_absolute() or settings.base.count("/") != 1:
+        raise InputMissing(
+            "There is no such model folder.",
+            where=settings.base,
+            hint="Set model.base to a folder with config.json and .safetensors files, to a hub "
+            "name such as owner/name, to `starter` or to `tiny`.",
+        )
+    return _from_hub(settings)
+
+
+def _ignore(_: object) -> None:
+    """Drop a builder's report: the cache keeps the folder alone."""
+
+
+def _from_hub(settings: ModelSettings) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import RepositoryNotFoundError as NotFound
+    from huggingface_hub.errors import RevisionNotFoundError as NoRevision
+
+    where = f"{settings.base}@{settings.revision or 'main'}"
+    try:
+        return Path(
+            snapshot_download(
+                settings.base, revision=settings.revision, allow_patterns=list(_HUB_FILES)
+            )
+        )
+    except (NotFound, NoRevision, HFValidationError) as error:
+        raise InputMissing(
+            "The hub has no such model, or it needs a login.",
+            where=where,
+            hint="Check model.base and model.revision; for a gated model set HF_TOKEN.",
+        ) from error
+    except (LocalEntryNotFoundError, OSError) as error:
+        raise Unreachable(
+            f"The model could not be fetched from the hub ({type(error).__name__}).",
+            where=where,
+            hint="Check the network, or set model.base to a folder on this machine.",
+        ) from error
+
+
+def _built(name: str, build: Callable[[Path], None]) -> Path:
+    """The cached folder of that name, built under a lock unless it is there and unchanged."""
+    folder = cache_folder() / "models" / name
+    seal = folder.with_name(f"{name}.sha256")
+    with _locked(folder.with_name(f"{name}.lock")):
+        if not (folder.is_dir() and seal.is_file() and digest_of(folder) == seal.read_text()):
+            with replacing_folder(folder) as partial, quiet_transformers():
+                build(partial)
+            write_text(seal, digest_of(folder))
+    return folder
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def digest_of(folder: Path) -> str:
+    """Identity of a model folder's content, wherever it lies: weights, configuration, tokenizer.
+
+    Hex SHA-256 over the names and hashes of those files. The hash of a large file is remembered in
+    the cache under its path, size, inode and times of change, so the second call takes
+    milliseconds. Raises as `ModelFolder.read`.
+    """
+    model = ModelFolder.read(folder)
+    files = [folder / CONFIG_FILE, *(folder / shard for shard in model.shards)]
+    hashes = {
+        file.relative_to(folder).as_posix(): _digest_of_file(file)
+        for file in (*files, *model.companions())
+    }
+    return sha256_text(canonical_json(hashes))
+
+
+def _digest_of_file(path: Path) -> str:
+    status = path.stat()
+    if status.st_size < 1 << 20:
+        return sha256_file(path)
+    identity = [
+        str(path.resolve()),
+        status.st_size,
+        status.st_ino,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    ]
+    digests = cache_folder() / "digests"
+    known = digests / sha256_text(canonical_json(identity))
+    with _locked(digests / "lock"):
+        if known.is_file():
+            return known.read_text()
+        digest = sha256_file(path)
+        write_text(known, digest)
+    return digest

@@ -1,0 +1,72 @@
+"""Phase 4: the base model becomes a gated checkpoint, equal to it to the bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from so8t_core.contract.errors import ModelError
+from so8t_core.model.base import resolve_base
+from so8t_core.model.compare import compare, logits_of
+from so8t_core.model.integrate import integrate
+from so8t_core.model.loading import compute_dtype, load_base, load_gated, pick_device
+from so8t_core.model.prompts import prompt_ids
+from so8t_core.model.weights import ModelFolder, torch_dtype
+from so8t_core.phases.base import Outcome, PhaseContext
+
+
+def run(ctx: PhaseContext) -> Outcome:
+    """Write `checkpoint/`, and prove on the written files that nothing changed."""
+    base = resolve_base(ctx.settings.model, seed=ctx.settings.seed)
+    checkpoint = ctx.folder / "checkpoint"
+    verification = ctx.inputs["verify"].figures if "verify" in ctx.inputs else None
+    report = integrate(
+        base,
+        checkpoint,
+        ctx.settings.model,
+        pause=ctx.pause,
+        emit=ctx.emit,
+        verification=verification,
+    )
+    figures = report.as_figures()
+    notes = []
+    if not report.has_tokenizer:
+        notes.append("The base model has no tokenizer, so the checkpoint has none.")
+    if ctx.settings.integrate.compare_logits:
+        figures["logit_difference"] = _logit_difference(ctx, base, checkpoint)
+    ctx.emit.stats(figures)
+    return Outcome(
+        digest=report.digest,
+        outputs=tuple(sorted(path for path in checkpoint.rglob("*") if path.is_file())),
+        figures=figures,
+        notes=tuple(notes),
+        extra_inputs={"base_model": report.base_digest},
+    )
+
+
+def _logit_difference(ctx: PhaseContext, base: Path, checkpoint: Path) -> float:
+    settings = ctx.settings.verify
+    ids, _ = prompt_ids(
+        base,
+        settings.prompts,
+        max_tokens=settings.max_prompt_tokens,
+        seed=ctx.settings.seed,
+        trust_remote_code=ctx.settings.model.trust_remote_code,
+    )
+    device = pick_device(settings.device)
+    stored = ModelFolder.read(checkpoint).dtype
+    logits = []
+    for load, folder in ((load_base, base), (load_gated, checkpoint)):
+        ctx.pause.point()
+        # first in the checkpoint's dtype, so that both see the same rounded weights
+        model = load(folder, dtype=torch_dtype(stored), device=device)
+        if compute_dtype("auto", stored, device) != torch_dtype(stored):
+            model = model.float()  # type: ignore[no-untyped-call]  # unannotated in transformers
+        logits.append(logits_of(model, ids))
+    difference = compare(*logits).max_difference
+    if difference != 0.0:
+        raise ModelError(
+            f"The written checkpoint differs from its base by {difference:.3g} in a logit.",
+            where=str(checkpoint),
+            hint="Run the phase again; if it stays, the disk or the base folder is damaged.",
+        )
+    return difference
