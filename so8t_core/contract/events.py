@@ -10,7 +10,7 @@ run
     run_finished          outcome ("done" | "failed"), message
     notified              lines
 control
-    control_seen          revision, who, change      what somebody asked for, as the engine saw it
+    control_seen          revision, who, acted       what somebody asked for, as the engine saw it
     pause_requested       mode, who
     quiescing             mode
     paused                mode
@@ -21,7 +21,7 @@ phase (the event's `phase` is set)
     phase_done            figures, digest, active_s
     phase_skipped         reason
     phase_failed          attempt, error, retry_in_s (None: no further try)
-    phase_interrupted     reason                     its process is gone; a resume continues it
+    phase_interrupted     reason, at                 its process is gone since `at`; it will go on
     progress              done, total, unit, message
     stats                 values
     metrics               points: [[name, step, value], ...]

@@ -295,7 +295,7 @@ def _phase_interrupted(state: RunState, event: Event) -> RunState:
         event,
         state="pending",
         reason=event.payload["reason"],
-        **_halted(_phase(state, event), event.ts),
+        **_halted(_phase(state, event), event.payload["at"]),
     )
 
 

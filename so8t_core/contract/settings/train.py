@@ -2,8 +2,144 @@
 
 from __future__ import annotations
 
-from so8t_core.contract.settings.base import Section
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from so8t_core.contract.settings.base import AbsolutePath, Section
+
+# What may differ between a checkpoint and the run that resumes it, because it changes no number:
+# when to save, and where the same bytes lie (they are compared by digest instead).
+OPERATIONAL = frozenset(
+    {
+        "model_path",
+        "dataset",
+        "validation_dataset",
+        "save_every_steps",
+        "save_every_s",
+        "keep_checkpoints",
+    }
+)
 
 
 class TrainSettings(Section):
     """Settings of the train section."""
+
+    model_path: AbsolutePath | None = Field(
+        None,
+        description="An SO8T checkpoint's folder. Left out in a pipeline: integrate's result.",
+    )
+    dataset: AbsolutePath | None = Field(
+        None,
+        description="Your own JSONL or Parquet file. Left out in a pipeline: cleanse's result.",
+    )
+    dataset_format: Literal["auto", "alpaca", "messages", "prompt_completion", "text"] = Field(
+        "auto", description="Format of `dataset`; auto tells it from the fields of its first row."
+    )
+    validation_dataset: AbsolutePath | None = Field(
+        None, description="Rows for the held-out loss, in the format of `dataset`."
+    )
+    validation_fraction: float = Field(
+        0.02,
+        ge=0,
+        lt=1,
+        description="Share of `dataset` that is held out when there is no `validation_dataset`.",
+    )
+    instruction_fraction: float = Field(
+        1.0,
+        ge=0,
+        description="How much of the instruction pairs an epoch holds; above 1 repeats them.",
+    )
+    corpus_fraction: float = Field(
+        1.0, ge=0, description="The same for plain documents of the corpus."
+    )
+    safety_fraction: float = Field(
+        1.0, ge=0, description="The same for the safety rows, which teach detection and refusal."
+    )
+    chat_format: Literal["template", "plain"] = Field(
+        "template",
+        description="template: the tokenizer's own chat template; plain: headings as plain text, "
+        "for a base model that has no template.",
+    )
+    max_length_tokens: int = Field(2048, ge=8, description="Longest sample, in tokens.")
+    long_pairs: Literal["cut", "drop"] = Field(
+        "cut", description="What happens to a longer conversation; long documents are split."
+    )
+
+    base_storage: Literal["int8", "nf4", "bf16", "float32"] = Field(
+        "int8", description="How the frozen linears are stored: LLM.int8, NF4, or unquantised."
+    )
+    dtype: Literal["auto", "bfloat16", "float32"] = Field(
+        "auto", description="Precision of the arithmetic; auto: bfloat16 on a GPU, float32 on CPU."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where training runs.")
+    threads: int | None = Field(
+        None,
+        ge=1,
+        description="CPU threads of torch. Left out: those of the machine at the first start, kept "
+        "on every resume because sums depend on them.",
+    )
+    gradient_checkpointing: bool = Field(
+        True, description="Recompute activations in the backward pass: slower, far less memory."
+    )
+
+    lora_rank: int = Field(64, ge=1, description="Rank r of the LoRA matrices.")
+    lora_alpha: int = Field(128, ge=1, description="LoRA scale: alpha / r.")
+    lora_dropout: float = Field(0.05, ge=0, lt=1, description="Dropout before LoRA's A.")
+    lora_targets: tuple[str, ...] = Field(
+        ("qkv_proj", "o_proj", "gate_up_proj", "down_proj"),
+        min_length=1,
+        description="Linears that get LoRA, by the last part of their name; each must exist.",
+    )
+    train_gates: bool = Field(True, description="Train the SO(8) gates besides LoRA.")
+
+    learning_rate: float = Field(2e-4, gt=0, description="Peak learning rate of LoRA.")
+    gate_learning_rate: float = Field(
+        1e-2, gt=0, description="Peak learning rate of the gates; at LoRA's they hardly move."
+    )
+    schedule: Literal["cosine", "linear", "constant"] = Field(
+        "cosine", description="Course of both learning rates after the warm-up."
+    )
+    warmup_fraction: float = Field(0.1, ge=0, lt=1, description="Share of all steps that warm up.")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's decay of LoRA; gates have none.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
+    optimizer: Literal["paged_adamw_8bit", "adamw_8bit", "adamw"] = Field(
+        "paged_adamw_8bit",
+        description="AdamW with 8-bit states for LoRA (paged needs a GPU), or 32-bit for all. "
+        "The gates' states are always float32.",
+    )
+    orthogonality_weight: float = Field(
+        0.01,
+        ge=0,
+        description="Weight of the mean of |R'R - I|^2 over all blocks. It has a gradient with the "
+        "`free` parametrisation only: exp and cayley are orthogonal by construction.",
+    )
+    rotation_size_weight: float = Field(
+        0.0, ge=0, description="Weight of the mean of |A|^2 over all blocks: keeps rotations small."
+    )
+
+    epochs: float = Field(1.0, gt=0, description="Passes over the data.")
+    max_steps: int | None = Field(
+        None, ge=1, description="Optimiser steps in all; overrides `epochs`."
+    )
+    micro_batch_size: int = Field(1, ge=1, description="Samples in one forward pass.")
+    accumulation_steps: int = Field(16, ge=1, description="Forward passes in one optimiser step.")
+    save_every_steps: int = Field(500, ge=1, description="Checkpoint after so many steps.")
+    save_every_s: float = Field(
+        180.0, gt=0, description="Checkpoint when the last one is this old, in seconds."
+    )
+    keep_checkpoints: int = Field(5, ge=1, description="Newest checkpoints that are kept.")
+    eval_every_steps: int = Field(
+        500, ge=0, description="Held-out loss after so many steps; 0: at the start and end only."
+    )
+    eval_max_samples: int = Field(
+        64, ge=0, description="Most held-out samples per evaluation; 0: no evaluation."
+    )
+
+    @model_validator(mode="after")
+    def _no_empty_mix(self) -> TrainSettings:
+        if not (self.instruction_fraction or self.corpus_fraction or self.safety_fraction):
+            raise ValueError(
+                "instruction_, corpus_ and safety_fraction are all 0: nothing to train"
+            )
+        return self

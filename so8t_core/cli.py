@@ -1,0 +1,268 @@
+"""The command line: parsing only. Each command lives in `so8t_core.commands`."""
+
+from __future__ import annotations
+
+import sys
+from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter, _SubParsersAction
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from so8t_core import __version__
+from so8t_core.commands import alone, look, steer
+from so8t_core.contract.errors import EXIT_DONE, EXIT_FAILED, So8tError
+from so8t_core.contract.phases import PHASE_NAMES
+from so8t_core.contract.runs import DEFAULT_RUNS_DIR
+
+_EPILOG = """exit codes: 0 done, 2 usage or settings, 3 paused, 4 a phase failed,
+            5 another engine holds the run"""
+
+
+def _common(*, defaults: bool) -> ArgumentParser:
+    """Options that stand before or behind the command; only the outer parser sets defaults."""
+    parent = ArgumentParser(add_help=False, argument_default=None if defaults else SUPPRESS)
+    parent.add_argument(
+        "--runs-dir",
+        type=Path,
+        default=DEFAULT_RUNS_DIR if defaults else SUPPRESS,
+        metavar="DIR",
+        help="where runs lie (default: ./runs)",
+    )
+    parent.add_argument(
+        "--debug",
+        action="store_true",
+        default=False if defaults else SUPPRESS,
+        help="show tracebacks",
+    )
+    return parent
+
+
+class _Commands:
+    """Adds commands that share the common options."""
+
+    def __init__(self, subparsers: _SubParsersAction[ArgumentParser]) -> None:
+        self._subparsers = subparsers
+        self._common = _common(defaults=False)
+
+    def add(self, name: str, action: Callable[..., int], text: str, example: str) -> ArgumentParser:
+        parser = self._subparsers.add_parser(
+            name,
+            help=text,
+            description=text,
+            parents=[self._common],
+            epilog=f"example:\n  so8t {example}",
+            formatter_class=RawDescriptionHelpFormatter,
+        )
+        parser.set_defaults(action=action, command=name)
+        return parser
+
+
+def _starting(parser: ArgumentParser) -> None:
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
+        "--headless",
+        action="store_true",
+        help="no interface: the engine runs here and prints its progress",
+    )
+    how.add_argument(
+        "--detach", action="store_true", help="start the engine in the background and return"
+    )
+
+
+def _settings(parser: ArgumentParser, *, required: bool = False) -> None:
+    parser.add_argument(
+        "-c", "--config", type=Path, required=required, metavar="FILE", help="settings (YAML)"
+    )
+    _overrides(parser)
+
+
+def _overrides(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="override one setting, such as train.max_steps=100; repeatable",
+    )
+
+
+def _run_name(parser: ArgumentParser) -> None:
+    parser.add_argument("run", nargs="?", metavar="RUN", help="name or path (default: the newest)")
+
+
+def _add_runs(commands: _Commands) -> None:
+    parser = commands.add(
+        "demo", steer.demo, "the whole pipeline on a site of our own", "demo --tiny --headless"
+    )
+    parser.add_argument("--tiny", action="store_true", help="with a random four-layer model")
+    _starting(parser)
+    _overrides(parser)
+    parser = commands.add(
+        "run",
+        steer.run,
+        "start a run from a settings file",
+        "run -c configs/automated_so8t_pipeline.yaml",
+    )
+    _settings(parser, required=True)
+    _starting(parser)
+    parser = commands.add(
+        "resume",
+        steer.resume,
+        "go on with a paused, stopped or crashed run",
+        "resume demo-20260101-120000",
+    )
+    _run_name(parser)
+    _starting(parser)
+    parser = commands.add("pause", steer.pause, "pause a run", "pause --hard --wait")
+    _run_name(parser)
+    parser.add_argument("--hard", action="store_true", help="save, and free memory and GPU")
+    parser.add_argument("--wait", action="store_true", help="return when it is paused")
+    parser = commands.add("stop", steer.stop, "save, and end the engine", "stop --wait")
+    _run_name(parser)
+    parser.add_argument("--wait", action="store_true", help="return when the engine is gone")
+    for name, action, text in (
+        ("retry", steer.retry, "have a phase run again"),
+        ("skip", steer.skip, "leave a phase out"),
+    ):
+        parser = commands.add(name, action, text, f"{name} demo-20260101-120000 evaluate")
+        parser.add_argument("run", metavar="RUN", help="name or path")
+        parser.add_argument("phase", choices=PHASE_NAMES)
+
+
+def _add_views(commands: _Commands) -> None:
+    parser = commands.add("status", steer.status, "show a run's state", "status --json")
+    _run_name(parser)
+    parser.add_argument("--json", action="store_true", help="for scripts")
+    parser.add_argument("--watch", action="store_true", help="keep printing what happens")
+    parser = commands.add("runs", steer.runs, "list runs", "runs --json")
+    parser.add_argument("--json", action="store_true", help="for scripts")
+    parser = commands.add("report", steer.report, "print a run's report", "report | less")
+    _run_name(parser)
+    parser.add_argument("--json", action="store_true", help="for scripts")
+    parser = commands.add("doctor", look.doctor, "check this installation and machine", "doctor")
+    parser.add_argument("--json", action="store_true", help="for scripts")
+    parser = commands.add(
+        "starter-model",
+        look.starter_model,
+        "build the demo's base model",
+        "starter-model --output models/starter",
+    )
+    parser.add_argument("--output", type=Path, metavar="DIR", help="a folder instead of the cache")
+
+
+def _add_config(commands: _Commands) -> None:
+    config = commands.add(
+        "config",
+        look.config_show,
+        "check, describe or show settings",
+        "config check configs/automated_so8t_pipeline.yaml",
+    )
+    inner = _Commands(config.add_subparsers(required=True, metavar="{check,schema,show}"))
+    parser = inner.add("check", look.config_check, "validate a settings file", "config check FILE")
+    parser.add_argument("file", type=Path)
+    _overrides(parser)
+    inner.add("schema", look.config_schema, "JSON Schema of the settings", "config schema")
+    parser = inner.add("show", look.config_show, "every setting, resolved", "config show FILE")
+    parser.add_argument("file", type=Path, nargs="?")
+    _overrides(parser)
+
+
+def _add_phases(commands: _Commands) -> None:
+    actions: dict[str, Callable[..., int]] = {
+        "verify": alone.verify,
+        "integrate": alone.integrate,
+        "export": alone.export,
+    }
+    examples = {
+        "verify": "verify --model-path models/base --json",
+        "integrate": "integrate --model-path models/base --output-path models/gated",
+        "export": "export --fold-only --model-path models/gated --output-path models/folded",
+    }
+    for name in PHASE_NAMES:
+        if name == "report":
+            continue
+        parser = commands.add(
+            name,
+            actions.get(name, alone.phase),
+            f"the phase {name} alone",
+            examples.get(name, f"{name} -c FILE"),
+        )
+        parser.add_argument("--run", dest="in_run", metavar="RUN", help="in this run")
+        _settings(parser)
+        _starting(parser)
+        if name not in actions:
+            continue
+        parser.add_argument("--model-path", type=Path, metavar="DIR", help="a model folder")
+        parser.add_argument("--json", action="store_true", help="for scripts")
+        if name != "verify":
+            parser.add_argument("--output-path", type=Path, metavar="DIR", help="the result")
+        if name == "export":
+            parser.add_argument(
+                "--fold-only",
+                action="store_true",
+                help="only fold a gated checkpoint into a stock one",
+            )
+            parser.add_argument(
+                "--adapter-path", type=Path, metavar="DIR", help="merge this adapter first"
+            )
+            parser.add_argument(
+                "--dtype",
+                choices=("float32", "bfloat16", "float16"),
+                help="of the result (default: the checkpoint's)",
+            )
+
+
+def build_parser() -> ArgumentParser:
+    """The parser of every command."""
+    parser = ArgumentParser(
+        prog="so8t",
+        description="From public Japanese web pages to an SO(8)-rotated Phi-3, in one terminal.",
+        epilog=_EPILOG,
+        formatter_class=RawDescriptionHelpFormatter,
+        parents=[_common(defaults=True)],
+    )
+    parser.add_argument("--version", action="version", version=f"so8t {__version__}")
+    parser.add_argument("--run", metavar="RUN", help="open the interface on this run")
+    parser.set_defaults(action=steer.home, command="home")
+    commands = _Commands(parser.add_subparsers(metavar="COMMAND"))
+    _add_runs(commands)
+    _add_views(commands)
+    _add_config(commands)
+    _add_phases(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry of the console script; returns the exit code."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        return int(arguments.action(arguments))
+    except So8tError as error:
+        if arguments.debug:
+            raise
+        print(f"so8t: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return EXIT_DONE
+    except Exception as error:
+        # the outermost border: a user sees a message, never a traceback
+        if arguments.debug:
+            raise
+        print(
+            f"so8t: unexpected {type(error).__name__}: {error}\n  next:  run it again with --debug "
+            "and report what it shows",
+            file=sys.stderr,
+        )
+        return EXIT_FAILED
+
+
+def run() -> Any:
+    """`python -m so8t_core.cli`."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,272 @@
+"""Starting, watching and steering runs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
+
+from so8t_core.contract.config import load_settings
+from so8t_core.contract.control import ControlStore, this_user
+from so8t_core.contract.errors import EXIT_DONE, EXIT_FAILED, RunBusy, StoreError, UsageError
+from so8t_core.contract.lock import engine_liveness
+from so8t_core.contract.phases import PhaseName
+from so8t_core.contract.rundir import RunDir
+from so8t_core.contract.runs import create_run, find_run, list_runs
+from so8t_core.contract.watch import Watch, status_document
+
+START_TIMEOUT_S = 20.0
+
+
+def shipped_config(name: str) -> Path:
+    """A settings file that comes with the program: from the source tree, or from the package."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package.parent / "configs", package / "configs"):
+        if (folder / name).is_file():
+            return folder / name
+    raise StoreError(
+        f"The settings file {name} is missing from this installation.",
+        where=str(package),
+        hint="Install so8t again.",
+    )
+
+
+def has_terminal() -> bool:
+    """Whether a person sits at both ends."""
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def run_headless(run: RunDir, only: tuple[PhaseName, ...] = ()) -> int:
+    """An engine in this process, with plain lines of progress; returns the run's exit code."""
+    from so8t_tui.plain import PlainFollower
+
+    from so8t_core.engine.runner import Engine
+
+    follower = PlainFollower(sys.stdout)
+    return asyncio.run(Engine(run, only=only, observers=(follower.follow,)).run())
+
+
+def start_detached(run: RunDir, only: tuple[PhaseName, ...] = ()) -> int:
+    """An engine in a session of its own; returns its pid once it holds the run.
+
+    Raises `RunBusy` when another engine has it and `StoreError` when it does not come up.
+    """
+    from so8t_core.engine.process import start_engine
+
+    before = engine_liveness(run)
+    if before.alive:
+        raise RunBusy(
+            f"Another engine holds this run: process {before.pid} on this machine.",
+            where=str(run.root),
+            hint="It is steered with `so8t pause`, `so8t resume` and `so8t stop`.",
+        )
+    began = time.time()
+    engine = start_engine(run, only=only)
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if engine_liveness(run).pid == engine.pid or _greeted(run, began):
+            return engine.pid
+        if engine.poll() is not None:
+            break
+        time.sleep(0.05)
+    raise StoreError(
+        "The engine did not start.",
+        where=str(run.logs / "engine.log"),
+        hint="Its last lines say why.",
+    )
+
+
+def _greeted(run: RunDir, since: float) -> bool:
+    watch = Watch(run)
+    try:
+        engine = watch.catch_up().engine
+    finally:
+        watch.close()
+    return engine is not None and engine.started_at >= since
+
+
+def open_interface(runs_dir: Path, run: RunDir | None) -> int:
+    """The terminal interface, on one run or on the list of runs."""
+    from so8t_tui.app import ControlCenter
+
+    from so8t_core.engine.notify import terminal_notification
+
+    def new_demo() -> RunDir:
+        return create_run(runs_dir, load_settings(shipped_config("demo.yaml")))
+
+    def start(chosen: RunDir) -> None:
+        start_detached(chosen)
+
+    ControlCenter(
+        runs_dir,
+        run,
+        start_engine=start,
+        new_demo=new_demo,
+        terminal_notification=lambda message: terminal_notification(message, os.environ),
+    ).run()
+    return EXIT_DONE
+
+
+def launch(run: RunDir, arguments: Namespace, only: tuple[PhaseName, ...] = ()) -> int:
+    """Start an engine the way the user asked for: headless, detached, or under the interface."""
+    if arguments.headless or not (arguments.detach or has_terminal()):
+        return run_headless(run, only)
+    pid = start_detached(run, only)
+    if arguments.detach:
+        print(f"{run.name}: engine {pid} runs in the background; `so8t status {run.name}` looks.")
+        return EXIT_DONE
+    return open_interface(arguments.runs_dir, run)
+
+
+def home(arguments: Namespace) -> int:
+    """`so8t`: the interface; without a terminal, the list of runs."""
+    run = find_run(arguments.run, arguments.runs_dir) if arguments.run else None
+    if not has_terminal():
+        return runs(arguments)
+    return open_interface(arguments.runs_dir, run)
+
+
+def run(arguments: Namespace) -> int:
+    """`so8t run -c FILE`."""
+    settings = load_settings(arguments.config, arguments.set)
+    return launch(create_run(arguments.runs_dir, settings), arguments)
+
+
+def demo(arguments: Namespace) -> int:
+    """`so8t demo`."""
+    name = "tiny.yaml" if arguments.tiny else "demo.yaml"
+    settings = load_settings(shipped_config(name), arguments.set)
+    return launch(create_run(arguments.runs_dir, settings), arguments)
+
+
+def resume(arguments: Namespace) -> int:
+    """`so8t resume [RUN]`: lift a pause, or start an engine that goes on where the last ended."""
+    run = find_run(arguments.run, arguments.runs_dir)
+    with ControlStore(run.control) as store:
+        store.amend(lambda c: replace(c, desired="running", mode="soft"), who=this_user())
+    if engine_liveness(run).alive:
+        if has_terminal() and not (arguments.headless or arguments.detach):
+            return open_interface(arguments.runs_dir, run)
+        print(f"{run.name}: its engine was told to go on.")
+        return EXIT_DONE
+    return launch(run, arguments)
+
+
+def pause(arguments: Namespace) -> int:
+    """`so8t pause [RUN]`."""
+    run = find_run(arguments.run, arguments.runs_dir)
+    mode = "hard" if arguments.hard else "soft"
+    with ControlStore(run.control) as store:
+        store.amend(lambda c: replace(c, desired="paused", mode=mode))
+    return _report_wish(run, f"{mode} pause", arguments.wait, until={"paused", "done", "failed"})
+
+
+def stop(arguments: Namespace) -> int:
+    """`so8t stop [RUN]`: save, end the engine; a resume goes on from there."""
+    run = find_run(arguments.run, arguments.runs_dir)
+    with ControlStore(run.control) as store:
+        store.amend(lambda c: replace(c, desired="stopped", mode="hard"))
+    return _report_wish(run, "stop", arguments.wait, until=None)
+
+
+def retry(arguments: Namespace) -> int:
+    """`so8t retry RUN PHASE`: the phase runs again, now or at the next resume."""
+    return _count_wish(arguments, "retry")
+
+
+def skip(arguments: Namespace) -> int:
+    """`so8t skip RUN PHASE`: the phase is left out, or ended when it runs."""
+    return _count_wish(arguments, "skip")
+
+
+def _count_wish(arguments: Namespace, kind: str) -> int:
+    run = find_run(arguments.run, arguments.runs_dir)
+    phase: PhaseName = arguments.phase
+    with ControlStore(run.control) as store:
+        store.amend(lambda c: c.retrying(phase) if kind == "retry" else c.skipping(phase))
+    return _report_wish(run, f"{kind} of {phase}", wait=False, until=None)
+
+
+def _report_wish(run: RunDir, wish: str, wait: bool, until: set[str] | None) -> int:
+    if not engine_liveness(run).alive:
+        print(f"{run.name}: {wish} noted; no engine runs now, the next one will see it.")
+        return EXIT_DONE
+    print(f"{run.name}: {wish} asked for.")
+    if not wait:
+        return EXIT_DONE
+    watch = Watch(run)
+    try:
+        while True:
+            watch.catch_up()
+            seen = watch.seen()
+            if not seen.liveness.alive or (until and seen.status in until):
+                break
+            time.sleep(0.05)
+    finally:
+        watch.close()
+    print(f"{run.name}: {seen.status}.")
+    return EXIT_FAILED if seen.status in {"failed", "crashed"} else EXIT_DONE
+
+
+def status(arguments: Namespace) -> int:
+    """`so8t status [RUN] [--json] [--watch]`."""
+    run = find_run(arguments.run, arguments.runs_dir)
+    if arguments.watch:
+        from so8t_tui.plain import follow_run
+
+        return follow_run(run, sys.stdout)
+    document = status_document(run)
+    if arguments.json:
+        print(json.dumps(document, ensure_ascii=False, indent=2))
+        return EXIT_DONE
+    print(f"{document['run']}: {document['state']}  {document['message']}".rstrip())
+    for name, phase in document["phases"].items():
+        total = f"/{phase['total']:g}" if phase["total"] is not None else ""
+        progress = f"{phase['done']:g}{total} {phase['unit']}" if phase["unit"] else ""
+        row = f"  {name:<10}{phase['state']:<9}{phase['active_s']:8.1f} s  {progress:<22}"
+        print(f"{row} {phase['reason']}".rstrip())
+    return EXIT_DONE
+
+
+def runs(arguments: Namespace) -> int:
+    """`so8t runs [--json]`."""
+    rows = []
+    for found in list_runs(arguments.runs_dir):
+        document = status_document(found)
+        done = sum(phase["state"] == "done" for phase in document["phases"].values())
+        rows.append({"run": found.name, "state": document["state"], "done": done})
+    if getattr(arguments, "json", False):
+        print(json.dumps(rows, ensure_ascii=False, indent=2))
+    elif rows:
+        for row in rows:
+            print(f"{row['run']:<40} {row['state']:<8} {row['done']}/8 phases done")
+    else:
+        print(f"No runs in {arguments.runs_dir.absolute()}. Start one with `so8t demo`.")
+    return EXIT_DONE
+
+
+def report(arguments: Namespace) -> int:
+    """`so8t report [RUN]`: print the report; raw Markdown where nobody looks on."""
+    run = find_run(arguments.run, arguments.runs_dir)
+    suffix = "json" if arguments.json else "md"
+    path = run.phase("report") / f"report.{suffix}"
+    if not path.is_file():
+        raise UsageError(
+            "This run has no report yet.",
+            where=str(path),
+            hint=f"`so8t resume {run.name}` finishes the run; `so8t status` says where it is.",
+        )
+    text = path.read_text(encoding="utf-8")
+    if arguments.json or not sys.stdout.isatty():
+        print(text)
+    else:
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        Console().print(Markdown(text))
+    return EXIT_DONE

@@ -1,0 +1,27 @@
+"""What engine and phase process say to each other: JSON lines over a socket pair.
+
+phase -> engine
+    {"t": "drafts", "drafts": [[kind, payload], ...], "ack": n or null}
+    {"t": "quiescing"} {"t": "paused"} {"t": "resumed"}
+    {"t": "end", "status": "done" | "failed" | "paused", ...}
+engine -> phase
+    {"t": "want", "pause": null | "soft" | "hard", "live": {...}}
+    {"t": "ack", "ack": n}
+
+When either end is gone the other sees the end of the stream.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+MAX_LINE_BYTES = 64 << 20
+WORKER_MARK = "SO8T_WORKER_OF"
+"""Environment variable that marks every process of a phase with the run's path."""
+
+
+def encode(message: Mapping[str, Any]) -> bytes:
+    """One message as a line."""
+    return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"

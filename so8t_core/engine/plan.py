@@ -1,0 +1,116 @@
+"""Which phase runs, is reused or is skipped, and why. Decided from manifests, never from files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
+from so8t_core.contract.config import phase_settings_digest
+from so8t_core.contract.errors import ManifestError
+from so8t_core.contract.files import write_json
+from so8t_core.contract.manifest import Manifest
+from so8t_core.contract.phases import PhaseName, PhaseSpec
+from so8t_core.contract.rundir import RunDir
+from so8t_core.contract.settings import Settings
+
+BASIS_FILE = "basis.json"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What happens to a phase. `manifest` is set where its earlier result is reused."""
+
+    action: Literal["run", "reuse", "skip"]
+    reason: str
+    manifest: Manifest | None = None
+
+
+def _input_digests(run: RunDir, spec: PhaseSpec) -> dict[str, str]:
+    digests: dict[str, str] = {}
+    for name in (*spec.needs, *spec.uses):
+        try:
+            manifest = Manifest.read(run.phase(name))
+        except ManifestError:
+            continue  # as good as none: that phase runs again before this one, or is missing
+        if manifest is not None:
+            digests[name] = manifest.digest
+    return digests
+
+
+def decide(run: RunDir, settings: Settings, spec: PhaseSpec) -> Decision:
+    """Look at one phase, given that all phases before it are settled.
+
+    Reads and hashes all of its outputs, so it may take seconds for large models.
+    """
+    if spec.name in settings.engine.skip:
+        return Decision("skip", "the settings say so (engine.skip)")
+    folder = run.phase(spec.name)
+    try:
+        manifest = Manifest.read(folder)
+        if manifest is None:
+            return Decision("run", "it has not been done yet")
+        manifest.check_outputs(folder)
+    except ManifestError as error:
+        return Decision("run", f"its earlier result cannot be trusted: {error.what}")
+    if manifest.settings_sha256 != phase_settings_digest(settings, spec):
+        return Decision("run", "its settings changed")
+    present = _input_digests(run, spec)
+    phases: set[str] = {*spec.needs, *spec.uses}
+    known = {name: digest for name, digest in manifest.inputs.items() if name in phases}
+    for name in sorted(known.keys() | present):
+        if known.get(name) != present.get(name):
+            return Decision("run", f"the result of {name} changed")
+    return Decision("reuse", "done before, and nothing it depends on changed", manifest)
+
+
+def missing_needs(run: RunDir, spec: PhaseSpec) -> tuple[PhaseName, ...]:
+    """Needed phases without a readable manifest."""
+    present = _input_digests(run, spec)
+    return tuple(name for name in spec.needs if name not in present)
+
+
+def prepare_folder(run: RunDir, settings: Settings, spec: PhaseSpec) -> bool:
+    """Make the phase's folder ready; work begun on another basis is removed first.
+
+    The basis is what decides the result: settings and inputs. Returns True where older work was
+    removed.
+    """
+    folder = run.phase(spec.name)
+    basis = {
+        "settings_sha256": phase_settings_digest(settings, spec),
+        "inputs": _input_digests(run, spec),
+    }
+    removed = False
+    if folder.exists() and any(folder.iterdir()) and _read_basis(run, spec.name) != basis:
+        shutil.rmtree(folder)
+        removed = True
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "manifest.json").unlink(missing_ok=True)
+    write_json(folder / BASIS_FILE, basis)
+    return removed
+
+
+def _read_basis(run: RunDir, name: PhaseName) -> object:
+    try:
+        return json.loads((run.phase(name) / BASIS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def forget(run: RunDir, name: PhaseName) -> None:
+    """Remove a phase's manifest, so that it runs again."""
+    (run.phase(name) / "manifest.json").unlink(missing_ok=True)
+
+
+def preview(
+    run: RunDir, settings: Settings, specs: Collection[PhaseSpec]
+) -> dict[str, dict[str, str]]:
+    """What the plan looks like now; phases after one that runs may still turn out reusable."""
+    decisions: dict[str, dict[str, str]] = {}
+    for spec in specs:
+        decision = decide(run, settings, spec)
+        decisions[spec.name] = {"action": decision.action, "reason": decision.reason}
+    return decisions

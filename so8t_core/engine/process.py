@@ -1,0 +1,149 @@
+"""Starting, hearing and ending the process of a phase."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from so8t_core.contract.phases import PhaseName
+from so8t_core.contract.rundir import RunDir
+from so8t_core.engine.channel import MAX_LINE_BYTES, WORKER_MARK, encode
+
+_ENVIRONMENT = {
+    "PYTHONHASHSEED": "0",
+    "PYTHONUNBUFFERED": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+}
+"""Set for every phase unless the user set them: reproducible hashing, no chatter, no telemetry."""
+
+
+class PhaseProcess:
+    """One phase in a process group of its own, joined to us by a socket pair."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+
+    @property
+    def pid(self) -> int:
+        """Its pid, which is also the id of its process group."""
+        return self._process.pid
+
+    @classmethod
+    async def start(
+        cls,
+        run: RunDir,
+        phase: PhaseName,
+        *,
+        attempt: int,
+        active_before_s: float,
+        package: str = "so8t_core.phases",
+    ) -> PhaseProcess:
+        """Spawn it with closed descriptors, in a new process group."""
+        ours, theirs = socket.socketpair()
+        arguments = {
+            "run": str(run.root),
+            "phase": phase,
+            "module": f"{package}.{phase}",
+            "attempt": attempt,
+            "active_before_s": active_before_s,
+            "channel": theirs.fileno(),
+            "parent_pid": os.getpid(),
+        }
+        run.logs.mkdir(exist_ok=True)
+        with (run.logs / f"{phase}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "so8t_core.engine.worker", json.dumps(arguments)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                close_fds=True,
+                pass_fds=(theirs.fileno(),),
+                process_group=0,
+                env={**_ENVIRONMENT, **os.environ, WORKER_MARK: str(run.root)},
+            )
+        theirs.close()
+        reader, writer = await asyncio.open_connection(sock=ours, limit=MAX_LINE_BYTES)
+        return cls(process, reader, writer)
+
+    async def listen(self, hear: Callable[[Mapping[str, Any]], None]) -> int:
+        """Hand over each message until the stream ends; the exit status (negative: a signal)."""
+        with suppress(ConnectionResetError):
+            while line := await self._reader.readline():
+                if line.endswith(b"\n"):
+                    hear(json.loads(line))
+        return await asyncio.to_thread(self._process.wait)
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Send one message; a process that is gone hears nothing, which `listen` reports."""
+        if not self._writer.is_closing():
+            self._writer.write(encode(message))
+
+    def kill(self) -> None:
+        """End the whole group at once."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    async def close(self) -> None:
+        """End what is left of the group and close our end."""
+        self.kill()
+        self._writer.close()
+        with suppress(ConnectionError):
+            await self._writer.wait_closed()
+
+
+def end_leftovers(run: RunDir) -> list[int]:
+    """End processes of this run that outlived their engine; returns their pids.
+
+    They are known by the mark in their environment, so a recycled pid is never hit.
+    """
+    ended = []
+    for process in psutil.process_iter(["pid"]):
+        if process.pid == os.getpid():
+            continue
+        try:
+            if process.environ().get(WORKER_MARK) == str(run.root):
+                process.kill()
+                process.wait(timeout=10)
+                ended.append(process.pid)
+        except psutil.Error:
+            continue  # not ours to look at, or already gone
+    return ended
+
+
+def start_engine(run: RunDir, *, only: tuple[PhaseName, ...] = ()) -> subprocess.Popen[bytes]:
+    """Start an engine for the run in a session of its own, so it outlives the terminal.
+
+    Returns at once; whether it got the lock is for `contract.lock` to tell.
+    """
+    run.logs.mkdir(exist_ok=True)
+    with (run.logs / "engine.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "so8t_core.engine", str(run.root), *only],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            close_fds=True,
+            start_new_session=True,
+            cwd=Path.cwd(),
+        )

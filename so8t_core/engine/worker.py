@@ -1,0 +1,184 @@
+"""The process of one phase: `python -m so8t_core.engine.worker`, started by the engine alone."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import importlib
+import importlib.metadata
+import json
+import os
+import platform
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from so8t_core import __version__
+from so8t_core.contract.config import phase_settings_digest
+from so8t_core.contract.errors import ResourceError, So8tError
+from so8t_core.contract.manifest import FileRecord, Manifest, utc_now
+from so8t_core.contract.phases import SPEC, PhaseName, PhaseSpec
+from so8t_core.contract.rundir import RunDir
+from so8t_core.contract.runs import run_settings
+from so8t_core.contract.settings import Settings
+from so8t_core.engine.emitter import Channel, ChannelEmitter, ChannelGate
+from so8t_core.phases.base import HardPause, Outcome, PhaseContext
+
+_PR_SET_PDEATHSIG = 1
+_REPORTED_PACKAGES = (
+    "accelerate",
+    "aiohttp",
+    "bitsandbytes",
+    "datasets",
+    "gguf",
+    "peft",
+    "selectolax",
+    "tokenizers",
+    "torch",
+    "trafilatura",
+    "transformers",
+)
+
+
+def die_with_parent(parent_pid: int) -> None:
+    """Ask the kernel to end this process with its parent (Linux; elsewhere the pipe's end does)."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent_pid:
+            os._exit(1)
+
+
+def _versions() -> dict[str, str]:
+    found = {"so8t": __version__, "python": platform.python_version()}
+    for package in _REPORTED_PACKAGES:
+        if package in sys.modules:
+            found[package] = importlib.metadata.version(package)
+    return found
+
+
+def input_manifests(run: RunDir, spec: PhaseSpec) -> dict[PhaseName, Manifest]:
+    """The valid manifests that a phase builds on."""
+    found = {name: Manifest.read(run.phase(name)) for name in (*spec.needs, *spec.uses)}
+    return {name: manifest for name, manifest in found.items() if manifest is not None}
+
+
+def run_phase(
+    context: PhaseContext,
+    *,
+    module: str,
+    attempt: int,
+    active_before_s: float,
+    gate: ChannelGate,
+) -> Manifest:
+    """Run the phase's code and write its manifest, last of all."""
+    started_at, began = utc_now(), time.monotonic()
+    outcome: Outcome = importlib.import_module(module).run(context)
+    context.pause.point()
+    inputs: dict[str, str] = {name: m.digest for name, m in context.inputs.items()}
+    manifest = Manifest(
+        phase=context.phase,
+        run=context.run.name,
+        settings_sha256=phase_settings_digest(context.settings, SPEC[context.phase]),
+        inputs={**inputs, **outcome.extra_inputs},
+        digest=outcome.digest,
+        outputs=tuple(FileRecord.of(context.folder, path) for path in outcome.outputs),
+        figures=dict(outcome.figures),
+        notes=outcome.notes,
+        versions=_versions(),
+        attempt=attempt,
+        started_at=started_at,
+        finished_at=utc_now(),
+        active_s=round(active_before_s + time.monotonic() - began - gate.paused_s, 3),
+    ).sealed()
+    manifest.write(context.folder)
+    return manifest
+
+
+def as_known_error(error: Exception) -> So8tError | None:
+    """The error of our tree that an exception stands for; None for an unexpected one."""
+    if isinstance(error, So8tError):
+        return error
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return ResourceError(
+            "The disk is full.",
+            where=error.filename and str(error.filename),
+            hint="Free some space, then resume the run; nothing half-written was kept.",
+        )
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return ResourceError(
+            f"Memory ran out: {str(error).splitlines()[0] if str(error) else 'no details'}.",
+            hint="Use smaller batches, shorter sequences or gradient checkpointing; then resume.",
+        )
+    return None
+
+
+def _failure(error: Exception) -> Mapping[str, Any]:
+    traceback.print_exception(error)
+    known = as_known_error(error)
+    if known is not None:
+        return known.as_payload()
+    return {
+        "type": type(error).__name__,
+        "what": f"Unexpected {type(error).__name__}: {error}",
+        "where": None,
+        "hint": "The phase's log file has the traceback; this is a defect worth reporting.",
+        "retryable": True,
+    }
+
+
+def _work(arguments: Mapping[str, Any], channel: Channel) -> Mapping[str, Any]:
+    emitter = ChannelEmitter(channel)
+    gate = ChannelGate(channel, emitter)
+    run, phase = RunDir(Path(arguments["run"])), arguments["phase"]
+    try:
+        settings: Settings = run_settings(run)
+        context = PhaseContext(
+            run=run,
+            phase=phase,
+            settings=settings,
+            inputs=input_manifests(run, SPEC[phase]),
+            emit=emitter,
+            pause=gate,
+            live=lambda: channel.live,
+        )
+        manifest = run_phase(
+            context,
+            module=arguments["module"],
+            attempt=arguments["attempt"],
+            active_before_s=arguments["active_before_s"],
+            gate=gate,
+        )
+    except HardPause:
+        end: Mapping[str, Any] = {"t": "end", "status": "paused"}
+    except Exception as error:  # noqa: BLE001 - the engine's border: becomes a journaled failure
+        end = {"t": "end", "status": "failed", "error": _failure(error)}
+    else:
+        end = {
+            "t": "end",
+            "status": "done",
+            "figures": manifest.figures,
+            "digest": manifest.digest,
+            "active_s": manifest.active_s,
+        }
+    emitter.flush()
+    return end
+
+
+def main() -> None:
+    """Entry of the phase's process; its one argument is JSON made by `process.py`."""
+    arguments = json.loads(sys.argv[1])
+    die_with_parent(arguments["parent_pid"])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the engine decides; it pauses us by the channel
+    channel = Channel(arguments["channel"])
+    channel.send(_work(arguments, channel))
+    sys.stdout.flush()
+    os._exit(0)  # threads of libraries must not hold a finished phase back
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Phases that count instead of working, so that the engine can be tested in seconds."""

@@ -1,0 +1,1 @@
+from fake_phases.counting import run as run

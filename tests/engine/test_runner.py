@@ -1,0 +1,363 @@
+"""The engine on counting phases: order, retries, guards, pauses, kills."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import psutil
+import pytest
+
+from so8t_core.contract.events import Event
+from so8t_core.contract.journal import JournalReader
+from so8t_core.contract.manifest import Manifest
+from so8t_core.contract.phases import PHASE_NAMES
+from so8t_core.contract.watch import status_document
+from so8t_core.engine.channel import WORKER_MARK
+
+
+def events_of(trial) -> list[Event]:
+    with JournalReader(trial.run.journal) as reader:
+        return reader.after(0, 1_000_000)
+
+
+def states_of(trial) -> dict[str, str]:
+    return {name: view.state for name, view in trial.state().phases.items()}
+
+
+def kinds_of(trial, phase: str | None = None) -> list[str]:
+    return [event.kind for event in events_of(trial) if phase is None or event.phase == phase]
+
+
+def processes_of(trial) -> list[int]:
+    found = []
+    for process in psutil.process_iter(["pid"]):
+        try:
+            if process.environ().get(WORKER_MARK) == str(trial.run.root):
+                found.append(process.pid)
+        except psutil.Error:
+            continue
+    return found
+
+
+def test_all_phases_run_in_order_and_leave_manifests_that_chain(new_trial):
+    trial = new_trial()
+    code, output = trial.finish()
+    assert code == 0, output
+    started = [event.phase for event in events_of(trial) if event.kind == "phase_started"]
+    assert started == list(PHASE_NAMES)
+    assert set(states_of(trial).values()) == {"done"}
+    train = Manifest.read(trial.run.phase("train"))
+    cleanse = Manifest.read(trial.run.phase("cleanse"))
+    assert train.inputs["cleanse"] == cleanse.digest
+    assert train.figures == {"steps": 40}
+
+
+def test_the_journal_has_no_gaps_and_times_never_run_backwards(new_trial):
+    trial = new_trial()
+    trial.finish()
+    events = events_of(trial)
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    assert all(a.ts <= b.ts for a, b in zip(events, events[1:], strict=False))
+
+
+def test_a_finished_run_started_again_reuses_everything(new_trial):
+    trial = new_trial()
+    trial.finish()
+    before = {name: Manifest.read(trial.run.phase(name)) for name in PHASE_NAMES}
+    code, _ = trial.finish()
+    assert code == 0
+    assert {name: Manifest.read(trial.run.phase(name)) for name in PHASE_NAMES} == before
+    assert kinds_of(trial).count("phase_started") == len(PHASE_NAMES)
+
+
+def test_a_damaged_output_makes_its_phase_and_what_depends_on_it_run_again(new_trial):
+    trial = new_trial()
+    trial.finish()
+    (trial.run.phase("verify") / "result.txt").write_text("tampered")
+    trial.finish()
+    again = [e.phase for e in events_of(trial) if e.kind == "phase_started"][len(PHASE_NAMES) :]
+    assert again == ["verify"]  # its result is the same, so nothing after it has to move
+
+
+def test_a_damaged_manifest_makes_its_phase_run_again(new_trial):
+    trial = new_trial()
+    trial.finish()
+    (trial.run.phase("report") / "manifest.json").write_text("{")
+    code, _ = trial.finish()
+    assert code == 0
+    assert kinds_of(trial, "report").count("phase_started") == 2
+
+
+def test_a_phase_skipped_by_the_settings_skips_what_needs_it(new_trial):
+    trial = new_trial("engine.skip=[crawl]")
+    code, _ = trial.finish()
+    states = states_of(trial)
+    assert code == 0
+    assert states["crawl"] == states["cleanse"] == states["train"] == "skipped"
+    assert states["integrate"] == states["report"] == "done"
+    assert "crawl (skipped)" in trial.state().phases["cleanse"].reason
+
+
+def test_only_one_phase_runs_when_asked_for_alone(new_trial):
+    trial = new_trial()
+    code, _ = trial.finish("verify")
+    assert code == 0
+    assert states_of(trial)["verify"] == "done"
+    assert states_of(trial)["crawl"] == "pending"
+    code, _ = trial.finish("train")
+    assert code == 4
+    assert "needs the result of cleanse" in trial.state().phases["train"].error["what"]
+
+
+def test_a_retryable_failure_is_tried_again_with_growing_waits(new_trial):
+    trial = new_trial()
+    trial.wish("cleanse", "unreachable 2")
+    code, _ = trial.finish()
+    assert code == 0
+    waits = [
+        event.payload["retry_in_s"] for event in events_of(trial) if event.kind == "phase_failed"
+    ]
+    assert waits == [0.05, 0.1]
+    assert trial.state().phases["cleanse"].attempt == 3
+
+
+def test_tries_run_out_and_the_run_fails_with_code_4(new_trial):
+    trial = new_trial()
+    trial.wish("cleanse", "unreachable 9")
+    code, _ = trial.finish()
+    state = trial.state()
+    assert code == 4
+    assert state.state == "failed"
+    assert state.phases["cleanse"].state == "failed"
+    assert state.phases["verify"].state == "pending"
+    assert kinds_of(trial, "cleanse").count("phase_failed") == 3
+
+
+def test_bad_input_is_not_tried_again_and_says_what_where_and_next(new_trial):
+    trial = new_trial()
+    trial.wish("cleanse", "invalid 1")
+    code, _ = trial.finish()
+    error = trial.state().phases["cleanse"].error
+    assert code == 4
+    assert kinds_of(trial, "cleanse").count("phase_failed") == 1
+    assert (error["what"], error["where"], error["hint"]) == (
+        "It cannot be used.",
+        "the test",
+        "Change it.",
+    )
+
+
+def test_a_failed_run_goes_on_where_it_failed(new_trial):
+    trial = new_trial()
+    trial.wish("cleanse", "invalid 1")
+    trial.finish()
+    code, _ = trial.finish()
+    assert code == 0
+    assert kinds_of(trial, "crawl").count("phase_started") == 1
+
+
+def test_continue_on_error_runs_what_does_not_need_the_failed_phase(new_trial):
+    trial = new_trial("engine.continue_on_error=true")
+    trial.wish("cleanse", "invalid 1")
+    code, _ = trial.finish()
+    states = states_of(trial)
+    assert code == 4
+    assert states["cleanse"] == "failed"
+    assert states["integrate"] == states["report"] == "done"
+    assert states["train"] == states["export"] == "skipped"
+
+
+def test_a_full_disk_is_named_and_not_tried_again(new_trial):
+    trial = new_trial()
+    trial.wish("cleanse", "full 1")
+    code, _ = trial.finish()
+    assert code == 4
+    assert trial.state().phases["cleanse"].error["what"] == "The disk is full."
+
+
+def test_a_defect_shows_no_traceback_but_the_phase_log_has_it(new_trial):
+    trial = new_trial()
+    trial.wish("cleanse", "defect 9")
+    code, output = trial.finish()
+    assert code == 4
+    assert "Traceback" not in output
+    assert "a defect" in trial.state().phases["cleanse"].error["what"]
+    assert "Traceback" in (trial.run.logs / "cleanse.log").read_text()
+
+
+def test_short_disk_space_stops_the_run_before_anything_is_written(new_trial):
+    trial = new_trial("engine.min_free_disk_gb=1000000")
+    code, _ = trial.finish()
+    assert code == 4
+    assert "Disk space is short" in trial.state().phases["crawl"].error["what"]
+
+
+def test_a_killed_worker_is_tried_again_and_goes_on_from_what_it_saved(new_trial):
+    trial = new_trial()
+    trial.wish("train", "die 1")
+    code, _ = trial.finish()
+    rewinds = [
+        e.payload["step"] for e in events_of(trial) if e.kind == "rewound" and e.phase == "train"
+    ]
+    assert code == 0
+    assert rewinds == [0, 1]
+    series = trial.state().phases["train"].series["loss"]
+    assert list(series.steps) == sorted(set(series.steps))
+
+
+def test_a_killed_engine_takes_its_worker_along_and_a_new_one_goes_on(new_trial):
+    trial = new_trial()
+    engine = trial.start()
+    trial.await_state(lambda s: s.phases["cleanse"].done >= 5)
+    engine.kill()
+    engine.wait()
+    assert trial.seen().status == "crashed"
+    gone = psutil.wait_procs([psutil.Process(p) for p in processes_of(trial)], timeout=5)[1]
+    assert gone == []
+    assert status_document(trial.run)["phases"]["cleanse"]["state"] == "pending"
+    code, _ = trial.finish()
+    assert code == 0
+    rewinds = [
+        e.payload["step"] for e in events_of(trial) if e.kind == "rewound" and e.phase == "cleanse"
+    ]
+    assert rewinds[0] == 0
+    assert rewinds[1] >= 5
+
+
+def test_a_soft_pause_holds_the_process_and_a_resume_lets_it_go(new_trial):
+    trial = new_trial()
+    engine = trial.start()
+    trial.await_state(lambda s: s.phases["crawl"].done >= 3)
+    trial.want(desired="paused", mode="soft")
+    paused = trial.await_state(lambda s: s.phases["crawl"].state == "paused")
+    assert paused.state == "paused"
+    assert len(processes_of(trial)) == 1
+    trial.want(desired="running")
+    assert engine.wait(timeout=60) == 0
+    story = [
+        k
+        for k in kinds_of(trial, "crawl")
+        if k in {"pause_requested", "quiescing", "paused", "resumed"}
+    ]
+    assert story == ["pause_requested", "quiescing", "paused", "resumed"]
+    assert kinds_of(trial, "crawl").count("phase_started") == 1
+
+
+def test_a_hard_pause_ends_the_process_and_a_resume_starts_another(new_trial):
+    trial = new_trial()
+    engine = trial.start()
+    trial.await_state(lambda s: s.phases["crawl"].done >= 3)
+    trial.want(desired="paused", mode="hard")
+    trial.await_state(lambda s: s.phases["crawl"].state == "paused")
+    assert processes_of(trial) == []
+    assert engine.poll() is None
+    trial.want(desired="running", mode="soft")
+    assert engine.wait(timeout=60) == 0
+    assert kinds_of(trial, "crawl").count("phase_started") == 2
+    assert trial.state().phases["crawl"].attempt == 1
+
+
+def test_a_soft_pause_can_turn_hard(new_trial):
+    trial = new_trial()
+    engine = trial.start()
+    trial.await_state(lambda s: s.phases["crawl"].done >= 3)
+    trial.want(desired="paused", mode="soft")
+    trial.await_state(lambda s: s.phases["crawl"].state == "paused")
+    trial.want(mode="hard")
+    trial.await_state(lambda s: s.pause_mode == "hard" and s.state == "paused")
+    assert processes_of(trial) == []
+    trial.want(desired="running", mode="soft")
+    assert engine.wait(timeout=60) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_pauses_cleanly_and_ends_with_code_3(new_trial, number):
+    trial = new_trial()
+    engine = trial.start()
+    trial.await_state(lambda s: s.phases["crawl"].done >= 3)
+    engine.send_signal(number)
+    assert engine.wait(timeout=60) == 3
+    seen = trial.seen()
+    assert seen.status == "paused"
+    assert seen.state.engine.stopped
+    trial.want(desired="running")
+    code, _ = trial.finish()
+    assert code == 0
+
+
+def test_stop_ends_the_engine_and_a_restart_without_a_wish_stays_stopped(new_trial):
+    trial = new_trial()
+    engine = trial.start()
+    trial.await_state(lambda s: s.phases["crawl"].done >= 3)
+    trial.want(desired="stopped", mode="hard")
+    assert engine.wait(timeout=60) == 3
+    code, _ = trial.finish()
+    assert code == 3
+
+
+def test_a_pause_wanted_before_the_start_is_kept(new_trial):
+    trial = new_trial()
+    trial.want(desired="paused")
+    engine = trial.start()
+    state = trial.await_state(lambda s: s.state == "paused")
+    assert state.phases["crawl"].state == "pending"
+    trial.want(desired="running")
+    assert engine.wait(timeout=60) == 0
+
+
+def test_a_second_engine_is_refused_with_code_5_and_names_the_holder(new_trial):
+    trial = new_trial()
+    engine = trial.start()
+    trial.await_state(lambda s: s.phases["crawl"].done >= 1)
+    code, output = trial.finish()
+    assert code == 5
+    assert str(engine.pid) in output
+    assert engine.wait(timeout=60) == 0
+
+
+def test_a_skip_ends_the_running_phase_and_is_served_once(new_trial):
+    trial = new_trial()
+    engine = trial.start()
+    trial.await_state(lambda s: s.phases["evaluate"].done >= 3)
+    trial.amend(lambda c: c.skipping("evaluate"))
+    assert engine.wait(timeout=60) == 0
+    assert states_of(trial)["evaluate"] == "skipped"
+    code, _ = trial.finish()
+    assert code == 0
+    assert states_of(trial)["evaluate"] == "done"
+
+
+def test_a_retry_makes_a_finished_phase_run_again_once(new_trial):
+    trial = new_trial()
+    trial.finish()
+    trial.amend(lambda c: c.retrying("evaluate"))
+    trial.finish()
+    trial.finish()
+    assert kinds_of(trial, "evaluate").count("phase_started") == 2
+
+
+def test_a_journal_from_a_newer_version_is_refused_and_left_alone(new_trial):
+    import sqlite3
+
+    trial = new_trial()
+    with sqlite3.connect(trial.run.journal) as connection:
+        connection.execute("PRAGMA user_version=99")
+    before = trial.run.journal.read_bytes()
+    code, output = trial.finish()
+    assert code == 4
+    assert "format 99" in output
+    assert trial.run.journal.read_bytes() == before
+
+
+def test_no_process_of_a_run_is_left_when_its_engine_and_worker_groups_are_killed(new_trial):
+    trial = new_trial()
+    engine = trial.start()
+    trial.await_state(lambda s: s.phases["train"].done >= 3)
+    for pid in processes_of(trial):
+        os.kill(pid, signal.SIGSTOP)  # one that cannot even notice
+    engine.kill()
+    engine.wait()
+    code, _ = trial.finish()
+    assert code == 0
+    assert processes_of(trial) == []
