@@ -17,7 +17,7 @@ from so8t_core.contract.settings.export import GgufType
 from so8t_core.export.architecture import ARCHITECTURE, Phi3Shape, gguf_name
 from so8t_core.export.gguf_check import GgufCheck, check_gguf
 from so8t_core.export.vocabulary import Vocabulary
-from so8t_core.export.weights import CheckpointWeights
+from so8t_core.model.weights import ModelFolder
 
 Float32 = npt.NDArray[np.float32]
 Step = Callable[[int, int], None]
@@ -35,7 +35,7 @@ _FILE_TYPES = {
 class GgufSource:
     """Everything of a folded checkpoint that a GGUF file needs, its tokenizer read once."""
 
-    folder: Path
+    weights: ModelFolder
     shape: Phi3Shape
     vocabulary: Vocabulary
 
@@ -43,7 +43,7 @@ class GgufSource:
     def of(cls, folder: Path) -> GgufSource:
         """Read config and tokenizer; `ModelError` where GGUF cannot express them."""
         shape = Phi3Shape.of(folder)
-        return cls(folder, shape, Vocabulary.of(folder, shape.vocab_size))
+        return cls(ModelFolder.read(folder), shape, Vocabulary.of(folder, shape.vocab_size))
 
 
 @dataclass(frozen=True)
@@ -87,13 +87,17 @@ def write_gguf(
     llama.cpp's own converter keeps them. The file appears under its name only after the check
     has passed; `ModelError` where it has not.
     """
-    with CheckpointWeights(source.folder) as weights, replacing(path) as partial:
-        extra = source.shape.extra_tensors()
-        plan = plan_tensors(weights.shapes, extra, type_, tied=source.shape.tied_embeddings)
+    extra = source.shape.extra_tensors()
+    shapes = {name: entry.shape for name, entry in sorted(source.weights.tensors.items())}
+    plan = plan_tensors(shapes, extra, type_, tied=source.shape.tied_embeddings)
 
-        def read(tensor: PlannedTensor) -> Float32:
-            return extra[tensor.name] if tensor.source is None else weights.read(tensor.source)
+    def read(tensor: PlannedTensor) -> Float32:
+        if tensor.source is None:
+            return extra[tensor.name]
+        values: Float32 = source.weights.read_tensor(tensor.source).float().numpy()
+        return values
 
+    with replacing(path) as partial:
         writer = GGUFWriter(partial, ARCHITECTURE)
         try:
             _add_metadata(writer, source, type_, name, provenance)

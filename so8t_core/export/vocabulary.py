@@ -94,7 +94,7 @@ class Vocabulary:
         wanted name says so of a vocabulary that lacks the tokens llama.cpp then looks up.
         """
         named = any(part in name.lower() for part in _PHI3_NAMES)
-        if self.strips_after_control and _PHI3_TOKENS <= set(self.tokens):
+        if self.strips_after_control and set(self.tokens) >= _PHI3_TOKENS:
             return name if named else f"{name} (Phi-3)"
         if named:
             raise ModelError(

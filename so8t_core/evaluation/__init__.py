@@ -1,0 +1,1 @@
+"""Base against tuned on the same held-out items, each figure with its uncertainty."""

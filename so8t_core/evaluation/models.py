@@ -1,0 +1,73 @@
+"""The tuned side of the comparison, unquantised, and the arithmetic of both."""
+
+# peft annotates only part of what is called here
+# mypy: disable-error-code="no-untyped-call"
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from peft.utils import ModulesToSaveWrapper
+from torch import Tensor, nn
+
+from so8t_core.contract.errors import InputMissing
+from so8t_core.contract.settings.evaluate import EvaluateSettings
+from so8t_core.model.loading import load_gated
+from so8t_core.model.modeling_phi3_so8t import SO8TRotationGate
+from so8t_core.model.so8 import rotate
+
+
+def choose_dtype(settings: EvaluateSettings, device: str) -> torch.dtype:
+    """The arithmetic of both models."""
+    if settings.dtype == "auto":
+        return torch.bfloat16 if device == "cuda" else torch.float32
+    return torch.bfloat16 if settings.dtype == "bfloat16" else torch.float32
+
+
+def load_tuned(checkpoint: Path, adapter: Path, device: str, dtype: torch.dtype) -> nn.Module:
+    """The gated checkpoint with the trained adapter beside it, LoRA not merged.
+
+    Raises `InputMissing` where there is no adapter: an untrained model must not pass as tuned.
+    """
+    if not (adapter / "adapter_config.json").is_file():
+        raise InputMissing(
+            "There is no trained adapter to evaluate.",
+            where=str(adapter),
+            hint="Run the train phase first.",
+        )
+    gated = load_gated(checkpoint, dtype=dtype, device=device)
+    tuned: PeftModel = PeftModel.from_pretrained(gated, str(adapter)).eval()
+    freeze_rotations(tuned)
+    return tuned
+
+
+class FrozenRotation(nn.Module):
+    """A gate whose matrices are built once: (width / 8, 8, 8) float32."""
+
+    matrices: Tensor
+
+    def __init__(self, matrices: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("matrices", matrices)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Rotate `hidden`, (..., width); same shape and dtype."""
+        return rotate(hidden, self.matrices)
+
+
+def freeze_rotations(model: nn.Module) -> int:
+    """Replace each gate, wrapped by PEFT or not, by its built matrices; returns how many.
+
+    A model that is only read would otherwise build every exponential anew for every token.
+    """
+    replaced = 0
+    for module in list(model.modules()):
+        gate = getattr(module, "rotation_gate", None)
+        if isinstance(gate, ModulesToSaveWrapper):
+            gate = gate.modules_to_save.get_submodule(gate.active_adapters[0])
+        if isinstance(gate, SO8TRotationGate):
+            with torch.no_grad():
+                module.register_module("rotation_gate", FrozenRotation(gate.rotation()))
+            replaced += 1
+    return replaced
