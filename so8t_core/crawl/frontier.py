@@ -37,9 +37,10 @@ CREATE INDEX IF NOT EXISTS handed_out ON urls (wave, host, url) WHERE state = 'q
 CREATE INDEX IF NOT EXISTS outcomes ON urls (state, rule);
 CREATE INDEX IF NOT EXISTS kept ON urls (url) WHERE page IS NOT NULL;
 CREATE TABLE IF NOT EXISTS robots (
-    origin TEXT PRIMARY KEY, outcome TEXT NOT NULL, reason TEXT NOT NULL,
-    fetched_at REAL NOT NULL, said TEXT NOT NULL
+    origin TEXT PRIMARY KEY, host TEXT NOT NULL, outcome TEXT NOT NULL, reason TEXT NOT NULL,
+    fetched_at REAL NOT NULL, crawl_delay_s REAL NOT NULL, said TEXT NOT NULL
 );
+CREATE INDEX IF NOT EXISTS robots_of_host ON robots (host);
 CREATE TABLE IF NOT EXISTS hosts (
     host TEXT PRIMARY KEY, not_before REAL NOT NULL, suspended INTEGER NOT NULL, why TEXT NOT NULL
 );
@@ -168,17 +169,19 @@ class Frontier:
         A URL that is known keeps what became of it; one that still waits, or was out of reach,
         takes the smaller depth.
         """
-        now = time.time()
         self._db.executemany(
             _ADD,
             (
                 (url, host_of(url), depth, hops, "queued", None, None, None, None)
-                if refusal is None
-                else (url, host_of(url), depth, hops, "refused", refusal.rule, refusal.source)
-                + (refusal.detail, now)
-                for url, refusal in urls
+                if why is None
+                else (url, host_of(url), depth, hops, "refused", *_columns(why))
+                for url, why in urls
             ),
         )
+
+    def known(self, url: str) -> bool:
+        """Whether the URL was seen before."""
+        return bool(self._db.execute("SELECT 1 FROM urls WHERE url = ?", (url,)).fetchone())
 
     # What goes out.
 
@@ -271,7 +274,7 @@ class Frontier:
         self._db.execute(
             "UPDATE urls SET state = ?, rule = ?, source = ?, detail = ?, decided_at = ?"
             " WHERE url = ?",
-            (state, why.rule, why.source, why.detail, time.time(), entry.url),
+            (state, *_columns(why), entry.url),
         )
 
     # Hosts and their robots.txt.
@@ -305,9 +308,24 @@ class Frontier:
     def store_robots(self, answer: RobotsAnswer) -> None:
         said = json.dumps(asdict(answer.group))
         self._db.execute(
-            "INSERT OR REPLACE INTO robots VALUES (?, ?, ?, ?, ?)",
-            (answer.origin, answer.outcome, answer.reason, answer.fetched_at, said),
+            "INSERT OR REPLACE INTO robots VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                answer.origin,
+                host_of(answer.origin + "/"),
+                answer.outcome,
+                answer.reason,
+                answer.fetched_at,
+                answer.group.crawl_delay_s,
+                said,
+            ),
         )
+
+    def crawl_delay_s(self, host: str) -> float:
+        """The longest Crawl-delay that a robots.txt of the host asks for; 0 without one."""
+        longest: float = self._db.execute(
+            "SELECT coalesce(max(crawl_delay_s), 0.0) FROM robots WHERE host = ?", (host,)
+        ).fetchone()[0]
+        return longest
 
     # The archive's files.
 
@@ -381,3 +399,7 @@ class Frontier:
         """The kept pages' lines of the page index, in order of their URLs."""
         rows = self._db.execute("SELECT page FROM urls WHERE page IS NOT NULL ORDER BY url")
         return (page for (page,) in rows)
+
+
+def _columns(why: Refusal) -> tuple[str, str, str, float]:
+    return why.rule, why.source, why.detail, time.time()

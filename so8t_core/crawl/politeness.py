@@ -57,6 +57,7 @@ class Lanes:
     def __init__(self) -> None:
         self._queue: list[tuple[float, str]] = []
         self._queued: set[str] = set()
+        self._busy: set[str] = set()
         self._free_at: dict[str, float] = {}
         self._why: dict[str, str] = {}
 
@@ -67,18 +68,19 @@ class Lanes:
             self._why[host] = why
 
     def enter(self, host: str, not_before: float = 0.0) -> None:
-        """Put a host in the queue, for the moment when it is free."""
-        if host not in self._queued:
+        """Put a host in the queue, for the moment when it is free; a taken one enters later."""
+        if host not in self._queued and host not in self._busy:
             self._queued.add(host)
             at = max(not_before, self._free_at.get(host, 0.0))
             heapq.heappush(self._queue, (at, host))
 
     def take(self, now: float) -> str | None:
-        """The host that has been free longest; None where all must wait."""
+        """The host that has been free longest, which is then taken; None where all must wait."""
         while self._queue and self._queue[0][0] <= now:
             _, host = heapq.heappop(self._queue)
             self._queued.discard(host)
             if self._free_at.get(host, 0.0) <= now:
+                self._busy.add(host)
                 return host
             self.enter(host)
         return None
@@ -87,10 +89,9 @@ class Lanes:
         """When the first host comes free; None where none is queued."""
         return self._queue[0][0] if self._queue else None
 
-    def clear(self) -> None:
-        """Forget the queue, not the times: hosts stay as they are."""
-        self._queue.clear()
-        self._queued.clear()
+    def leave(self, host: str) -> None:
+        """A taken host is asked no more; it may enter again."""
+        self._busy.discard(host)
 
     def waiting(self, now: float) -> dict[str, str]:
         """Each queued host that must wait, with the seconds left and the reason."""

@@ -230,11 +230,6 @@ class Robots:
         line = rules.forbidding(url)
         return Refusal("robots", source, line) if line else None
 
-    def crawl_delay_s(self, origin: str) -> float:
-        """The Crawl-delay of an origin; 0 where it has none."""
-        known = self._load(origin)
-        return known[0].group.crawl_delay_s if known else 0.0
-
     def _load(self, origin: str) -> tuple[RobotsAnswer, RuleSet] | None:
         if origin in self._known:
             self._known.move_to_end(origin)

@@ -1,0 +1,54 @@
+"""The figures of a finished crawl, every one of them counted in the frontier."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+from so8t_core.crawl.frontier import Frontier
+from so8t_core.crawl.monitor import section
+
+
+def crawl_figures(frontier: Frontier) -> dict[str, Any]:
+    """What the manifest and the report say of a crawl.
+
+    `pages_fetched` and all from `requests` to `active_s` count what happened, repeats
+    after a kill among them; all the rest describes the result and is the same in every run.
+    """
+    tallies = frontier.tallies()
+    counts = frontier.counts()
+    licences: Counter[str] = Counter()
+    decisions: Counter[str] = Counter()
+    charsets: Counter[str] = Counter()
+    undecodable = 0
+    for line in frontier.pages():
+        page = json.loads(line)
+        licences[page["licence"]["id"]] += 1
+        decisions[page["licence"]["decision"]] += 1
+        charsets[page["charset"]] += 1
+        undecodable += page["undecodable_chars"]
+    return {
+        "pages_kept": counts["kept"],
+        "urls_seen": counts["queued"] + counts["done"] + counts["refused"] + counts["failed"],
+        "urls_left_queued": counts["queued"],
+        "redirects": frontier.rules("done").get("redirect", 0),
+        "refused": frontier.rules("refused"),
+        "failed": frontier.rules("failed"),
+        "hosts": frontier.host_outcomes(),
+        "licences": dict(sorted(licences.items())),
+        "licence_decisions": dict(sorted(decisions.items())),
+        "charsets": dict(sorted(charsets.items())),
+        "undecodable_chars": undecodable,
+        "robots": frontier.robots_outcomes(),
+        "pages_fetched": int(tallies.get("pages_fetched", 0)),
+        "requests": int(tallies.get("requests", 0)),
+        "robots_requests": int(tallies.get("robots_requests", 0)),
+        "retries": int(tallies.get("retries", 0)),
+        "body_bytes": int(tallies.get("body_bytes", 0)),
+        "status": section(tallies, "status."),
+        "network_failures": section(tallies, "network."),
+        "links_ignored": section(tallies, "links."),
+        "warc_bytes": sum(frontier.archives().values()),
+        "active_s": round(tallies.get("active_s", 0.0), 3),
+    }

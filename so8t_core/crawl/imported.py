@@ -1,0 +1,152 @@
+"""Existing WARC files in place of a crawl: checked, taken into the run, indexed and judged."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from warcio.archiveiterator import ArchiveIterator
+from warcio.exceptions import ArchiveLoadFailed
+from warcio.recordloader import ArcWarcRecord
+
+from so8t_core.contract.errors import InputInvalid, InputMissing
+from so8t_core.contract.files import fsync_path, replacing, sha256_file
+from so8t_core.contract.settings.crawl import CrawlSettings
+from so8t_core.crawl.assess import assess, refuse_media
+from so8t_core.crawl.frontier import Entry, Frontier
+from so8t_core.crawl.index import page_line, placed
+from so8t_core.crawl.scope import Refusal
+from so8t_core.crawl.url import BadUrl, canonicalise
+from so8t_core.crawl.warc import Place
+from so8t_core.phases.base import PhaseContext
+
+_SUFFIXES = (".warc", ".warc.gz")
+
+
+def find_files(settings: CrawlSettings) -> tuple[Path, ...]:
+    """The WARC files that the settings name, those of folders in order of their names.
+
+    Raises `InputMissing` where a path does not exist or a folder holds none.
+    """
+    found: list[Path] = []
+    for path in settings.warc_files:
+        inside = sorted(file for file in path.glob("*") if file.name.endswith(_SUFFIXES))
+        if not path.is_file() and not inside:
+            raise InputMissing(
+                "There is no WARC file.",
+                where=str(path),
+                hint="Correct crawl.warc_files: files, or folders of .warc or .warc.gz files.",
+            )
+        found.extend([path] if path.is_file() else inside)
+    return tuple(found)
+
+
+def take_in(
+    ctx: PhaseContext, settings: CrawlSettings, frontier: Frontier, folder: Path
+) -> dict[str, str]:
+    """Bring every file into `folder` and index its pages; the files' digests by their names.
+
+    A file is indexed in one transaction: after a kill it is read again from its start.
+    Raises `InputInvalid` for a file that is no record-compressed WARC.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    digests: dict[str, str] = {}
+    files = find_files(settings)
+    for number, source in enumerate(files):
+        ctx.pause.point()
+        name = f"input-{number:05d}{'.warc.gz' if source.name.endswith('.gz') else '.warc'}"
+        target = folder / name
+        if name not in frontier.archives():
+            _link(ctx, source, target)
+            for answer in _answers(target, source):
+                ctx.pause.point()
+                _index(answer, settings, frontier)
+            frontier.set_archive(name, target.stat().st_size)
+            frontier.commit()
+        digests[f"warc:{name}"] = sha256_file(target)
+        counts = frontier.counts()
+        ctx.emit.progress(number + 1, len(files), "WARC files", source.name)
+        ctx.emit.stats({"frontier": counts, "refusals": frontier.rules("refused")})
+    return digests
+
+
+def _link(ctx: PhaseContext, source: Path, target: Path) -> None:
+    """A hard link where the file system permits it, else a copy."""
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+        fsync_path(target.parent)
+    except OSError as error:
+        ctx.emit.fallback("copied a WARC file", f"no hard link is possible: {error.strerror}")
+        with replacing(target) as partial:
+            shutil.copyfile(source, partial)
+            partial.chmod(0o600)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """A response record, its decoded body, and where it lies."""
+
+    record: ArcWarcRecord
+    body: bytes
+    place: Place
+
+
+def _answers(path: Path, source: Path) -> Iterator[_Answer]:
+    with path.open("rb") as file:
+        records = ArchiveIterator(file)
+        try:
+            for record in records:
+                if record.rec_type == "response":
+                    body = record.content_stream().read()
+                    offset, length = records.get_record_offset(), records.get_record_length()
+                    yield _Answer(record, body, Place(path.name, offset, length))
+        except ArchiveLoadFailed as error:
+            raise InputInvalid(
+                f"The file is not a usable WARC: {error}.",
+                where=str(source),
+                hint="Give plain WARC, or WARC with gzip per record (see `warcio recompress`).",
+            ) from error
+
+
+def _index(answer: _Answer, settings: CrawlSettings, frontier: Frontier) -> None:
+    record = answer.record
+    raw = record.rec_headers.get_header("WARC-Target-URI") or ""
+    url = canonicalise(raw.strip("<>"), max_chars=settings.max_url_chars)
+    if isinstance(url, BadUrl):
+        frontier.tally(f"links.{url.rule}")
+        return
+    if frontier.known(url):
+        frontier.tally("links.repeated")
+        return
+    frontier.add([(url, None)], depth=0)
+    entry = Entry(url, depth=0, hops=0, tries=0)
+    status = record.http_headers.get_statuscode() if record.http_headers else ""
+    if status != "200":
+        frontier.fail(entry, Refusal(f"http-{status or 'none'}", "WARC record"))
+        return
+    _judge(entry, answer, settings, frontier)
+
+
+def _judge(entry: Entry, answer: _Answer, settings: CrawlSettings, frontier: Frontier) -> None:
+    body = answer.body
+    headers = tuple(answer.record.http_headers.headers)
+    content_type = answer.record.http_headers.get_header("Content-Type") or ""
+    media_type = content_type.partition(";")[0].strip().lower()
+    refusal = refuse_media(media_type, body, settings)
+    if refusal is None and len(body) > settings.max_page_bytes:
+        limit = f"more than {settings.max_page_bytes} bytes"
+        refusal = Refusal("too-large", "crawl.max_page_bytes", limit)
+    if refusal is None:
+        found = assess(entry.url, headers, body, settings)
+        refusal = found.refusal
+    if refusal is not None:
+        frontier.refuse(entry, refusal)
+        return
+    digest = hashlib.sha256(body).hexdigest()
+    line = page_line(entry.url, 200, digest, media_type, "not asked (WARC input)", found)
+    frontier.keep(entry.url, placed(line, answer.place))

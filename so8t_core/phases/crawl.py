@@ -1,0 +1,117 @@
+"""Phase 1: seeds and policies in; WARC files, the frontier and the page index out."""
+
+from __future__ import annotations
+
+import asyncio
+
+from so8t_core.contract.errors import Unreachable
+from so8t_core.contract.files import canonical_json, sha256_text
+from so8t_core.contract.settings.crawl import CrawlSettings
+from so8t_core.crawl.crawler import Crawler
+from so8t_core.crawl.fetcher import Fetcher
+from so8t_core.crawl.figures import crawl_figures
+from so8t_core.crawl.frontier import Frontier
+from so8t_core.crawl.guard import Guard
+from so8t_core.crawl.imported import take_in
+from so8t_core.crawl.index import FILE_NAME, WARC_FOLDER, write_index
+from so8t_core.crawl.scope import Scope
+from so8t_core.crawl.warc import Archive
+from so8t_core.phases.base import Outcome, PhaseContext
+
+FRONTIER_NAME = "frontier.db"
+SITE_FOLDER = "site"
+_PACE = frozenset(
+    {
+        *("delay_s", "max_concurrency", "connect_timeout_s", "read_timeout_s", "fetch_timeout_s"),
+        *("retry_base_s", "robots_max_age_s", "resolve", "warc_max_bytes"),
+    }
+)
+_SHOWN_HOSTS = 10
+
+
+def run(ctx: PhaseContext) -> Outcome:
+    """Crawl, or take in WARC files.
+
+    Raises `Unreachable` where not one page could be fetched, with the reason for each host.
+    """
+    settings = ctx.settings.crawl
+    if settings.source == "warc":
+        return _import(ctx, settings)
+    if settings.source == "demo":
+        return asyncio.run(_crawl_demo(ctx, settings))
+    return asyncio.run(_crawl(ctx, settings))
+
+
+def _fingerprint(settings: CrawlSettings) -> str:
+    """Digest of the settings that decide which pages there are; those of mere pace are left out."""
+    return sha256_text(canonical_json(settings.model_dump(mode="json", exclude=set(_PACE))))
+
+
+def _import(ctx: PhaseContext, settings: CrawlSettings) -> Outcome:
+    with Frontier(ctx.folder / FRONTIER_NAME, _fingerprint(settings)) as frontier:
+        inputs = take_in(ctx, settings, frontier, ctx.folder / WARC_FOLDER)
+        return _outcome(ctx, frontier, inputs)
+
+
+async def _crawl_demo(ctx: PhaseContext, settings: CrawlSettings) -> Outcome:
+    """Crawl the packaged site, served on loopback for as long as the crawl lasts."""
+    from so8t_core.demo.site import DemoSite
+
+    async with DemoSite(ctx.folder / SITE_FOLDER) as site:
+        ip, port = site.address
+        served = dict.fromkeys(site.hosts, f"{ip}:{port}")
+        demo = settings.model_copy(
+            update={
+                "seeds": site.seeds,
+                "allowed_hosts": site.hosts,
+                "resolve": {**settings.resolve, **served},
+            }
+        )
+        return await _crawl(ctx, demo)
+
+
+async def _crawl(ctx: PhaseContext, settings: CrawlSettings) -> Outcome:
+    warc = ctx.folder / WARC_FOLDER
+    with Frontier(ctx.folder / FRONTIER_NAME, _fingerprint(settings)) as frontier:
+        with Archive(warc, frontier.archives(), settings.warc_max_bytes) as archive:
+            async with Fetcher(settings, Guard(settings.resolve)) as fetcher:
+                scope = Scope(settings, settings.seeds)
+                await Crawler(ctx, settings, scope, frontier, archive, fetcher).run()
+        _check_reached(frontier)
+        return _outcome(ctx, frontier, {})
+
+
+def _check_reached(frontier: Frontier) -> None:
+    """Raise `Unreachable` where no page at all came; the next attempt then starts afresh."""
+    if frontier.tallies().get("pages_fetched"):
+        return
+    frontier.set_meta("outcome", "unreachable")
+    frontier.commit()
+    reasons = [f"{host}: {why}" for host, why in frontier.host_reasons().items()]
+    more = len(reasons) - _SHOWN_HOSTS
+    raise Unreachable(
+        "Not one page could be fetched.",
+        where="; ".join(reasons[:_SHOWN_HOSTS]) + (f"; and {more} more hosts" if more > 0 else ""),
+        hint="Check the network, crawl.seeds and crawl.allowed_hosts; then resume the run.",
+    )
+
+
+def _outcome(ctx: PhaseContext, frontier: Frontier, inputs: dict[str, str]) -> Outcome:
+    digest = write_index(frontier, ctx.folder / FILE_NAME)
+    figures = crawl_figures(frontier)
+    notes = []
+    if figures["urls_left_queued"]:
+        notes.append(
+            f"{figures['urls_left_queued']} URLs were left unfetched at the limit of "
+            f"{ctx.settings.crawl.max_pages} pages."
+        )
+    if not figures["pages_kept"]:
+        notes.append("Pages were fetched, but their owners' rules let none of them be kept.")
+    outputs = [ctx.folder / WARC_FOLDER / name for name in frontier.archives()]
+    return Outcome(
+        digest=digest,
+        outputs=(*outputs, ctx.folder / FILE_NAME),
+        figures=figures,
+        notes=tuple(notes),
+        extra_inputs=inputs,
+    )
