@@ -1,0 +1,284 @@
+"""Phase 5: LoRA and gates are trained on cleanse's data, on the checkpoint of integrate."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from so8t_core.contract.files import sha256_file
+from so8t_core.contract.settings.train import OPERATIONAL, TrainSettings
+from so8t_core.model.base import digest_of
+from so8t_core.phases.base import Outcome, PhaseContext
+from so8t_core.training.adapter import (
+    attach_adapter,
+    trained_weights,
+    weights_digest,
+    write_adapter,
+)
+from so8t_core.training.base_model import (
+    choose_device,
+    choose_dtype,
+    load_base,
+    load_own_tokenizer,
+    require_model,
+    weight_dtypes,
+)
+from so8t_core.training.checkpoint import CheckpointStore, Snapshot, require_same_identity
+from so8t_core.training.dataset import PaddingCollator
+from so8t_core.training.gate_terms import GateTerms, trained_gates
+from so8t_core.training.history import HistoryFile
+from so8t_core.training.preparation import PreparedData, prepare
+from so8t_core.training.schedule import step_count, training_arguments
+from so8t_core.training.series import START, SeriesFile, read_series
+from so8t_core.training.surroundings import Surroundings
+from so8t_core.training.trainer import SO8TTrainer
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """Where the model and the data come from; digests tell a resume whether they changed."""
+
+    model: Path
+    model_digest: str
+    cleansed: Path | None
+    outside: Mapping[str, str]
+
+
+def _resolve(ctx: PhaseContext) -> _Inputs:
+    settings = ctx.settings.train
+    outside: dict[str, str] = {}
+    if settings.model_path is not None:
+        model = settings.model_path
+        require_model(model)
+        model_digest = outside["base_model"] = digest_of(model)
+    else:
+        model = ctx.input_folder("integrate") / "checkpoint"
+        model_digest = ctx.inputs["integrate"].digest
+    for name in ("dataset", "validation_dataset"):
+        path: Path | None = getattr(settings, name)
+        if path is not None and path.is_file():
+            outside[name] = sha256_file(path)
+    cleansed = None if settings.dataset is not None else ctx.input_folder("cleanse")
+    return _Inputs(model, model_digest, cleansed, outside)
+
+
+def _identity(
+    ctx: PhaseContext, inputs: _Inputs, data: PreparedData, threads: int, device: torch.device
+) -> dict[str, Any]:
+    chosen = ctx.settings.train.model_dump(mode="json", exclude=set(OPERATIONAL))
+    return {
+        **{f"train.{name}": value for name, value in chosen.items()},
+        "train.threads": threads if device.type == "cpu" else None,
+        "seed": ctx.settings.seed,
+        "base model": inputs.model_digest,
+        "training data": data.train.digest(),
+        "held-out data": data.held_out.digest() if data.held_out else None,
+        "device": device.type,
+    }
+
+
+def run(ctx: PhaseContext) -> Outcome:
+    """Train, or go on training; done when the adapter folder is whole."""
+    settings = ctx.settings.train
+    history = HistoryFile(ctx.folder / "history.json")
+    threads = settings.threads or history.now.threads or torch.get_num_threads()
+    torch.set_num_threads(threads)
+    device = choose_device(settings)
+    inputs = _resolve(ctx)
+    tokenizer = load_own_tokenizer(inputs.model)
+    ctx.emit.progress(0, None, "steps", "reading and tokenising the data")
+    data = prepare(settings, tokenizer, inputs.cleansed, ctx.settings.seed, ctx.pause.point)
+    identity = _identity(ctx, inputs, data, threads, device)
+    with closing(_surroundings(ctx, history)) as around:
+        snapshot = _find_snapshot(around, identity)
+        _start(around, snapshot, threads)
+        trainer = _build_trainer(ctx, inputs, data, identity, around, snapshot, tokenizer, device)
+        trainer.go_on()
+        return _finish(ctx, inputs, data, trainer, around, threads)
+
+
+def _surroundings(ctx: PhaseContext, history: HistoryFile) -> Surroundings:
+    return Surroundings(
+        emit=ctx.emit,
+        pause=ctx.pause,
+        store=CheckpointStore(ctx.folder / "checkpoints", ctx.settings.train.keep_checkpoints),
+        series=SeriesFile(ctx.folder / "series.jsonl"),
+        evaluations=SeriesFile(ctx.folder / "evaluations.jsonl"),
+        history=history,
+        run_root=ctx.run.root,
+    )
+
+
+def _find_snapshot(around: Surroundings, identity: Mapping[str, Any]) -> Snapshot | None:
+    """The checkpoint to go on from; damaged newer ones are passed over and said."""
+
+    def check(snapshot: Snapshot) -> None:
+        around.series.check(snapshot.marks["series"])
+        around.evaluations.check(snapshot.marks["evaluations"])
+
+    snapshot, rejected = around.store.newest(check)
+    for reason in rejected:
+        around.emit.fallback("an older checkpoint", reason)
+    if rejected:
+        known = around.history.now.rejected_checkpoints
+        around.history.change(
+            rejected_checkpoints=known + tuple(one for one in rejected if one not in known)
+        )
+    if snapshot is not None:
+        where = str(around.store.path(snapshot.step))
+        require_same_identity(snapshot, identity, where)
+    return snapshot
+
+
+def _start(around: Surroundings, snapshot: Snapshot | None, threads: int) -> None:
+    """Cut the series back to where training goes on, and say so if it is not the first start."""
+    marks = snapshot.marks if snapshot else {"series": START, "evaluations": START}
+    around.series.rewind(marks["series"])
+    around.evaluations.rewind(marks["evaluations"])
+    if around.history.now.starts:
+        around.emit.rewound(snapshot.step if snapshot else 0)
+    around.history.change(starts=around.history.now.starts + 1, threads=threads)
+
+
+def _build_trainer(
+    ctx: PhaseContext,
+    inputs: _Inputs,
+    data: PreparedData,
+    identity: Mapping[str, Any],
+    around: Surroundings,
+    snapshot: Snapshot | None,
+    tokenizer: Any,
+    device: torch.device,
+) -> SO8TTrainer:
+    settings = ctx.settings.train
+    steps = step_count(settings, len(data.train))
+    dtype = choose_dtype(settings, device)
+    ctx.pause.point()
+    ctx.emit.progress(0, steps, "steps", "loading the model")
+    model = attach_adapter(
+        load_base(inputs.model, settings, device, dtype), settings, ctx.settings.seed
+    )
+    terms = GateTerms(
+        trained_gates(model), settings.orthogonality_weight, settings.rotation_size_weight
+    )
+    if terms.gates and not terms.free and settings.orthogonality_weight:
+        ctx.emit.log(
+            "info",
+            "The gates are orthogonal by construction: the orthogonality term is zero, has no "
+            "gradient, and is reported as a health figure.",
+        )
+    pad = tokenizer.pad_token_id
+    return SO8TTrainer(
+        model=model,
+        arguments=training_arguments(
+            ctx.folder / "checkpoints",
+            settings,
+            steps,
+            ctx.settings.seed,
+            device,
+            bf16=dtype == torch.bfloat16,
+        ),
+        settings=settings,
+        samples=data.train,
+        held_out=data.held_out,
+        collator=PaddingCollator(0 if pad is None else pad),
+        terms=terms,
+        identity=identity,
+        around=around,
+        resume=snapshot,
+    )
+
+
+def _finish(
+    ctx: PhaseContext,
+    inputs: _Inputs,
+    data: PreparedData,
+    trainer: SO8TTrainer,
+    around: Surroundings,
+    threads: int,
+) -> Outcome:
+    settings = ctx.settings.train
+    around.series.mark()
+    around.evaluations.mark()
+    digest = weights_digest(trained_weights(trainer.adapted))
+    gates = trained_gates(trainer.adapted)
+    folder = ctx.folder / "adapter"
+    trainer.adapted.peft_config["default"].base_model_name_or_path = os.path.relpath(
+        inputs.model, folder
+    )
+    facts = {
+        "digest": digest,
+        "base_model_digest": inputs.model_digest,
+        "training_data_digest": data.train.digest(),
+        "seed": ctx.settings.seed,
+        "steps": trainer.args.max_steps,
+        "settings": settings.model_dump(mode="json", exclude=set(OPERATIONAL)),
+    }
+    write_adapter(folder, trainer.adapted, gates, facts)
+    figures, notes = _figures(data, trainer, around, threads, settings)
+    outputs = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    outputs += [ctx.folder / "series.jsonl", ctx.folder / "evaluations.jsonl"]
+    return Outcome(digest, tuple(outputs), figures, notes, inputs.outside)
+
+
+def _figures(
+    data: PreparedData,
+    trainer: SO8TTrainer,
+    around: Surroundings,
+    threads: int,
+    settings: TrainSettings,
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    steps = list(read_series(around.series.path))
+    evaluations = [line["eval_loss"] for line in read_series(around.evaluations.path)]
+    gates = trained_gates(trainer.adapted)
+    gate_parameters = sum(gate.module.theta.numel() for gate in gates)
+    trained = sum(weight.numel() for weight in trained_weights(trainer.adapted).values())
+    rotation = trainer.terms.summary() if gates else {}
+    history = around.history.now
+    figures = {
+        "steps": len(steps),
+        "tokens": trainer.counters["tokens"],
+        "target_tokens": trainer.counters["targets"],
+        "first_loss": steps[0]["loss"],
+        "final_loss": steps[-1]["loss"],
+        "first_eval_loss": evaluations[0] if evaluations else None,
+        "final_eval_loss": evaluations[-1] if evaluations else None,
+        "lora_parameters": trained - gate_parameters,
+        "gate_parameters": gate_parameters,
+        **rotation,
+        "weight_dtypes": weight_dtypes(trainer.adapted),
+        "base_storage": settings.base_storage,
+        "device": trainer.args.device.type,
+        "compute_dtype": "bfloat16" if trainer.args.bf16 else "float32",
+        "threads": threads,
+        "checkpoints_written": history.checkpoints_written,
+        "resumes": history.starts - 1,
+        "rejected_checkpoints": len(history.rejected_checkpoints),
+        "train_s": history.train_s,
+        **data.figures,
+    }
+    return figures, _notes(settings, trainer, rotation, history.rejected_checkpoints)
+
+
+def _notes(
+    settings: TrainSettings,
+    trainer: SO8TTrainer,
+    rotation: Mapping[str, float],
+    rejected: tuple[str, ...],
+) -> tuple[str, ...]:
+    notes = [f"A damaged checkpoint was passed over: {reason}" for reason in rejected]
+    if rotation and rotation["rotation_angle_max_rad"] == 0.0:
+        notes.append("The gates did not move: every rotation is still the identity.")
+    if settings.optimizer == "paged_adamw_8bit" and trainer.args.device.type == "cpu":
+        notes.append("The optimiser's states were not paged: that needs a GPU.")
+    if rotation and not trainer.terms.free and settings.orthogonality_weight:
+        notes.append(
+            "The orthogonality term was zero throughout: these gates are rotations by construction."
+        )
+    return tuple(notes)

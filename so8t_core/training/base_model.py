@@ -1,0 +1,180 @@
+"""The frozen base: loaded quantised, and proven to be what was asked for."""
+
+# transformers and bitsandbytes annotate only part of what is called here
+# mypy: disable-error-code="no-untyped-call, attr-defined"
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from bitsandbytes.nn import Linear4bit, Linear8bitLt
+from torch import nn
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+from so8t_core.contract.errors import InputMissing, ModelError, ResourceError
+from so8t_core.contract.settings.train import TrainSettings
+from so8t_core.model import register
+from so8t_core.model.loading import load_tokenizer, quiet_transformers
+
+KEPT_IN_FULL = ("lm_head", "rotation_gate", "embed_tokens")
+"""Modules that quantisation must leave alone; naming any replaces transformers' own default."""
+_LAYER = re.compile(r"\.\d+\.")
+_STORED = {"int8": torch.int8, "nf4": torch.uint8}
+_PLAIN = {"bf16": torch.bfloat16, "float32": torch.float32}
+
+
+def choose_device(settings: TrainSettings) -> torch.device:
+    """The device asked for. Raises `ResourceError` when there is no such GPU."""
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise ResourceError(
+            "No CUDA device is visible.",
+            where="train.device",
+            hint="Set `train.device: auto`, or check the driver with `so8t doctor`.",
+        )
+    if settings.device == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+def choose_dtype(settings: TrainSettings, device: torch.device) -> torch.dtype:
+    """The precision of the arithmetic; never float16, which CPUs do not train in."""
+    if settings.dtype == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    return torch.bfloat16 if settings.dtype == "bfloat16" else torch.float32
+
+
+def require_model(folder: Path) -> None:
+    """Raise `InputMissing` unless the folder holds a model."""
+    if not (folder / "config.json").is_file():
+        raise InputMissing(
+            "There is no model to train.",
+            where=str(folder),
+            hint="Give the folder that `so8t integrate` wrote as `train.model_path`.",
+        )
+
+
+def load_own_tokenizer(folder: Path) -> Any:
+    """The checkpoint's own tokenizer. Raises `InputMissing` where there is none."""
+    require_model(folder)
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model")):
+        raise InputMissing(
+            "The model has no tokenizer.",
+            where=str(folder),
+            hint="Copy tokenizer.json and tokenizer_config.json of the base into the folder.",
+        )
+    return load_tokenizer(folder)
+
+
+def load_base(
+    folder: Path, settings: TrainSettings, device: torch.device, dtype: torch.dtype
+) -> nn.Module:
+    """Load an SO8T checkpoint, its linears stored as `settings.base_storage` says.
+
+    Raises `ModelError` when a weight is missing, or it was not stored as asked.
+    """
+    register()
+    if device.type == "cpu":
+        # it warns at every product that float32 inputs are quantised, which is what was asked for
+        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
+    with quiet_transformers():
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=_PLAIN.get(settings.base_storage, dtype),
+            quantization_config=_quantisation(settings, dtype),
+            device_map={"": device.index if device.type == "cuda" else "cpu"},
+            attn_implementation="sdpa",
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    base, info = loaded
+    if missing := sorted(map(str, info["missing_keys"])):
+        raise ModelError(
+            f"The checkpoint lacks weights: {', '.join(missing[:3])}.",
+            where=str(folder),
+            hint="Run `so8t integrate` again.",
+        )
+    _require_targets(base, settings.lora_targets, str(folder))
+    _require_storage(base, settings, str(folder))
+    if settings.gradient_checkpointing:
+        _checkpoint_activations(base)
+    model: nn.Module = base
+    return model
+
+
+def _checkpoint_activations(base: Any) -> None:
+    # Re-entrant: bitsandbytes keeps each input as an attribute, which the other kind cannot drop.
+    base.enable_input_require_grads()
+    enable = getattr(base, "activation_checkpointing_enable", None)
+    if enable is None:  # before transformers 5.2x
+        enable = base.gradient_checkpointing_enable
+    enable({"use_reentrant": True})
+
+
+def _quantisation(settings: TrainSettings, dtype: torch.dtype) -> BitsAndBytesConfig | None:
+    if settings.base_storage == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=list(KEPT_IN_FULL))
+    if settings.base_storage == "nf4":
+        return BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=dtype,
+            llm_int8_skip_modules=list(KEPT_IN_FULL),
+        )
+    return None
+
+
+def _linears(base: nn.Module, targets: Sequence[str]) -> dict[str, list[nn.Linear]]:
+    found: dict[str, list[nn.Linear]] = {target: [] for target in targets}
+    for name, module in base.named_modules():
+        last = name.rpartition(".")[2]
+        if last in found and isinstance(module, nn.Linear):
+            found[last].append(module)
+    return found
+
+
+def _require_targets(base: nn.Module, targets: Sequence[str], where: str) -> None:
+    unmatched = [target for target, modules in _linears(base, targets).items() if not modules]
+    if unmatched:
+        there = sorted(
+            {
+                name.rpartition(".")[2]
+                for name, module in base.named_modules()
+                if isinstance(module, nn.Linear)
+            }
+        )
+        raise ModelError(
+            f"The model has no linear named {', '.join(unmatched)}.",
+            where=f"train.lora_targets, {where}",
+            hint=f"Its linears are {', '.join(there)}.",
+        )
+
+
+def _require_storage(base: nn.Module, settings: TrainSettings, where: str) -> None:
+    stored = _STORED.get(settings.base_storage)
+    if stored is None:
+        return
+    kind = Linear8bitLt if settings.base_storage == "int8" else Linear4bit
+    for target, modules in _linears(base, settings.lora_targets).items():
+        for module in modules:
+            if not isinstance(module, kind) or module.weight.dtype != stored:
+                raise ModelError(
+                    f"{target} was asked for as {settings.base_storage} and loaded as "
+                    f"{str(module.weight.dtype).removeprefix('torch.')}.",
+                    where=where,
+                    hint="Check the installed bitsandbytes with `so8t doctor`, or set "
+                    "`train.base_storage: bf16`.",
+                )
+
+
+def weight_dtypes(model: nn.Module) -> dict[str, str]:
+    """The dtype of every group of weights: layers taken together, such as `layers.*.o_proj`."""
+    groups: dict[str, set[str]] = {}
+    for name, parameter in model.named_parameters():
+        kind = _LAYER.sub(".*.", name.removeprefix("base_model.model."))
+        groups.setdefault(kind, set()).add(str(parameter.dtype).removeprefix("torch."))
+    return {kind: "+".join(sorted(dtypes)) for kind, dtypes in sorted(groups.items())}

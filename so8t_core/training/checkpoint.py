@@ -1,0 +1,221 @@
+"""Training checkpoints: safetensors and JSON in a folder with a hash of every file.
+
+    step-00000010/
+        weights.safetensors     trained parameters by name
+        optimizer.safetensors   `parameter::key` for every state tensor, uint8 ones included
+        state.json              everything that is no tensor
+        trainer_state.json      what transformers' Trainer reads back itself
+        checkpoint.json         size and SHA-256 of the other files
+
+There is no state of random number generators in it: each step seeds them anew from the run's seed
+and its own number, so the draws of a step do not depend on how often the process was started.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from so8t_core.contract.errors import CheckpointError, ResourceError
+from so8t_core.contract.files import PARTIAL_SUFFIX, replacing_folder, sha256_file, write_json
+from so8t_core.training.optimizer import State
+from so8t_core.training.series import SeriesMark
+
+FORMAT_VERSION = 1
+_INDEX = "checkpoint.json"
+_SEPARATOR = "::"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Training between two optimiser steps.
+
+    `identity`: what a resume must have in common with it (settings, data, base, seed), flat.
+    `schedule`: the learning rates' state. `trainer`: transformers' TrainerState. `counters`:
+    totals such as tokens. `marks`: how far each series file had come.
+    """
+
+    step: int
+    identity: Mapping[str, Any]
+    weights: Mapping[str, Tensor]
+    optimizer: State
+    schedule: Mapping[str, Any]
+    trainer: Mapping[str, Any]
+    counters: Mapping[str, int]
+    marks: Mapping[str, SeriesMark]
+
+
+def _host_copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()
+    }
+
+
+def write_checkpoint(folder: Path, snapshot: Snapshot) -> int:
+    """Write it whole or not at all; gives its size in bytes.
+
+    Raises `ResourceError` when the disk is full; nothing is left behind then.
+    """
+    tensors = {
+        f"{name}{_SEPARATOR}{key}": value
+        for name, state in snapshot.optimizer.items()
+        for key, value in state.items()
+        if isinstance(value, Tensor)
+    }
+    numbers = {
+        name: {key: value for key, value in state.items() if not isinstance(value, Tensor)}
+        for name, state in snapshot.optimizer.items()
+    }
+    state = {
+        "step": snapshot.step,
+        "identity": dict(snapshot.identity),
+        "optimizer": numbers,
+        "schedule": dict(snapshot.schedule),
+        "counters": dict(snapshot.counters),
+        "marks": {name: asdict(mark) for name, mark in snapshot.marks.items()},
+    }
+    try:
+        with replacing_folder(folder) as partial:
+            save_file(_host_copies(snapshot.weights), partial / "weights.safetensors")
+            save_file(_host_copies(tensors), partial / "optimizer.safetensors")
+            write_json(partial / "state.json", state)
+            write_json(partial / "trainer_state.json", dict(snapshot.trainer))
+            files = {
+                path.name: {"size_bytes": path.stat().st_size, "sha256": sha256_file(path)}
+                for path in sorted(partial.iterdir())
+            }
+            write_json(partial / _INDEX, {"format_version": FORMAT_VERSION, "files": files})
+    except (OSError, SafetensorError) as error:
+        full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
+        if not full:
+            raise
+        raise ResourceError(
+            "The disk is full; the checkpoint was not written.",
+            where=str(folder),
+            hint="Free some space and resume; the last checkpoint is untouched.",
+        ) from error
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def read_checkpoint(folder: Path) -> Snapshot:
+    """Read and verify a checkpoint. Raises `CheckpointError` when any byte was changed."""
+    try:
+        _verify(folder)
+        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        trainer = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
+        weights = load_file(folder / "weights.safetensors")
+        optimizer: State = state["optimizer"]
+        for name, tensor in load_file(folder / "optimizer.safetensors").items():
+            parameter, _, key = name.rpartition(_SEPARATOR)
+            optimizer[parameter][key] = tensor
+        return Snapshot(
+            step=state["step"],
+            identity=state["identity"],
+            weights=weights,
+            optimizer=optimizer,
+            schedule=state["schedule"],
+            trainer=trainer,
+            counters=state["counters"],
+            marks={name: SeriesMark(**mark) for name, mark in state["marks"].items()},
+        )
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise CheckpointError(
+            f"The checkpoint cannot be read: {error}.",
+            where=str(folder),
+            hint="An older checkpoint is tried; without one, training starts afresh.",
+        ) from error
+
+
+def _verify(folder: Path) -> None:
+    index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+    if index["format_version"] != FORMAT_VERSION:
+        raise CheckpointError(
+            f"The checkpoint has format {index['format_version']}, this version reads "
+            f"{FORMAT_VERSION}.",
+            where=str(folder),
+            hint="Resume with the version of so8t that wrote it.",
+        )
+    for name, record in index["files"].items():
+        path = folder / name
+        if path.stat().st_size != record["size_bytes"] or sha256_file(path) != record["sha256"]:
+            raise CheckpointError(
+                f"{name} of the checkpoint was changed or is incomplete.",
+                where=str(folder),
+                hint="An older checkpoint is tried; without one, training starts afresh.",
+            )
+
+
+def require_same_identity(snapshot: Snapshot, identity: Mapping[str, Any], where: str) -> None:
+    """Raise `CheckpointError` naming everything in which a resume would differ."""
+    names = sorted(snapshot.identity.keys() | identity.keys())
+    differing = [
+        f"{name} (checkpoint: {snapshot.identity.get(name)!r}, now: {identity.get(name)!r})"
+        for name in names
+        if snapshot.identity.get(name) != identity.get(name)
+    ]
+    if differing:
+        raise CheckpointError(
+            f"The checkpoint belongs to another training. It differs in {'; '.join(differing)}.",
+            where=where,
+            hint="Restore what differs, or start a new run; to start this phase afresh, remove "
+            "its folder of checkpoints.",
+        )
+
+
+class CheckpointStore:
+    """The checkpoints of a run, the newest `keep` of them."""
+
+    def __init__(self, folder: Path, keep: int) -> None:
+        self.folder = folder
+        self.keep = keep
+        for unfinished in folder.glob(f"step-*{PARTIAL_SUFFIX}"):
+            shutil.rmtree(unfinished)
+
+    def path(self, step: int) -> Path:
+        """Where the checkpoint of a step lies."""
+        return self.folder / f"step-{step:08d}"
+
+    def paths(self) -> list[Path]:
+        """Whole checkpoints, newest first."""
+        found = [
+            path
+            for path in self.folder.glob("step-*")
+            if path.is_dir() and not path.name.endswith(PARTIAL_SUFFIX)
+        ]
+        return sorted(found, reverse=True)
+
+    def write(self, snapshot: Snapshot) -> tuple[Path, int]:
+        """Write a checkpoint, then remove the oldest beyond `keep`; gives path and size."""
+        path = self.path(snapshot.step)
+        size_bytes = write_checkpoint(path, snapshot)
+        for old in self.paths()[self.keep :]:
+            leaving = old.with_name(old.name + PARTIAL_SUFFIX)
+            os.replace(old, leaving)
+            shutil.rmtree(leaving)
+        return path, size_bytes
+
+    def newest(self, check: Callable[[Snapshot], None]) -> tuple[Snapshot | None, list[str]]:
+        """The newest checkpoint that is intact, and why newer ones were passed over.
+
+        `check` may raise `CheckpointError` to reject one as well.
+        """
+        reasons: list[str] = []
+        for path in self.paths():
+            try:
+                snapshot = read_checkpoint(path)
+                check(snapshot)
+            except CheckpointError as error:
+                reasons.append(f"{path.name}: {error.what}")
+                continue
+            return snapshot, reasons
+        return None, reasons

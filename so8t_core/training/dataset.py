@@ -1,0 +1,152 @@
+"""Encoded samples in memory, the order in which a whole run sees them, and batches."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from so8t_core.contract.errors import DataError
+from so8t_core.training.encoding import Encoded, Encoder
+from so8t_core.training.sources import Source
+
+IGNORED = -100
+"""Label of a token that is not learnt."""
+
+
+@dataclass(frozen=True)
+class SourceShare:
+    """What an epoch holds of one source; tokens without padding, targets give a loss."""
+
+    rows: int
+    samples: int
+    tokens: int
+    targets: int
+
+
+class SampleSet(Dataset[Encoded]):
+    """Samples by index, kept as flat arrays; has no randomness of its own.
+
+    `ids`: int32 (tokens,); `learnt`: bool (tokens,); `bounds`: int64 (samples + 1,).
+    """
+
+    def __init__(self, samples: Sequence[Encoded]) -> None:
+        lengths = [len(sample.ids) for sample in samples]
+        self.bounds: NDArray[np.int64] = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        self.ids: NDArray[np.int32] = np.fromiter(
+            (token for sample in samples for token in sample.ids), np.int32, int(self.bounds[-1])
+        )
+        self.learnt: NDArray[np.bool_] = np.fromiter(
+            (mark for sample in samples for mark in sample.learnt), np.bool_, int(self.bounds[-1])
+        )
+
+    def __len__(self) -> int:
+        return len(self.bounds) - 1
+
+    def __getitem__(self, index: int) -> Encoded:
+        part = slice(int(self.bounds[index]), int(self.bounds[index + 1]))
+        return Encoded(self.ids[part].tolist(), self.learnt[part].tolist())
+
+    def digest(self) -> str:
+        """SHA-256 of all tokens, marks and bounds: the identity of the data."""
+        content = hashlib.sha256()
+        for array in (self.bounds, self.ids, self.learnt):
+            content.update(array.tobytes())
+        return content.hexdigest()
+
+
+def _rank(seed: int, source: str, index: int) -> bytes:
+    return hashlib.sha256(f"{seed}:{source}:{index}".encode()).digest()
+
+
+def chosen(count: int, fraction: float, seed: int, source: str) -> list[int]:
+    """Indices of `count` samples that make `fraction` of them: whole passes, then a seeded part."""
+    passes, rest = divmod(round(count * fraction), count) if count else (0, 0)
+    part = sorted(range(count), key=lambda index: _rank(seed, source, index))[:rest]
+    return [*range(count)] * passes + sorted(part)
+
+
+def encode_sources(
+    sources: Sequence[Source],
+    fractions: dict[str, float],
+    encoder: Encoder,
+    seed: int,
+    tick: Callable[[], None],
+) -> tuple[SampleSet, dict[str, SourceShare]]:
+    """Encode all sources and mix them; `tick` is called between samples.
+
+    `fractions` by source name (1 where it has none). Raises `DataError` when nothing is left.
+    """
+    mixed: list[Encoded] = []
+    shares: dict[str, SourceShare] = {}
+    for source in sources:
+        encoded: list[Encoded] = []
+        for sample in source.samples:
+            tick()
+            encoded += encoder.encode(sample)
+        picked = chosen(len(encoded), fractions.get(source.name, 1.0), seed, source.name)
+        part = [encoded[index] for index in picked]
+        mixed += part
+        shares[source.name] = SourceShare(
+            rows=len(source.samples),
+            samples=len(part),
+            tokens=sum(len(one.ids) for one in part),
+            targets=sum(one.targets for one in part),
+        )
+    if not mixed:
+        raise DataError(
+            "No sample is left to train on.",
+            where=", ".join(source.name for source in sources),
+            hint=f"Dropped: {dict(encoder.dropped)}; check the data, `train.max_length_tokens` and "
+            "the fractions.",
+        )
+    return SampleSet(mixed), shares
+
+
+class RunOrder(Sampler[int]):
+    """The order of all samples of a whole run, a function of `count`, `total` and `seed` alone.
+
+    Passes over the data follow one another without a break, each in an order of its own, until
+    `total` samples were given. A resume skips to its place without reading any sample.
+    """
+
+    def __init__(self, count: int, total: int, seed: int) -> None:
+        self.count = count
+        self.total = total
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return self.total
+
+    def __iter__(self) -> Iterator[int]:
+        for start in range(0, self.total, self.count):
+            order = np.random.default_rng([self.seed, start // self.count]).permutation(self.count)
+            yield from order[: self.total - start].tolist()
+
+
+@dataclass(frozen=True)
+class PaddingCollator:
+    """Makes a batch: shorter samples are filled up on the right to the longest."""
+
+    pad_id: int
+
+    def __call__(self, samples: Sequence[Encoded]) -> dict[str, Tensor]:
+        """Give `input_ids`, `attention_mask` and `labels`, each int64 (samples, longest)."""
+        longest = max(len(sample.ids) for sample in samples)
+        shape = (len(samples), longest)
+        ids = torch.full(shape, self.pad_id, dtype=torch.int64)
+        mask = torch.zeros(shape, dtype=torch.int64)
+        labels = torch.full(shape, IGNORED, dtype=torch.int64)
+        for row, sample in enumerate(samples):
+            length = len(sample.ids)
+            ids[row, :length] = torch.tensor(sample.ids)
+            mask[row, :length] = 1
+            learnt = torch.tensor(sample.learnt)
+            labels[row, :length] = torch.where(learnt, ids[row, :length], IGNORED)
+        return {"input_ids": ids, "attention_mask": mask, "labels": labels}

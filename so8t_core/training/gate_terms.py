@@ -1,0 +1,109 @@
+"""What the gates add to the loss, and what is reported about them."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from so8t_core.model.modeling_phi3_so8t import SO8TRotationGate
+from so8t_core.model.so8 import BLOCK, angles, orthogonality_error
+
+_WRAPPING = re.compile(r"^base_model\.model\.|\.modules_to_save\.[^.]+")
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A gate that is trained; `name` as in the checkpoint without adapter."""
+
+    name: str
+    module: SO8TRotationGate
+
+
+def trained_gates(model: nn.Module) -> tuple[Gate, ...]:
+    """The gates of a model whose parameters are trained, in layer order."""
+    return tuple(
+        Gate(_WRAPPING.sub("", name), module)
+        for name, module in model.named_modules()
+        if isinstance(module, SO8TRotationGate) and module.theta.requires_grad
+    )
+
+
+@dataclass(frozen=True)
+class GateTerms:
+    """Penalties on all gates together.
+
+    `orthogonality_weight` times the mean of ‖RᵀR − I‖² over blocks counts for the `free`
+    parametrisation only: for the others it is zero by construction and has no gradient.
+    `size_weight` times the mean of ‖A‖² (‖R − I‖² for `free`) keeps rotations small.
+    """
+
+    gates: Sequence[Gate]
+    orthogonality_weight: float
+    size_weight: float
+
+    @property
+    def free(self) -> bool:
+        """Whether the gates are unconstrained matrices."""
+        return any(gate.module.parametrisation == "free" for gate in self.gates)
+
+    def penalty(self) -> Tensor | None:
+        """The weighted sum as a scalar with gradient; None where no term has any effect.
+
+        It depends on the gates alone: add it once an optimiser step, undivided.
+        """
+        terms: list[Tensor] = []
+        if self.gates and self.free and self.orthogonality_weight:
+            terms.append(self.orthogonality_weight * _mean_orthogonality(self._rotations()))
+        if self.gates and self.size_weight:
+            terms.append(self.size_weight * self._mean_size())
+        return torch.stack(terms).sum() if terms else None
+
+    @torch.no_grad()
+    def measure(self) -> dict[str, float]:
+        """Unweighted terms and the mean rotation, as plain numbers; empty without gates.
+
+        `rotation_angle_mean`, in radians: the angle of the rotation that turns all four planes
+        alike and lies as far from the identity in Frobenius norm, averaged over blocks.
+        """
+        if not self.gates:
+            return {}
+        rotations = self._rotations()
+        chords = torch.linalg.matrix_norm(_away(rotations)) / (2.0 * math.sqrt(BLOCK))
+        return {
+            "orthogonality": _mean_orthogonality(rotations).item(),
+            "rotation_size": self._mean_size().item(),
+            "rotation_angle_mean": (2.0 * torch.asin(chords.clamp(max=1.0))).mean().item(),
+        }
+
+    @torch.no_grad()
+    def summary(self) -> dict[str, float]:
+        """Exact angles and errors for the report; solves eigenvalues on the CPU."""
+        rotations = self._rotations().cpu()
+        turned = angles(rotations)
+        return {
+            "rotation_angle_mean_rad": turned.mean().item(),
+            "rotation_angle_max_rad": turned.max().item(),
+            "orthogonality_error_max": orthogonality_error(rotations).max().item(),
+        }
+
+    def _rotations(self) -> Tensor:
+        return torch.cat([gate.module.rotation() for gate in self.gates])  # (blocks, 8, 8)
+
+    def _mean_size(self) -> Tensor:
+        if self.free:
+            return _away(self._rotations()).square().sum((-2, -1)).mean()
+        thetas = torch.cat([gate.module.theta for gate in self.gates])  # (blocks, 28)
+        return 2.0 * thetas.square().sum(-1).mean()  # each number stands twice in A
+
+
+def _away(rotations: Tensor) -> Tensor:
+    return rotations - torch.eye(BLOCK, dtype=rotations.dtype, device=rotations.device)
+
+
+def _mean_orthogonality(rotations: Tensor) -> Tensor:
+    return _away(rotations.mT @ rotations).square().sum((-2, -1)).mean()

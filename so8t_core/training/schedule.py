@@ -1,0 +1,70 @@
+"""How long a run is, what its Trainer is told, and the seed of each step."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import TrainingArguments
+
+from so8t_core.contract.settings.train import TrainSettings
+
+_SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
+
+
+def step_count(settings: TrainSettings, samples: int) -> int:
+    """Optimiser steps of a whole run over so many samples an epoch."""
+    if settings.max_steps is not None:
+        return settings.max_steps
+    per_step = settings.micro_batch_size * settings.accumulation_steps
+    return max(1, math.ceil(samples * settings.epochs / per_step))
+
+
+def seed_step(seed: int, step: int) -> None:
+    """Seed every random generator for the step that follows `step` finished ones."""
+    content = hashlib.sha256(f"{seed}:step:{step}".encode()).digest()
+    number = int.from_bytes(content[:8], "big") >> 1
+    random.seed(number)
+    np.random.seed(number % 2**32)
+    torch.manual_seed(number)  # CUDA's generators as well
+
+
+def training_arguments(
+    folder: Path,
+    settings: TrainSettings,
+    steps: int,
+    seed: int,
+    device: torch.device,
+    *,
+    bf16: bool,
+) -> TrainingArguments:
+    """The Trainer's arguments; saving, evaluating and logging are the SO8TTrainer's own."""
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        max_steps=steps,
+        per_device_train_batch_size=settings.micro_batch_size,
+        gradient_accumulation_steps=settings.accumulation_steps,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=_SCHEDULES[settings.schedule],
+        warmup_steps=math.ceil(steps * settings.warmup_fraction),
+        max_grad_norm=settings.max_grad_norm,
+        bf16=bf16,
+        use_cpu=device.type == "cpu",
+        seed=seed,
+        logging_strategy="steps",
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        save_strategy="no",
+        eval_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        label_names=["labels"],
+        dataloader_pin_memory=device.type == "cuda",
+    )
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # never DataParallel; several GPUs need a launcher
+    return arguments

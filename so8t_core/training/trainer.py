@@ -1,0 +1,339 @@
+"""SO8TTrainer: transformers' Trainer with gates, exact resume, and a pause at every micro-batch.
+
+What makes a resumed run equal an uninterrupted one to the bit: a checkpoint lies between two
+optimiser steps and holds weights, optimiser and schedule as they were; the order of samples is a
+function of the position alone; every step seeds all random generators from the run's seed and its
+own number; nothing that depends on the clock touches a number. A hard pause in the middle of an
+accumulation therefore drops the gradients and saves the step's start; the replay gives them again.
+"""
+
+# transformers annotates only part of what is called here, and its hooks have more arguments than
+# are needed
+# mypy: disable-error-code="no-untyped-call, misc"
+# ruff: noqa: ARG002
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from peft import PeftModel
+from torch import Tensor, nn
+from torch.utils.data import Sampler
+from transformers import PrinterCallback, Trainer, TrainingArguments
+
+from so8t_core.contract.errors import PhaseError
+from so8t_core.contract.settings.train import TrainSettings
+from so8t_core.training.adapter import trained_weights
+from so8t_core.training.callbacks import StepBounds
+from so8t_core.training.checkpoint import Snapshot
+from so8t_core.training.dataset import IGNORED, PaddingCollator, RunOrder, SampleSet
+from so8t_core.training.gate_terms import GateTerms
+from so8t_core.training.optimizer import (
+    build_optimizer,
+    optimizer_state,
+    parameter_names,
+    restore_optimizer,
+)
+from so8t_core.training.schedule import seed_step
+from so8t_core.training.surroundings import Surroundings
+
+
+class SO8TTrainer(Trainer):
+    """Trains LoRA and gates. Raises `PhaseError` at a loss or gradient that is not finite.
+
+    `resume`: the verified snapshot to go on from, given again to `train` as its folder.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: PeftModel,
+        arguments: TrainingArguments,
+        settings: TrainSettings,
+        samples: SampleSet,
+        held_out: SampleSet | None,
+        collator: PaddingCollator,
+        terms: GateTerms,
+        identity: Mapping[str, Any],
+        around: Surroundings,
+        resume: Snapshot | None,
+    ) -> None:
+        self.adapted = model
+        self._samples = samples
+        self._settings = settings
+        self.terms = terms
+        self._identity = identity
+        self._around = around
+        self._resume = resume
+        self._held_out = held_out
+        self._names = parameter_names(model)
+        self.counters = dict(resume.counters) if resume else {"tokens": 0, "targets": 0}
+        self._evaluated_step = resume.counters["evaluated_step"] if resume else -1
+        self._saved_step = resume.step if resume else -1
+        self._saved_at = self._counted_at = time.monotonic()
+        self._held_s = 0.0
+        super().__init__(model=model, args=arguments, data_collator=collator, train_dataset=samples)
+        self.remove_callback(PrinterCallback)
+        self.add_callback(StepBounds(self))
+        self._begin_counting()
+
+    # ---- order, optimiser, loss
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        per_step = self.args.per_device_train_batch_size * self.args.gradient_accumulation_steps
+        return RunOrder(len(self._samples), self.args.max_steps * per_step, self.args.seed)
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        if self.optimizer is None:
+            self.optimizer = build_optimizer(
+                self.adapted,
+                tuple(self.terms.gates),
+                self._settings,
+                self.args.device,
+                self._around.emit,
+            )
+        return self.optimizer
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Not counted: it would walk over all parameters at each micro-batch."""
+        return 0
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """Cross-entropy over the step's targets; the gates' penalty once a step, undivided."""
+        assert num_items_in_batch is not None  # or the Trainer would divide the penalty as well
+        loss = super().compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)
+        assert isinstance(loss, Tensor)
+        self._task_loss += loss.detach().float()
+        self._step_targets = int(num_items_in_batch)
+        if self._micro_batches == 0 and (penalty := self.terms.penalty()) is not None:
+            loss = loss + penalty
+        return loss
+
+    def training_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor:
+        """One micro-batch, after asking whether to pause."""
+        self._pause_point()
+        tokens = int(inputs["attention_mask"].sum())
+        loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
+        if not torch.isfinite(loss):
+            self._stop_at("loss", loss.item())
+        self._step_tokens += tokens
+        self._micro_batches += 1
+        done = self.state.global_step + self._micro_batches / self.args.gradient_accumulation_steps
+        self._around.emit.progress(done, self.args.max_steps, "steps")
+        return loss
+
+    def _stop_at(self, what: str, value: float) -> None:
+        step = self.state.global_step + (what == "loss")
+        raise PhaseError(
+            f"The {what} of step {step} is {value}.",
+            where=f"train, step {step}",
+            hint="Lower train.learning_rate and train.gate_learning_rate, or look for broken "
+            "samples; the last checkpoint is intact.",
+        )
+
+    # ---- steps
+
+    def _begin_counting(self) -> None:
+        self._micro_batches = 0
+        self._step_tokens = 0
+        self._step_targets = 0
+        self._task_loss: Tensor = torch.zeros((), device=self.args.device)
+        self._step_began = time.monotonic()
+        self._held_s = 0.0
+
+    def begin_step(self) -> None:
+        """Called before the first micro-batch of a step."""
+        seed_step(self.args.seed, self.state.global_step)
+        self._begin_counting()
+
+    def note_rates(self) -> None:
+        """Keep the learning rates that the optimiser is about to use."""
+        self._rates = [group["lr"] for group in self._bare_optimizer().param_groups]
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Write the finished step to the series and tell the engine."""
+        if "loss" in logs:
+            self._finish_step(logs["loss"], float(logs["grad_norm"]))
+        self.control = self.callback_handler.on_log(self.args, self.state, self.control, logs)
+
+    def _finish_step(self, loss: float, grad_norm: float) -> None:
+        if not math.isfinite(grad_norm):
+            self._stop_at("gradient norm", grad_norm)
+        self.counters["tokens"] += self._step_tokens
+        self.counters["targets"] += self._step_targets
+        step = self.state.global_step
+        values: dict[str, float] = {
+            "loss": loss,
+            "task_loss": self._task_loss.item(),
+            "learning_rate": self._rates[0],
+            "grad_norm": grad_norm,
+            **self.terms.measure(),
+        }
+        if len(self._rates) > 1:
+            values["gate_learning_rate"] = self._rates[1]
+        self._around.series.append({"step": step, **values, "tokens": self._step_tokens})
+        self._tell(step, values)
+
+    def _tell(self, step: int, values: Mapping[str, float]) -> None:
+        took_s = max(time.monotonic() - self._step_began - self._held_s, 1e-9)
+        tokens_per_s = self._step_tokens / took_s
+        samples = step * self._train_batch_size * self.args.gradient_accumulation_steps
+        stats: dict[str, Any] = {
+            "tokens_per_s": tokens_per_s,
+            "eta_s": (self.args.max_steps - step) * took_s,
+            "epoch": samples / len(self._samples),
+            "tokens": self.counters["tokens"],
+        }
+        if self.args.device.type == "cuda":
+            stats["gpu_memory_allocated_bytes"] = torch.cuda.memory_allocated()
+            stats["gpu_memory_peak_bytes"] = torch.cuda.max_memory_allocated()
+        emit = self._around.emit
+        emit.metric(step, {**values, "tokens_per_s": tokens_per_s})
+        emit.stats(stats)
+        emit.progress(step, self.args.max_steps, "steps")
+
+    # ---- evaluation
+
+    def evaluation_due(self) -> bool:
+        """Whether the held-out loss after the present step is still to be measured."""
+        step = self.state.global_step
+        every = self._settings.eval_every_steps
+        at_end = step in (0, self.args.max_steps)
+        due = at_end or (every > 0 and step % every == 0)
+        return self._held_out is not None and due and self._evaluated_step != step
+
+    def evaluate_if_due(self) -> None:
+        """Measure the held-out loss where a pause or the start left it undone."""
+        if self.evaluation_due():
+            self.evaluate()
+
+    @torch.no_grad()
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Mean cross-entropy over all held-out targets; may be paused between micro-batches."""
+        assert self._held_out is not None
+        self.adapted.eval()
+        total, targets = 0.0, 0
+        size = self.args.per_device_train_batch_size
+        for start in range(0, len(self._held_out), size):
+            self._pause_point()
+            last = min(start + size, len(self._held_out))
+            batch = self.data_collator([self._held_out[index] for index in range(start, last)])
+            count = int((batch["labels"][:, 1:] != IGNORED).sum())
+            with self.accelerator.autocast():
+                loss = self.adapted(**{k: v.to(self.args.device) for k, v in batch.items()}).loss
+            total += loss.item() * count
+            targets += count
+        result = {"eval_loss": total / targets}
+        step = self.state.global_step
+        self._around.evaluations.append({"step": step, **result, "targets": targets})
+        self._evaluated_step = step
+        self._around.emit.metric(step, result)
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, result
+        )
+        return result
+
+    # ---- pause and checkpoints
+
+    def _pause_point(self) -> None:
+        asked = time.monotonic()
+        self._around.pause.point(lambda: self._keep("pause"))
+        self._held_s += time.monotonic() - asked
+
+    def checkpoint_due(self) -> str | None:
+        """Why a checkpoint is due after the present step; None when it is not."""
+        step = self.state.global_step
+        if step == self.args.max_steps:
+            return "end"
+        if step % self._settings.save_every_steps == 0:
+            return "step"
+        if time.monotonic() - self._saved_at >= self._settings.save_every_s:
+            return "time"
+        return None
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        self._keep(self.checkpoint_due() or "step")
+
+    def _keep(self, reason: str) -> None:
+        step = self.state.global_step
+        if self._saved_step == step and self._evaluated_step == self.counters.get("evaluated_step"):
+            return
+        self.counters["evaluated_step"] = self._evaluated_step
+        path, size_bytes = self._around.store.write(self._snapshot())
+        now = time.monotonic()
+        history = self._around.history
+        history.change(
+            checkpoints_written=history.now.checkpoints_written + 1,
+            train_s=history.now.train_s + now - self._counted_at,
+        )
+        self._saved_step, self._saved_at, self._counted_at = step, now, now
+        shown = path.relative_to(self._around.run_root).as_posix()
+        self._around.emit.checkpoint(step, shown, reason, size_bytes)
+
+    def _snapshot(self) -> Snapshot:
+        optimizer = self._bare_optimizer()
+        rates = [group["lr"] for group in optimizer.param_groups]
+        return Snapshot(
+            step=self.state.global_step,
+            identity=self._identity,
+            weights=trained_weights(self.adapted),
+            optimizer=optimizer_state(optimizer, self._names),
+            schedule={"rates": rates, "scheduler": self._scheduler().state_dict()},
+            trainer={**asdict(self.state), "log_history": []},
+            counters=self.counters,
+            marks=self._around.marks(),
+        )
+
+    def _bare_optimizer(self) -> Any:
+        return getattr(self.optimizer, "optimizer", self.optimizer)
+
+    def _scheduler(self) -> Any:
+        assert self.lr_scheduler is not None
+        return self.lr_scheduler
+
+    @torch.no_grad()
+    def _load_from_checkpoint(
+        self, resume_from_checkpoint: str, model: nn.Module | None = None
+    ) -> None:
+        assert self._resume is not None
+        for name, weight in trained_weights(self.adapted).items():
+            weight.copy_(self._resume.weights[name])
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None or self._resume is None:
+            return
+        optimizer = self._bare_optimizer()
+        restore_optimizer(optimizer, self._names, self._resume.optimizer)
+        self._scheduler().load_state_dict(dict(self._resume.schedule["scheduler"]))
+        for group, rate in zip(optimizer.param_groups, self._resume.schedule["rates"], strict=True):
+            group["lr"] = rate
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        """Nothing to load: every step seeds its generators itself."""
+
+    def go_on(self) -> None:
+        """Train to the end, from the snapshot if there is one; HardPause passes through."""
+        if self._resume is None:
+            self.train()
+            return
+        if self._resume.step < self.args.max_steps:
+            self.train(resume_from_checkpoint=str(self._around.store.path(self._resume.step)))
+            return
+        self._load_from_checkpoint("")
+        self.state.global_step = self._resume.step
+        self.evaluate_if_due()

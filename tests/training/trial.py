@@ -1,0 +1,222 @@
+"""A tiny training: random Phi-3, made-up data, a context without engine, and planned kills.
+
+As a program (`python -m tests.training.trial SPEC.json`) it runs the train phase in a process of
+its own, which ends itself with SIGKILL where the spec says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+
+from so8t_core.contract.manifest import Manifest, utc_now
+from so8t_core.contract.rundir import RunDir
+from so8t_core.contract.settings import Settings
+from so8t_core.phases.base import HardPause, Outcome, PhaseContext
+from so8t_core.phases.standalone import OpenGate, RecordingEmitter
+
+QUICK: dict[str, Any] = {
+    "max_length_tokens": 48,
+    "lora_rank": 8,
+    "lora_alpha": 16,
+    "epochs": 1.0,
+    "max_steps": 7,
+    "micro_batch_size": 2,
+    "accumulation_steps": 3,
+    "save_every_steps": 2,
+    "keep_checkpoints": 3,
+    "eval_every_steps": 3,
+    "eval_max_samples": 6,
+    "threads": 1,
+    "gradient_checkpointing": False,
+    "learning_rate": 1e-3,
+    "device": "cpu",
+}
+
+
+def make_model(folder: Path, parametrisation: str = "exp") -> Path:
+    """A gated checkpoint of four random layers."""
+    from so8t_core.contract.settings.model import GateSettings, ModelSettings
+    from so8t_core.model.integrate import integrate
+    from so8t_core.model.tiny import build_tiny
+
+    build_tiny(folder / "base", seed=7)
+    gate = GateSettings(parametrisation=parametrisation)  # type: ignore[arg-type]
+    integrate(folder / "base", folder / "gated", ModelSettings(base="tiny", gate=gate))
+    return folder / "gated"
+
+
+def make_cleansed(folder: Path) -> Path:
+    """What cleanse writes: twelve pairs, four safety rows, six documents; some held out."""
+    rows: dict[str, list[dict[str, Any]]] = {
+        "instruction": [
+            {
+                "id": f"i{n}",
+                "instruction": f"{n}番目の設定を変更する手順を教えてください。",
+                "input": "対象はファイルです。" if n % 3 == 0 else "",
+                "output": f"まずファイルを開き、{n}行目を変更してから保存します。",
+            }
+            for n in range(12)
+        ],
+        "safety": [
+            {
+                "id": f"s{n}",
+                "text": f"これは検査用の文章{n}です。",
+                "label": "REFUSE" if n else "ALLOW",
+                "response": "その内容にはお答えできません。" if n else "",
+            }
+            for n in range(4)
+        ],
+        "corpus": [
+            {
+                "id": f"c{n}",
+                "text": f"第{n}章。東京都は日本の首都であり、電車が走ります。" * (n + 1),
+            }
+            for n in range(6)
+        ],
+    }
+    for kind, content in rows.items():
+        for split, part in (("train", content[2:]), ("validation", content[:2])):
+            path = folder / kind / f"{split}.parquet"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pyarrow.parquet.write_table(pyarrow.Table.from_pylist(part), path)
+    return folder
+
+
+def _stand_in(phase: Any) -> Manifest:
+    return Manifest(
+        phase=phase,
+        run="trial",
+        settings_sha256="0" * 64,
+        inputs={},
+        digest=f"digest of {phase}",
+        outputs=(),
+        figures={},
+        attempt=1,
+        started_at=utc_now(),
+        finished_at=utc_now(),
+        active_s=0.0,
+    )
+
+
+def make_run(root: Path, model: Path) -> Path:
+    """A run whose cleanse and integrate phases are done."""
+    make_cleansed(root / "cleanse")
+    (root / "integrate").mkdir(parents=True)
+    (root / "integrate" / "checkpoint").symlink_to(model)
+    return root
+
+
+@dataclass
+class PlannedGate:
+    """Pauses hard at the point of the given number, counted from 1; kills there instead if asked.
+
+    `held` are points at which a soft pause holds for a moment.
+    """
+
+    pause_at: int | None = None
+    kill_at: int | None = None
+    points: int = 0
+    requested: bool = False
+
+    def point(self, save: Callable[[], None] | None = None) -> None:
+        self.points += save is not None  # points of the training itself
+        if save is not None and self.points == self.kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if save is not None and self.points == self.pause_at:
+            save()
+            raise HardPause
+
+    async def apoint(self) -> None:
+        self.point()
+
+
+def context(root: Path, gate: Any = None, **settings: Any) -> PhaseContext:
+    """A context for the train phase of the run at `root`."""
+    return PhaseContext(
+        run=RunDir(root),
+        phase="train",
+        settings=Settings.model_validate({"train": {**QUICK, **settings}}),
+        inputs={"cleanse": _stand_in("cleanse"), "integrate": _stand_in("integrate")},
+        emit=RecordingEmitter(),
+        pause=gate or OpenGate(),
+    )
+
+
+def train(ctx: PhaseContext) -> Outcome:
+    """Run the phase."""
+    from so8t_core.phases.train import run
+
+    (ctx.folder).mkdir(parents=True, exist_ok=True)
+    return run(ctx)
+
+
+def said(ctx: PhaseContext, kind: str) -> list[dict[str, Any]]:
+    """The events of a kind."""
+    assert isinstance(ctx.emit, RecordingEmitter)
+    return [payload for name, payload in ctx.emit.events if name == kind]
+
+
+def main(spec_path: str) -> None:
+    """Run the spec's attempts one after another in forked processes, until one is done.
+
+    Each attempt: {"kill_at": point} or {"kill_in": [function, n-th call]} or {}.
+    """
+    spec = json.loads(Path(spec_path).read_text())
+    import so8t_core.phases.train  # once for all attempts
+
+    del so8t_core
+    for attempt in spec["attempts"]:
+        child = os.fork()
+        if child == 0:
+            _attempt(spec, attempt)
+        _, status = os.waitpid(child, 0)
+        print(json.dumps({"killed": os.WIFSIGNALED(status), "status": status}))
+
+
+def _attempt(spec: dict[str, Any], attempt: dict[str, Any]) -> None:
+    if place := attempt.get("kill_in"):
+        _arm(*place)
+    gate = PlannedGate(kill_at=attempt.get("kill_at"), pause_at=attempt.get("pause_at"))
+    ctx = context(Path(spec["root"]), gate, **spec["settings"])
+    try:
+        outcome = train(ctx)
+        result = {
+            "digest": outcome.digest,
+            "points": gate.points,
+            "resumes": outcome.figures["resumes"],
+        }
+        Path(spec["root"], "outcome.json").write_text(json.dumps(result))
+    except HardPause:
+        os._exit(3)
+    os._exit(0)
+
+
+def _arm(name: str, calls: int) -> None:
+    """Kill this process at the n-th call of a function that writes."""
+    module_name, _, function = name.rpartition(".")
+    module = sys.modules[module_name]
+    original = getattr(module, function)
+    left = calls
+
+    def deadly(*args: Any, **kwargs: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(*args, **kwargs)
+
+    setattr(module, function, deadly)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
