@@ -1,0 +1,70 @@
+"""Proof by logits that the folded checkpoint is the trained model."""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from so8t_core.contract.errors import ModelError
+from so8t_core.contract.settings.export import ExportSettings
+from so8t_core.evaluation.models import load_tuned
+from so8t_core.model.compare import LogitComparison, compare, logits_of
+from so8t_core.model.loading import load_base
+from so8t_core.model.prompts import prompt_ids
+from so8t_core.model.weights import CONFIG_FILE
+
+_STOCK_TYPE = "phi3"
+_OUR_KEYS = ("auto_map", "gate_layers", "gate_parametrisation")
+
+
+def prove_fold(
+    checkpoint: Path,
+    adapter: Path,
+    folded: Path,
+    settings: ExportSettings,
+    *,
+    trust_remote_code: bool,
+    step: Callable[[], None],
+) -> LogitComparison:
+    """Compare gated checkpoint and adapter, unmerged, with the folded stock model, in float32.
+
+    One model is in memory at a time; `step` runs between them. Raises `ModelError` when the folded
+    checkpoint holds anything of ours or is further away than the settings allow.
+    """
+    _require_stock(folded)
+    ids, _ = prompt_ids(
+        folded,
+        settings.proof_prompts,
+        max_tokens=settings.proof_max_tokens,
+        seed=0,
+        trust_remote_code=trust_remote_code,
+    )
+    trained = logits_of(load_tuned(checkpoint, adapter, "cpu", torch.float32), ids)
+    gc.collect()
+    step()
+    stock = logits_of(load_base(folded, dtype=torch.float32), ids)
+    gc.collect()
+    comparison = compare(trained, stock)
+    if not comparison.relative <= settings.proof_limit():
+        raise ModelError(
+            f"The folded model's logits differ from the trained model's by "
+            f"{comparison.relative:.2e} of their scale; {settings.proof_limit():.0e} is allowed.",
+            where=str(folded),
+            hint="Fold in float32 (export.folded_dtype), or report this with fold.json.",
+        )
+    return comparison
+
+
+def _require_stock(folded: Path) -> None:
+    config = json.loads((folded / CONFIG_FILE).read_text(encoding="utf-8"))
+    ours = sorted(key for key in _OUR_KEYS if key in config)
+    if config["model_type"] != _STOCK_TYPE or ours or list(folded.glob("*.py")):
+        raise ModelError(
+            "The folded checkpoint is not a stock Phi-3.",
+            where=f"{folded / CONFIG_FILE}: {config['model_type']} {' '.join(ours)}".rstrip(),
+            hint="Run the export phase again.",
+        )
