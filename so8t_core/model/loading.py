@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import Phi3ForCausalLM, PreTrainedTokenizerBase
 
-    from so8t_core.model.modeling_phi3_so8t import SO8TPhi3ForCausalLM
+    from so8t_core.model.modeling_phi3_so8t import SO8TPhi3Config, SO8TPhi3ForCausalLM
 
 
 @contextmanager
@@ -63,15 +63,36 @@ def load_gated(
     return model
 
 
+def load_base_with_gates(
+    path: Path, config: SO8TPhi3Config, *, dtype: torch.dtype, device: str = "cpu"
+) -> SO8TPhi3ForCausalLM:
+    """A stock Phi-3 folder as a gated model at the identity, in evaluation mode.
+
+    Raises `ModelError` where a weight other than the gates is missing, or one is left over.
+    """
+    from so8t_core.model.modeling_phi3_so8t import SO8TPhi3ForCausalLM
+
+    model: SO8TPhi3ForCausalLM = _load(
+        SO8TPhi3ForCausalLM, path, dtype, device, {"config": config}, new="rotation_gate.theta"
+    )
+    return model
+
+
 def _load(
-    model_class: Any, path: Path, dtype: torch.dtype, device: str, options: dict[str, Any]
+    model_class: Any,
+    path: Path,
+    dtype: torch.dtype,
+    device: str,
+    options: dict[str, Any],
+    new: str | None = None,
 ) -> Any:
     with quiet_transformers():
         model, info = model_class.from_pretrained(
             path, dtype=dtype, output_loading_info=True, local_files_only=True, **options
         )
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        if names := sorted(map(str, info[kind])):
+        names = sorted(name for name in map(str, info[kind]) if not (new and name.endswith(new)))
+        if names:
             raise ModelError(
                 f"Loading the model left {kind.replace('_', ' ')}: {', '.join(names[:3])}"
                 f"{', ...' if len(names) > 3 else ''}.",

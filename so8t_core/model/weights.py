@@ -320,7 +320,12 @@ def write_shard(
 
 def dtype_code(dtype: torch.dtype) -> str:
     """The name of a torch dtype in a safetensors header, such as F32."""
-    return DTYPE_CODES[str(dtype).removeprefix("torch.")]
+    return DTYPE_CODES[dtype_name(dtype)]
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """The name of a torch dtype, such as `bfloat16`."""
+    return str(dtype).removeprefix("torch.")
 
 
 def torch_dtype(name: str) -> torch.dtype:

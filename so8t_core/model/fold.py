@@ -1,0 +1,242 @@
+"""The fold: a gated checkpoint, with or without an adapter, becomes a stock Phi-3.
+
+With row vectors the layer computes y = x Wᵀ and then h = y Rᵀ block by block, so the stock weight
+is W' = blockdiag(R) W, and b' = blockdiag(R) b where there is a bias. A low-rank update merges
+before: W' = blockdiag(R) (W + scale · B A). All in float32; cast once, at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from so8t_core.contract.errors import ModelError
+from so8t_core.contract.files import replacing_folder, write_json
+from so8t_core.model.adapter import Adapter
+from so8t_core.model.base import digest_of
+from so8t_core.model.compare import LogitComparison, compare_logits
+from so8t_core.model.weights import (
+    CONFIG_FILE,
+    DTYPE_CODES,
+    SINGLE_FILE,
+    ModelFolder,
+    TensorEntry,
+    check_space,
+    check_target,
+    torch_dtype,
+    write_index,
+    write_shard,
+)
+from so8t_core.phases.base import PauseGate
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["FoldReport", "LogitComparison", "compare_logits", "fold_checkpoint"]
+
+REPORT_FILE = "fold.json"
+
+_GATE = ".rotation_gate.theta"
+_OUTPUT_PROJECTION = ".o_proj."
+_OURS = ("auto_map", "gate_layers", "gate_parametrisation")
+
+
+@dataclass(frozen=True)
+class FoldReport:
+    """What was folded; written beside the weights as fold.json.
+
+    `mean_distance_rad` and `max_angle_rad` describe the rotations that were folded in,
+    `max_orthogonality_error` how far the worst of them is from a rotation (‖RᵀR - I‖_F).
+    """
+
+    folded_layers: int
+    merged_weights: int
+    gates_from: Literal["checkpoint", "adapter", "both"]
+    parametrisation: str
+    mean_distance_rad: float
+    max_angle_rad: float
+    max_orthogonality_error: float
+    tensors: int
+    parameters: int
+    weights_dtype: str
+    size_bytes: int
+    has_tokenizer: bool
+    digest: str
+
+    def as_figures(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+
+def fold_checkpoint(
+    gated: Path,
+    output: Path,
+    *,
+    adapter: Path | None = None,
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None,
+    pause: PauseGate | None = None,
+) -> FoldReport:
+    """Write the gated checkpoint, with the adapter merged, as the stock Phi-3 folder `output`.
+
+    `adapter`: a PEFT folder trained on `gated`; its gates take the place of the checkpoint's.
+    `dtype`: of the written weights; None keeps the stored one. Memory: one tensor and its float32
+    copy. The folder appears whole or not at all; an older result at that place is replaced. Raises
+    `InputMissing`, `ModelError`, `ResourceError` or `UsageError`, saying what is wrong.
+    """
+    model = ModelFolder.read(gated)
+    _check_gated(model)
+    trained = Adapter.read(adapter, model) if adapter is not None else Adapter({}, {})
+    rotations = _rotations(model, trained)
+    plan = _plan(model, dtype)
+    check_target(output, gated, REPORT_FILE)
+    check_space(output, sum(entry.size_bytes for _, entry in plan))
+    with replacing_folder(output) as partial:
+        for shard in sorted({entry.file for _, entry in plan}):
+            part = [(source, entry) for source, entry in plan if entry.file == shard]
+            folded = _folded(model, part, trained, rotations, pause)
+            write_shard(partial / shard, [entry for _, entry in part], folded)
+        if plan[0][1].file != SINGLE_FILE:
+            write_index(partial, [entry for _, entry in plan])
+        write_json(partial / CONFIG_FILE, _stock_config(model, dtype))
+        model.copy_companions(partial)
+        report = _report(model, trained, rotations, plan, partial)
+        write_json(partial / REPORT_FILE, report.as_figures())
+    return report
+
+
+def _check_gated(model: ModelFolder) -> None:
+    if model.config.get("model_type") != "phi3_so8t":
+        raise ModelError(
+            f"This is no gated model: its model_type is {model.config.get('model_type')!r}.",
+            where=str(model.path / CONFIG_FILE),
+            hint="Give a checkpoint made by `so8t integrate` or by a training.",
+        )
+    if "gate_parametrisation" not in model.config:
+        raise ModelError(
+            "The configuration does not say how the gates are parametrised.",
+            where=f"{model.path / CONFIG_FILE}: gate_parametrisation",
+            hint="Integrate the base again.",
+        )
+    expected = model.config.get("gate_layers")
+    layers = range(model.config["num_hidden_layers"]) if expected is None else expected
+    wanted = {f"model.layers.{layer}.self_attn{_GATE}" for layer in layers}
+    found = {name for name in model.tensors if name.endswith(_GATE)}
+    for name in sorted(wanted ^ found):
+        raise ModelError(
+            f"The gate {name} is {'missing' if name in wanted else 'not in the configuration'}.",
+            where=str(model.path),
+            hint="Integrate the base again.",
+        )
+
+
+def _rotations(model: ModelFolder, trained: Adapter) -> dict[str, torch.Tensor]:
+    """R of every gate, (blocks, 8, 8) float32, by the prefix of its attention."""
+    from so8t_core.model.so8 import rotation
+
+    parametrisation = str(model.config["gate_parametrisation"])
+    rotations = {}
+    for name in sorted(model.tensors):
+        if not name.endswith(_GATE):
+            continue
+        theta = trained.gates[name] if name in trained.gates else model.read_tensor(name)
+        rotations[name.removesuffix(_GATE)] = rotation(theta.float(), parametrisation)
+    return rotations
+
+
+def _plan(model: ModelFolder, dtype: str | None) -> list[tuple[str, TensorEntry]]:
+    """(stored name, entry to write) of all that stays, shard by shard, gates left out."""
+    kept = [entry for entry in model.tensors.values() if not entry.name.endswith(_GATE)]
+    shards = sorted({entry.file for entry in kept})
+    names = {
+        shard: SINGLE_FILE
+        if len(shards) == 1
+        else f"model-{number:05d}-of-{len(shards):05d}.safetensors"
+        for number, shard in enumerate(shards, start=1)
+    }
+    code = DTYPE_CODES[dtype] if dtype else None
+    return [
+        (entry.name, replace(entry, file=names[entry.file], dtype=code or entry.dtype))
+        for entry in kept
+    ]
+
+
+def _folded(
+    model: ModelFolder,
+    part: list[tuple[str, TensorEntry]],
+    trained: Adapter,
+    rotations: dict[str, torch.Tensor],
+    pause: PauseGate | None,
+) -> Iterator[torch.Tensor]:
+    """The tensors of one shard to write, in order."""
+    import torch
+
+    names = {code: name for name, code in DTYPE_CODES.items()}
+    with model.opened(model.tensors[part[0][0]].file) as reader:
+        for name, entry in part:
+            if pause is not None:
+                pause.point()
+            folded = _fold_one(name, reader.read(name), trained, rotations)
+            cast = folded.to(torch_dtype(names[entry.dtype]))
+            if not bool(torch.isfinite(cast).all()):
+                raise ModelError(
+                    f"The folded {name} is not finite in {names[entry.dtype]}.",
+                    where=str(model.path),
+                    hint="Fold into bfloat16 or float32; if that fails too, the weights are "
+                    "damaged.",
+                )
+            yield cast
+
+
+def _fold_one(
+    name: str, weight: torch.Tensor, trained: Adapter, rotations: dict[str, torch.Tensor]
+) -> torch.Tensor:
+    from so8t_core.model.so8 import rotate_rows
+
+    if name in trained.pairs:
+        weight = weight.float() + trained.pairs[name].delta()
+    attention, projection, _ = name.partition(_OUTPUT_PROJECTION)
+    if projection and attention in rotations:
+        weight = rotate_rows(weight, rotations[attention])
+    return weight
+
+
+def _stock_config(model: ModelFolder, dtype: str | None) -> dict[str, Any]:
+    """config.json of a Phi-3 that has never heard of gates."""
+    dropped = (*_OURS, "torch_dtype", "dtype") if dtype else _OURS
+    kept = {key: value for key, value in model.config.items() if key not in dropped}
+    changed = {"model_type": "phi3", "architectures": ["Phi3ForCausalLM"]}
+    return {**kept, **changed, **({"dtype": dtype} if dtype else {})}
+
+
+def _report(
+    model: ModelFolder,
+    trained: Adapter,
+    rotations: dict[str, torch.Tensor],
+    plan: list[tuple[str, TensorEntry]],
+    written: Path,
+) -> FoldReport:
+    import torch
+
+    from so8t_core.model.so8 import angles, distance, orthogonality_error
+
+    every = torch.cat(list(rotations.values()))
+    from_adapter = len(trained.gates)
+    return FoldReport(
+        folded_layers=len(rotations),
+        merged_weights=len(trained.pairs),
+        gates_from="checkpoint"
+        if not from_adapter
+        else ("adapter" if from_adapter == len(rotations) else "both"),
+        parametrisation=str(model.config["gate_parametrisation"]),
+        mean_distance_rad=float(distance(every).mean()),
+        max_angle_rad=float(angles(every).max()),
+        max_orthogonality_error=float(orthogonality_error(every.double()).max()),
+        tensors=len(plan),
+        parameters=sum(entry.elements for _, entry in plan),
+        weights_dtype="+".join(sorted({entry.dtype for _, entry in plan})),
+        size_bytes=sum(path.stat().st_size for path in written.iterdir() if path.is_file()),
+        has_tokenizer=model.has_tokenizer,
+        digest=digest_of(written),
+    )
