@@ -51,12 +51,16 @@ class JournalWriter:
     def __init__(self, path: Path) -> None:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = sqlite3.connect(path, isolation_level=None)
         try:
-            self._connection = sqlite3.connect(path, isolation_level=None)
             self._prepare()
             row = self._connection.execute("SELECT max(seq) FROM events").fetchone()
         except sqlite3.DatabaseError as error:
+            self._connection.close()
             raise _damaged(path, error) from error
+        except JournalError:
+            self._connection.close()
+            raise
         self._last_seq = int(row[0] or 0)
 
     def _prepare(self) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
+from contextlib import closing
 
 import psutil
 import pytest
@@ -338,16 +340,15 @@ def test_a_retry_makes_a_finished_phase_run_again_once(new_trial):
 
 
 def test_a_journal_from_a_newer_version_is_refused_and_left_alone(new_trial):
-    import sqlite3
-
     trial = new_trial()
-    with sqlite3.connect(trial.run.journal) as connection:
+    with closing(sqlite3.connect(trial.run.journal)) as connection:
         connection.execute("PRAGMA user_version=99")
-    before = trial.run.journal.read_bytes()
     code, output = trial.finish()
     assert code == 4
     assert "format 99" in output
-    assert trial.run.journal.read_bytes() == before
+    with closing(sqlite3.connect(trial.run.journal)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (99,)
+        assert connection.execute("SELECT kind FROM events").fetchall() == [("run_created",)]
 
 
 def test_no_process_of_a_run_is_left_when_its_engine_and_worker_groups_are_killed(new_trial):
