@@ -14,25 +14,24 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from so8t_core.contract.errors import ModelError
 from so8t_core.contract.files import replacing_folder, write_json
+from so8t_core.model.accounting import GATED_TYPE
 from so8t_core.model.adapter import Adapter
 from so8t_core.model.base import digest_of
 from so8t_core.model.compare import LogitComparison, compare_logits
+from so8t_core.model.weight_writer import check_space, check_target, write_index, write_shard
 from so8t_core.model.weights import (
     CONFIG_FILE,
     DTYPE_CODES,
     SINGLE_FILE,
     ModelFolder,
     TensorEntry,
-    check_space,
-    check_target,
     torch_dtype,
-    write_index,
-    write_shard,
 )
-from so8t_core.phases.base import PauseGate
 
 if TYPE_CHECKING:
     import torch
+
+    from so8t_core.phases.base import PauseGate
 
 __all__ = ["FoldReport", "LogitComparison", "compare_logits", "fold_checkpoint"]
 
@@ -107,7 +106,7 @@ def fold_checkpoint(
 
 
 def _check_gated(model: ModelFolder) -> None:
-    if model.config.get("model_type") != "phi3_so8t":
+    if model.config.get("model_type") != GATED_TYPE:
         raise ModelError(
             f"This is no gated model: its model_type is {model.config.get('model_type')!r}.",
             where=str(model.path / CONFIG_FILE),

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from so8t_core.contract.settings.model import ModelSettings, VerifySettings
+from so8t_core.model.accounting import account, gated_config
 from so8t_core.model.base import digest_of
 from so8t_core.model.compare import compare, logits_of
 from so8t_core.model.fold import fold_checkpoint
 from so8t_core.model.gate_checks import model_gradient_check, randomise, rotation_checks
-from so8t_core.model.integrate import account, gated_config
 from so8t_core.model.loading import (
     compute_dtype,
     load_base,
@@ -25,13 +25,14 @@ from so8t_core.model.loading import (
 )
 from so8t_core.model.prompts import prompt_ids
 from so8t_core.model.trial import TOLERANCES, Check, Trial, Written, generate
-from so8t_core.model.weights import ModelFolder, check_space, dtype_name
-from so8t_core.phases.base import Emitter, PauseGate
+from so8t_core.model.weight_writer import check_space
+from so8t_core.model.weights import ModelFolder, dtype_name
 
 if TYPE_CHECKING:
     import torch
 
     from so8t_core.model.modeling_phi3_so8t import SO8TPhi3ForCausalLM
+    from so8t_core.phases.base import Emitter, PauseGate
 
 
 @dataclass(frozen=True)

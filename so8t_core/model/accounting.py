@@ -1,0 +1,112 @@
+"""Can this base be gated? Its configuration, and every stored tensor against those of a Phi-3."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from so8t_core.contract.errors import ModelError
+from so8t_core.contract.settings.model import ModelSettings
+from so8t_core.model.layers import select_layers
+from so8t_core.model.weights import CONFIG_FILE, DTYPE_CODES, ModelFolder
+
+if TYPE_CHECKING:
+    from so8t_core.model.modeling_phi3_so8t import SO8TPhi3Config
+
+GATED_TYPE = "phi3_so8t"
+
+_HEAD = "lm_head.weight"
+
+
+def gated_config(base: ModelFolder, settings: ModelSettings) -> SO8TPhi3Config:
+    """The gated model's configuration. Raises `ModelError` where the base cannot be gated."""
+    kind = base.config.get("model_type")
+    if kind == GATED_TYPE:
+        raise ModelError(
+            "This model already has gates.",
+            where=str(base.path),
+            hint="Give its base model, or fold it first with `so8t export --fold-only`.",
+        )
+    if kind != "phi3":
+        raise ModelError(
+            f"This is no Phi-3 model: its model_type is {kind!r}.",
+            where=str(base.path / CONFIG_FILE),
+            hint="Give a model of the Phi-3 family (model_type phi3).",
+        )
+    if base.config.get("quantization_config"):
+        raise ModelError(
+            "The base is stored quantised.",
+            where=str(base.path / CONFIG_FILE),
+            hint="Give the unquantised model; training quantises it when it loads.",
+        )
+    width = base.config.get("hidden_size")
+    if isinstance(width, int) and width % 8:
+        raise ModelError(
+            f"The model's width {width} is not divisible by 8.",
+            where=f"{base.path / CONFIG_FILE}: hidden_size",
+            hint="Rotations act on blocks of eight; choose another base.",
+        )
+    return _parse_config(base, settings)
+
+
+def _parse_config(base: ModelFolder, settings: ModelSettings) -> SO8TPhi3Config:
+    from huggingface_hub.errors import StrictDataclassError
+
+    from so8t_core.model.modeling_phi3_so8t import SO8TPhi3Config
+
+    ours = ("model_type", "architectures", "auto_map")
+    plain = {key: value for key, value in base.config.items() if key not in ours}
+    try:
+        config = SO8TPhi3Config(**plain, gate_parametrisation=settings.gate.parametrisation)
+    except (ValueError, TypeError, KeyError, StrictDataclassError) as error:
+        raise ModelError(
+            f"The configuration is not one of a Phi-3 ({str(error).splitlines()[-1].strip()}).",
+            where=str(base.path / CONFIG_FILE),
+            hint="Fetch the model again, or mend the named field.",
+        ) from error
+    config.gate_layers = list(select_layers(settings.gate.layers, config.num_hidden_layers))
+    return config
+
+
+def account(base: ModelFolder, config: SO8TPhi3Config) -> tuple[str, ...]:
+    """Compare the stored tensors with those that a Phi-3 of this configuration has.
+
+    Returns the tied ones, which are not stored. Raises `ModelError` for a missing, an extra or a
+    misshapen tensor, and for one that is not of a floating dtype.
+    """
+    expected = _expected_shapes(config)
+    tied = (_HEAD,) if config.tie_word_embeddings and _HEAD not in base.tensors else ()
+    missing = sorted(set(expected) - set(base.tensors) - set(tied))
+    extra = sorted(set(base.tensors) - set(expected))
+    for names, what in ((missing, "lacks"), (extra, "has what Phi-3 does not know:")):
+        if names:
+            raise ModelError(
+                f"The base {what} {len(names)} tensor(s), the first {names[0]}.",
+                where=str(base.path),
+                hint="Fetch the model again; if its config.json is of another model, mend that.",
+            )
+    for name, entry in sorted(base.tensors.items()):
+        if entry.shape != expected[name]:
+            raise ModelError(
+                f"The tensor {name} has the shape {entry.shape} in place of {expected[name]}.",
+                where=str(base.path / entry.file),
+                hint="config.json and weights belong to different models; fetch both again.",
+            )
+        if entry.dtype not in DTYPE_CODES.values():
+            raise ModelError(
+                f"The tensor {name} has the dtype {entry.dtype}.",
+                where=str(base.path / entry.file),
+                hint="Give the unquantised model (float32, bfloat16 or float16).",
+            )
+    return tied
+
+
+def _expected_shapes(config: SO8TPhi3Config) -> dict[str, tuple[int, ...]]:
+    import torch
+    from transformers import Phi3Config, Phi3ForCausalLM
+
+    plain = config.to_dict()
+    for key in ("model_type", "gate_layers", "gate_parametrisation"):
+        plain.pop(key)
+    with torch.device("meta"):
+        model = Phi3ForCausalLM(Phi3Config(**plain))
+    return {name: tuple(value.shape) for name, value in model.state_dict().items()}
