@@ -20,6 +20,8 @@ INCLUDABLE = ("crawl", "cleanse", "train", "evaluate", "export")
 """Sections whose value may be the path of another YAML file, relative to the one that names it."""
 
 Location = tuple[int | str, ...]
+Sources = dict[str, tuple[Path, yaml.Node | None]]
+"""Which file, and which place in it, a section came from; `""` for the file itself."""
 
 
 def _read_yaml(path: Path) -> tuple[dict[str, Any], yaml.Node | None]:
@@ -124,9 +126,7 @@ def _explain(detail: ErrorDetails) -> tuple[str, str]:
     return what, "`so8t config schema` describes every setting."
 
 
-def _as_settings(
-    raw: Mapping[str, Any], sources: Mapping[str, tuple[Path, yaml.Node | None]], path: Path | None
-) -> Settings:
+def _as_settings(raw: Mapping[str, Any], sources: Sources, path: Path | None) -> Settings:
     try:
         return Settings.model_validate(raw)
     except ValidationError as error:
@@ -169,21 +169,51 @@ def _apply_override(raw: dict[str, Any], assignment: str) -> None:
     place[last] = value
 
 
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for name, value in above.items():
+        old = merged.get(name)
+        if isinstance(old, dict) and isinstance(value, dict):
+            merged[name] = _merged(old, value)
+        else:
+            merged[name] = value
+    return merged
+
+
+def _read_pipeline(path: Path, seen: tuple[Path, ...] = ()) -> tuple[dict[str, Any], Sources]:
+    """A file's sections with their includes, laid over the file that it extends."""
+    if path.resolve() in seen:
+        raise SettingsError("The files extend one another in a circle.", where=str(path))
+    raw, node = _read_yaml(path)
+    sources: Sources = {"": (path, node)}
+    for section in INCLUDABLE:
+        if isinstance(raw.get(section), str):
+            included = path.parent / raw[section]
+            raw[section], inner = _read_yaml(included)
+            sources[section] = (included, inner)
+    base = raw.pop("extends", None)
+    if base is None:
+        return raw, sources
+    if not isinstance(base, str):
+        raise SettingsError("`extends` must name one YAML file.", where=str(path))
+    below, below_sources = _read_pipeline(path.parent / base, (*seen, path.resolve()))
+    for section in below:
+        if section not in raw:
+            sources.setdefault(section, (path, None))
+    return _merged(below, raw), {**below_sources, **sources}
+
+
 def load_settings(path: Path | None, overrides: Sequence[str] = ()) -> Settings:
     """Read a pipeline YAML (None: all defaults), apply `NAME=VALUE` overrides, validate.
 
+    `extends: FILE` lays the file over another one, section by section; the value of a section in
+    `INCLUDABLE` may be a file. Both paths are relative to the file that names them.
     Raises `SettingsError` with file and line for everything that a person can get wrong.
     """
     raw: dict[str, Any] = {}
-    sources: dict[str, tuple[Path, yaml.Node | None]] = {}
+    sources: Sources = {}
     if path is not None:
-        raw, node = _read_yaml(path)
-        sources[""] = (path, node)
-        for section in INCLUDABLE:
-            if isinstance(raw.get(section), str):
-                included = path.parent / raw[section]
-                raw[section], inner = _read_yaml(included)
-                sources[section] = (included, inner)
+        raw, sources = _read_pipeline(path)
     for assignment in overrides:
         _apply_override(raw, assignment)
     return _as_settings(raw, sources, path)

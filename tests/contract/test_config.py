@@ -68,6 +68,26 @@ def test_a_section_may_be_another_file_and_errors_name_that_file(tmp_path: Path)
     assert load_settings(main) == load_settings(None)
 
 
+def test_a_file_that_extends_another_changes_only_what_it_says(tmp_path: Path):
+    (tmp_path / "below.yaml").write_text(
+        "name: below\nengine: {max_attempts: 7, retry_delay_s: 1}\n"
+    )
+    (tmp_path / "above.yaml").write_text("extends: below.yaml\nengine: {max_attempts: 2}\n")
+    settings = load_settings(tmp_path / "above.yaml")
+    assert (settings.name, settings.engine.max_attempts, settings.engine.retry_delay_s) == (
+        "below",
+        2,
+        1,
+    )
+    error = refused(tmp_path / "wrong.yaml", "extends: below.yaml\nengine:\n  max_attemps: 2\n")
+    assert error.where == f"{tmp_path / 'wrong.yaml'}:3"
+
+
+def test_files_that_extend_one_another_are_refused(tmp_path: Path):
+    (tmp_path / "b.yaml").write_text("extends: a.yaml\n")
+    assert "circle" in refused(tmp_path / "a.yaml", "extends: b.yaml\n").what
+
+
 def test_what_is_dumped_loads_to_the_same_settings_and_hash(tmp_path: Path):
     settings = load_settings(None, ["name=other", "engine.skip=[crawl, cleanse]"])
     (tmp_path / "run.yaml").write_text(dump_settings(settings), encoding="utf-8")
@@ -96,7 +116,7 @@ def test_the_hash_sees_only_the_sections_asked_for():
 )
 def test_every_shipped_pipeline_file_is_valid(path: Path):
     raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    sections = set(load_settings(None).model_dump())
+    sections = {*load_settings(None).model_dump(), "extends"}
     if set(raw) <= sections:
         load_settings(path)
     else:  # a section of its own, included by a pipeline
