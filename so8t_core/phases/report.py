@@ -8,7 +8,7 @@ from so8t_core.reporting.catalogue import catalogue
 from so8t_core.reporting.compose import REPORTED, Material, compose
 from so8t_core.reporting.html import to_html
 from so8t_core.reporting.markdown import to_markdown
-from so8t_core.reporting.series import read_series
+from so8t_core.reporting.series import read_all_series
 from so8t_core.reporting.trace import SCHEMA_VERSION, to_json
 
 
@@ -53,7 +53,7 @@ def _material(ctx: PhaseContext) -> Material:
         seed=ctx.settings.seed,
         manifests={name: ctx.inputs[name] for name in REPORTED if name in ctx.inputs},
         states=states,
-        series=read_series(ctx.run.phase("train"), train) if train is not None else None,
+        series=read_all_series(ctx.run.phase("train"), train) if train is not None else (),
         plot_points=ctx.settings.report.plot_points,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from so8t_core.reporting.document import Scalar
 
@@ -26,6 +26,8 @@ _UNIT_OF_SUFFIX: dict[str, str] = {
     "rad": "rad",
     "celsius": "celsius",
 }
+# Groups whose name carries no unit although all of their decimals have one.
+_UNIT_OF_GROUP = {"answer_form": "share", "confidence": "share"}
 _SIZES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 _DIGITS = 4
 _MINUTE_S = 60
@@ -46,11 +48,21 @@ def unit_of(name: str) -> tuple[str, str | None]:
     return name, None
 
 
-def shown(name: str, value: Scalar, words: Mapping[str, str]) -> str:
+def unit_along(path: Sequence[str | int]) -> str | None:
+    """The unit of a value at a key path: that of the innermost key which carries one."""
+    for key in reversed(path):
+        unit = _UNIT_OF_GROUP.get(key) or unit_of(key)[1] if isinstance(key, str) else None
+        if unit is not None:
+            return unit
+    return None
+
+
+def shown(unit: str | None, value: Scalar, words: Mapping[str, str]) -> str:
     """The value as a reader sees it, with its unit.
 
-    `words` holds `yes`, `no`, `none` and the units' wordings, each with a `{}` for the number.
-    Numbers keep four significant digits; the exact value stands in report.json.
+    A share is written in per cent, unless it is a whole number and so a count. `words` holds
+    `yes`, `no`, `none` and the units' wordings, each with a `{}` for the number. Numbers keep four
+    significant digits; the exact value stands in report.json.
     """
     if value is None:
         return words["none"]
@@ -58,13 +70,12 @@ def shown(name: str, value: Scalar, words: Mapping[str, str]) -> str:
         return words["yes" if value else "no"]
     if isinstance(value, str):
         return value
-    unit = unit_of(name)[1]
     if unit == "bytes":
         return _size(value)
     if unit == "s":
         return _duration(value, words)
     if unit == "share":
-        return f"{_number(value * 100)} %"
+        return f"{_number(value * 100)} %" if isinstance(value, float) else _number(value)
     return words[f"unit_{unit}"].format(_number(value)) if unit else _number(value)
 
 

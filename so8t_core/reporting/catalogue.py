@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -9,8 +10,11 @@ from importlib.resources import files
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-from so8t_core.reporting.amounts import shown, unit_of
+from so8t_core.reporting.amounts import shown, unit_along, unit_of
 from so8t_core.reporting.document import Figure, Outside, Several, Words
+
+_IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
+_OWN_TERMS = frozenset({"verdict"})
 
 
 class _Wording(BaseModel):
@@ -21,6 +25,7 @@ class _Wording(BaseModel):
     values: dict[str, str]
     words: dict[str, str]
     labels: dict[str, str]
+    terms: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -34,22 +39,28 @@ class Catalogue:
         """A heading or a sentence of ours."""
         return Words(self.wording.words[key])
 
-    def has_words(self, key: str) -> bool:
-        """Whether there is a wording for the key."""
-        return key in self.wording.words
-
     def label(self, key: str) -> Words | Outside:
-        """What a key is called; an unknown one is made readable and counts as from outside."""
+        """What a key is called.
+
+        One that is not in the catalogue counts as from outside: a name of ours is made readable,
+        anything else (a host, a licence, a file) stays as it is.
+        """
         known = self.wording.labels.get(key)
         if known is not None:
             return Words(known)
         measure = unit_of(key)[0]
         known = self.wording.labels.get(measure)
-        return Words(known) if known is not None else Outside(measure.replace("_", " "))
+        if known is not None:
+            return Words(known)
+        if _IDENTIFIER.fullmatch(key):
+            return Outside(measure.replace("_", " ").capitalize())
+        return Outside(key)
 
     def value(self, figure: Figure) -> str:
-        """A figure as it is shown, unit included."""
-        return shown(figure.name, figure.value, self.wording.values)
+        """A figure as it is shown, unit included; words of our own are translated."""
+        if isinstance(figure.value, str) and figure.name in _OWN_TERMS:
+            return self.wording.terms.get(figure.value, figure.value)
+        return shown(unit_along(figure.path), figure.value, self.wording.values)
 
     def values(self, several: Several) -> str:
         """Several figures as they are shown."""

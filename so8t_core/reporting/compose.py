@@ -20,19 +20,26 @@ from so8t_core.reporting.document import (
     Paragraph,
     Report,
     Section,
-    Source,
     Table,
     Words,
 )
 from so8t_core.reporting.figures import figure_at, figure_blocks
 from so8t_core.reporting.highlights import HIGHLIGHTS
-from so8t_core.reporting.series import Points, thinned
-
-Series = tuple[Source, Mapping[str, Points]]
+from so8t_core.reporting.series import Series, thinned
 
 REPORTED: tuple[PhaseName, ...] = tuple(name for name in PHASE_NAMES if name != "report")
-_CURVES_FIRST = ("loss", "learning_rate", "grad_norm")
+_SOURCES: Mapping[PhaseName, tuple[str, ...]] = {
+    "crawl": ("hosts", "licences", "licence_decisions", "robots"),
+    "cleanse": ("pages_by_licence",),
+}
+_CURVES_FIRST = ("loss", "eval_loss", "learning_rate", "gate_learning_rate", "grad_norm")
+_NO_CURVES = ("tokens", "targets")  # counts that the curves rest on
 _FILES_SHOWN = 24
+_TRANSFORMERS = """\
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained("export/folded")
+tokenizer = AutoTokenizer.from_pretrained("export/folded")"""
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ class Material:
     seed: int
     manifests: Mapping[PhaseName, Manifest]
     states: Mapping[PhaseName, str]
-    series: Series | None
+    series: tuple[Series, ...]
     plot_points: int
 
 
@@ -89,6 +96,7 @@ class _Composer:
     def sections(self) -> Iterator[Section]:
         yield self._section("phases", self._phases())
         yield self._section("purpose", self._purpose())
+        yield self._section("sources", self._sources())
         for name in REPORTED:
             yield Section(name, self._words(f"phase_{name}"), tuple(self._phase(name)))
         yield self._section("notes", self._notes())
@@ -119,6 +127,13 @@ class _Composer:
         limits = ("nsfw", "personal_data", "licences", "robots", "quality", "not_done")
         yield Bullets(tuple((self._words(f"limit_{limit}"),) for limit in limits))
 
+    def _sources(self) -> Iterator[Block]:
+        yield Paragraph(self._words("sources"))
+        for name, keys in _SOURCES.items():
+            manifest = self._material.manifests.get(name)
+            if manifest is not None:
+                yield from figure_blocks(manifest, self._catalogue, only=keys)
+
     def _phase(self, name: PhaseName) -> Iterator[Block]:
         yield Paragraph(self._words(f"about_{name}"))
         manifest = self._material.manifests.get(name)
@@ -127,18 +142,24 @@ class _Composer:
             return
         if name == "train":
             yield from self._curves()
-        yield from figure_blocks(manifest, self._catalogue)
+        elsewhere = _SOURCES.get(name, ())
+        yield from figure_blocks(manifest, self._catalogue, without=elsewhere)
         yield from self._files(manifest)
 
     def _curves(self) -> Iterator[Block]:
-        if self._material.series is None:
+        found = {
+            name: (points, source)
+            for source, series in self._material.series
+            for name, points in series.items()
+            if name not in _NO_CURVES
+        }
+        if not found:
             yield Paragraph(self._words("no_series"))
-            return
-        source, series = self._material.series
-        first = [name for name in _CURVES_FIRST if name in series]
-        for name in first + sorted(set(series) - set(first)):
-            points = thinned(series[name], self._material.plot_points)
-            yield Curve(self._catalogue.label(name), name, points, source)
+        first = [name for name in _CURVES_FIRST if name in found]
+        for name in first + sorted(set(found) - set(first)):
+            points, source = found[name]
+            drawn = thinned(points, self._material.plot_points)
+            yield Curve(self._catalogue.label(name), name, drawn, source)
 
     def _files(self, manifest: Manifest) -> Iterator[Block]:
         if not manifest.outputs:
@@ -172,20 +193,16 @@ class _Composer:
         if manifest is None:
             yield Paragraph(self._words("no_export"))
             return
-        folder = "export/folded"
         yield Paragraph(self._words("use_transformers"))
-        yield Code(
-            "python",
-            "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
-            f'model = AutoModelForCausalLM.from_pretrained("{folder}")\n'
-            f'tokenizer = AutoTokenizer.from_pretrained("{folder}")',
-        )
-        ggufs = [item.path for item in manifest.outputs if item.path.endswith(".gguf")]
-        if ggufs:
+        yield Code("python", _TRANSFORMERS)
+        paths = [item.path for item in manifest.outputs]
+        if "Modelfile" in paths:
             yield Paragraph(self._words("use_ollama"))
-            for path in ggufs:
-                line = shlex.quote(f"FROM ./export/{path}")
-                yield Code("sh", f"echo {line} > Modelfile\nollama create so8t -f Modelfile")
+            yield Code("sh", "ollama create so8t -f export/Modelfile\nollama run so8t")
+        ggufs = [f"export/{path}" for path in paths if path.endswith(".gguf")]
+        if ggufs:
+            yield Paragraph(self._words("use_llama_cpp"))
+            yield Code("sh", "\n".join(f"llama-cli -m {shlex.quote(path)}" for path in ggufs))
 
     def _reproduce(self) -> Iterator[Block]:
         yield Paragraph(self._words("reproduce"))

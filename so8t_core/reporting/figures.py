@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from so8t_core.contract.manifest import Manifest
@@ -13,6 +14,7 @@ from so8t_core.reporting.document import (
     Cell,
     Figure,
     Outside,
+    Paragraph,
     Scalar,
     Several,
     Table,
@@ -21,7 +23,9 @@ from so8t_core.reporting.document import (
 
 Path = tuple[str | int, ...]
 
-_REASONS = ("drop", "reason", "skipped", "refused", "rejected", "excluded", "removed")
+_TOP: Path = ("figures",)
+_REASONS = ("drop", "reason", "skipped", "refused", "rejected", "failed", "failures", "ignored")
+_ROWS_SHOWN = 50
 _INTERVALS = ("interval", "ci95", "range")
 _JOINT = " · "
 
@@ -37,9 +41,24 @@ def figure_at(manifest: Manifest, *path: str | int) -> Figure | None:
     return _figure(manifest, path, value) if _is_scalar(value) else None
 
 
-def figure_blocks(manifest: Manifest, catalogue: Catalogue) -> tuple[Block, ...]:
-    """Every figure of the manifest, each once, in the manifest's own order."""
-    return tuple(_Layout(manifest, catalogue).blocks())
+def figure_blocks(
+    manifest: Manifest,
+    catalogue: Catalogue,
+    *,
+    only: Collection[str] | None = None,
+    without: Collection[str] = (),
+) -> tuple[Block, ...]:
+    """The figures of the manifest, each once, in the manifest's own order.
+
+    `only` and `without` choose among the outermost keys. Of a table longer than 50 rows the first
+    50 are shown, and that there are more is said.
+    """
+    chosen = {
+        key: value
+        for key, value in manifest.figures.items()
+        if key not in without and (only is None or key in only)
+    }
+    return tuple(_Layout(manifest, catalogue).blocks(chosen))
 
 
 class _Layout:
@@ -49,9 +68,18 @@ class _Layout:
         self._manifest = manifest
         self._catalogue = catalogue
 
-    def blocks(self) -> Iterator[Block]:
-        figures = self._manifest.figures
-        yield from self._group(("figures",), figures, self._catalogue.words("figures"))
+    def blocks(self, figures: Mapping[str, Any]) -> Iterator[Block]:
+        for block in self._group(_TOP, figures, self._catalogue.words("figures")):
+            yield from self._bounded(block)
+
+    def _bounded(self, block: Block) -> Iterator[Block]:
+        more = Paragraph(self._catalogue.words("more_rows"))
+        if isinstance(block, Table) and len(block.rows) > _ROWS_SHOWN:
+            yield from (replace(block, rows=block.rows[:_ROWS_SHOWN]), more)
+        elif isinstance(block, Bars) and len(block.bars) > _ROWS_SHOWN:
+            yield from (replace(block, bars=block.bars[:_ROWS_SHOWN]), more)
+        else:
+            yield block
 
     def _group(
         self, path: Path, group: Mapping[str, Any], caption: Words | Outside
@@ -60,11 +88,11 @@ class _Layout:
         nested = {key: value for key, value in group.items() if not _is_simple(value)}
         if simple:
             yield from self._pairs(path, simple, caption)
-        if nested and not simple and path != ("figures",) and _is_matrix(nested.values()):
+        if nested and not simple and path != _TOP and _is_matrix(nested.values()):
             yield self._matrix(path, nested, caption)
             return
         for key, value in nested.items():
-            inner = self._caption(caption, key) if path != ("figures",) else self._label(key)
+            inner = self._caption(caption, key) if path != _TOP else self._label(key)
             if isinstance(value, Mapping):
                 yield from self._group((*path, key), value, inner)
             else:
@@ -77,8 +105,10 @@ class _Layout:
         bars = tuple(
             (label, cell) for label, cell in rows if isinstance(cell, Figure) and _is_count(cell)
         )
-        if len(bars) == len(rows) and any(mark in str(path[-1]) for mark in _REASONS):
-            columns = (self._catalogue.words("reason"), self._catalogue.words("count"))
+        if len(bars) == len(rows) and path != _TOP:
+            reasons = any(mark in str(path[-1]) for mark in _REASONS)
+            kind = self._catalogue.words("reason" if reasons else "what")
+            columns = (kind, self._catalogue.words("count"))
             yield Bars(caption, columns, tuple(sorted(bars, key=lambda bar: -_amount(bar[1]))))
         else:
             heads = (self._catalogue.words("what"), self._catalogue.words("value"))
@@ -159,7 +189,7 @@ def _is_scalar(value: Any) -> bool:
 
 def _is_count(figure: Figure) -> bool:
     value = figure.value
-    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _is_simple(value: Any) -> bool:

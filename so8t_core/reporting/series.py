@@ -1,4 +1,4 @@
-"""The training curves, read from `series.jsonl` only when it is the file that train hashed."""
+"""The training curves, read only from the very files that train hashed."""
 
 from __future__ import annotations
 
@@ -10,24 +10,32 @@ from typing import Any
 
 from so8t_core.contract.errors import ManifestError
 from so8t_core.contract.files import sha256_text
-from so8t_core.contract.manifest import Manifest
+from so8t_core.contract.manifest import FileRecord, Manifest
 from so8t_core.reporting.document import Source
 
-FILE_NAME = "series.jsonl"
+SERIES_FILES = ("series.jsonl", "evaluations.jsonl")
+"""One line an optimiser step, and one line an evaluation during training."""
 
 Points = tuple[tuple[int, float], ...]
+Series = tuple[Source, Mapping[str, Points]]
+"""One file, and its series by name as (step, value) with ascending steps."""
 
 
-def read_series(folder: Path, manifest: Manifest) -> tuple[Source, Mapping[str, Points]] | None:
-    """Every series of the training, by name, as (step, value) with ascending steps.
+def read_all_series(folder: Path, manifest: Manifest) -> tuple[Series, ...]:
+    """The series of each file that the manifest records.
 
-    None where the manifest records no such file. Values that are not finite are left out.
-    Raises `ManifestError` when the file is missing, changed, or not what it should be.
+    Values that are not finite are left out. Raises `ManifestError` when a recorded file is
+    missing, changed, or not what it should be.
     """
-    record = next((item for item in manifest.outputs if item.path == FILE_NAME), None)
-    if record is None:
-        return None
-    path = folder / FILE_NAME
+    recorded = {record.path: record for record in manifest.outputs}
+    return tuple(
+        _read_series(folder / name, recorded[name], manifest)
+        for name in SERIES_FILES
+        if name in recorded
+    )
+
+
+def _read_series(path: Path, record: FileRecord, manifest: Manifest) -> Series:
     try:
         text = path.read_bytes().decode("utf-8")
     except FileNotFoundError as error:
@@ -37,7 +45,7 @@ def read_series(folder: Path, manifest: Manifest) -> tuple[Source, Mapping[str, 
     if sha256_text(text) != record.sha256:
         raise _refused("The series were changed after training recorded their hash.", path)
     series: dict[str, list[tuple[int, float]]] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else (), start=1):
         entry = _entry(line, path, number)
         step = entry.pop("step")
         for name, value in entry.items():

@@ -7,15 +7,13 @@ import pytest
 
 from so8t_core.contract.errors import ManifestError
 from so8t_core.phases import report
-from so8t_core.reporting.series import read_series, thinned
+from so8t_core.reporting.series import read_all_series, thinned
 from tests.reporting.made_run import context, make_manifest, make_run, write_series
 
 
 def test_the_series_are_read_by_name_and_step(tmp_path: Path) -> None:
     run, manifests = make_run(tmp_path)
-    read = read_series(run.phase("train"), manifests["train"])
-    assert read is not None
-    source, series = read
+    ((source, series),) = read_all_series(run.phase("train"), manifests["train"])
     assert source.sha256 == manifests["train"].outputs[0].sha256
     assert series["loss"] == ((1, 3.5), (2, 2.75), (3, 2.125))
     assert set(series) == {"loss", "learning_rate"}
@@ -58,16 +56,32 @@ def test_a_series_file_of_another_form_is_refused(tmp_path: Path, text: str, mes
     path.write_text(text)
     manifest = make_manifest(path.parent, "train", {}, outputs=(path,))
     with pytest.raises(ManifestError, match=message):
-        read_series(path.parent, manifest)
+        read_all_series(path.parent, manifest)
 
 
 def test_values_that_are_not_finite_leave_a_gap(tmp_path: Path) -> None:
     path = write_series(tmp_path / "train")
     path.write_text('{"step": 1, "loss": NaN}\n{"step": 2, "loss": 4.0, "kind": "x"}\n')
     manifest = make_manifest(path.parent, "train", {}, outputs=(path,))
-    read = read_series(path.parent, manifest)
-    assert read is not None
-    assert read[1] == {"loss": ((2, 4.0),)}
+    ((_, series),) = read_all_series(path.parent, manifest)
+    assert series == {"loss": ((2, 4.0),)}
+
+
+def test_the_held_out_loss_is_a_curve_of_its_own_file(tmp_path: Path) -> None:
+    path = write_series(tmp_path / "train")
+    held_out = path.with_name("evaluations.jsonl")
+    held_out.write_text('{"step": 0, "eval_loss": 5.0}\n{"step": 3, "eval_loss": 4.0}\n')
+    manifest = make_manifest(path.parent, "train", {}, outputs=(path, held_out))
+    sources = {source.path: series for source, series in read_all_series(path.parent, manifest)}
+    assert sources["evaluations.jsonl"] == {"eval_loss": ((0, 5.0), (3, 4.0))}
+    assert "loss" in sources["series.jsonl"]
+
+
+def test_an_empty_series_has_no_points(tmp_path: Path) -> None:
+    path = write_series(tmp_path / "train")
+    path.write_text("")
+    manifest = make_manifest(path.parent, "train", {}, outputs=(path,))
+    assert read_all_series(path.parent, manifest)[0][1] == {}
 
 
 def test_thinning_keeps_the_ends_and_every_extreme(tmp_path: Path) -> None:

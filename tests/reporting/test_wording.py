@@ -4,9 +4,9 @@ from string import Formatter
 
 import pytest
 
-from so8t_core.reporting.amounts import shown, unit_of
+from so8t_core.reporting.amounts import shown, unit_along, unit_of
 from so8t_core.reporting.catalogue import catalogue
-from so8t_core.reporting.document import Outside, Words
+from so8t_core.reporting.document import Figure, Outside, Words
 
 EN = catalogue("en").wording.values
 
@@ -15,7 +15,7 @@ def holes(text: str) -> list[str | None]:
     return [name for _, name, _, _ in Formatter().parse(text) if name is not None]
 
 
-@pytest.mark.parametrize("part", ["values", "words", "labels"])
+@pytest.mark.parametrize("part", ["values", "words", "labels", "terms"])
 def test_both_languages_word_the_same_things(part: str) -> None:
     english = getattr(catalogue("en").wording, part)
     japanese = getattr(catalogue("ja").wording, part)
@@ -65,9 +65,31 @@ def test_the_unit_is_read_from_the_name(key: str, split: tuple[str, str | None])
     ],
 )
 def test_a_value_is_written_with_its_unit(key: str, value: object, text: str) -> None:
-    assert shown(key, value, EN) == text  # type: ignore[arg-type]
+    assert shown(unit_along(("figures", key)), value, EN) == text  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("path", "unit"),
+    [
+        (("figures", "documents", "bits_per_byte", "base", "value"), "bits_per_byte"),
+        (("figures", "documents", "bits_per_byte", "base", "interval", 0), "bits_per_byte"),
+        (("figures", "compute_s", "base"), "s"),
+        (("figures", "answer_form", "base", "valid", "value"), "share"),
+        (("figures", "hosts", "a.example", "kept"), None),
+    ],
+)
+def test_a_group_hands_its_unit_down(path: tuple[str | int, ...], unit: str | None) -> None:
+    assert unit_along(path) == unit
+
+
+def test_a_verdict_is_translated_and_other_text_is_not() -> None:
+    verdict = Figure("evaluate", ("figures", "verdict"), "better", "")
+    other = Figure("evaluate", ("figures", "title"), "better", "")
+    assert catalogue("ja").value(verdict) == "改善"
+    assert catalogue("ja").value(other) == "better"
 
 
 def test_a_known_key_has_a_label_and_an_unknown_one_is_made_readable() -> None:
     assert catalogue("ja").label("learning_rate") == Words("学習率")
-    assert catalogue("ja").label("odd_thing_bytes") == Outside("odd thing")
+    assert catalogue("ja").label("odd_thing_bytes") == Outside("Odd thing")
+    assert catalogue("ja").label("www.odd_thing.example") == Outside("www.odd_thing.example")
