@@ -68,7 +68,7 @@ class Prepared(Frozen):
     """What came of one page in the first pass: a document, or a drop; and what was counted.
 
     `personal_data` counts masked values by type, `bytes_in` the payload, `characters_in` the
-    extracted text.
+    extracted text, `broken_json_ld` blocks that were no JSON.
     """
 
     document: Document | None = None
@@ -76,6 +76,7 @@ class Prepared(Frozen):
     bytes_in: int = 0
     characters_in: int = 0
     personal_data: dict[str, int] = {}
+    broken_json_ld: int = 0
 
 
 class Flag(Frozen):

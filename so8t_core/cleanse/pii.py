@@ -41,7 +41,9 @@ _FOLDED = str.maketrans(
 _KANJI_DIGITS = str.maketrans("〇零一二三四五六七八九", "00123456789")
 _LONG_KANJI_NUMBER = re.compile("[〇零一二三四五六七八九0-9]{2,}")
 _LONG_VOWEL_BETWEEN = re.compile("(?<=[0-9])ー(?=[0-9])")
-_MAY_HOLD_DATA = re.compile(r"[0-9@:〇一二三四五六七八九]|氏名|名前|番地|丁目|アット|あっと|\bat\b|\[at")
+_MAY_HOLD_DATA = re.compile(
+    r"[0-9@:〇一二三四五六七八九]|氏名|名前|番地|丁目|アット|あっと|\bat\b|\[at"
+)
 
 
 @dataclass(frozen=True)

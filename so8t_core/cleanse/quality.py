@@ -21,7 +21,9 @@ _LINE_END = re.compile("[。．！？!?…：:」』）)]$")
 _ELLIPSIS_END = re.compile(r"(?:…|\.\.\.|・・・)$")
 _SYMBOL = re.compile(r"[^\w\s。、，．・「」『』（）()〔〕,.:：;/'\"-]")
 _RARE_KANA = re.compile("[ぬぢづぴぷぺぽぞぅぇぉぁぃゎゐゑヰヱゔ]")
-_IMPOSSIBLE_PARTICLES = re.compile("をを|をは|をが|がを|はを|にを|をに|のを、|がは|へを|をへ|とを、|もを")
+_IMPOSSIBLE_PARTICLES = re.compile(
+    "をを|をは|をが|がを|はを|にを|をに|のを、|がは|へを|をへ|とを、|もを"
+)
 _STRANDED_PARTICLE = re.compile("(?:^|[。、\n])[をがはへ](?=[ぁ-ん一-鿿ァ-ヺ、。])")
 _ADVERTISING = re.compile(
     "今すぐ(?:クリック|登録|申し?込|購入|お電話|チェック)|無料(?:登録|会員|体験|プレゼント)|(?:初回|期間)限定|"
@@ -187,10 +189,9 @@ def repeated_lines(sample: Sample, preset: Preset) -> bool:
     counts = Counter(sample.lines)
     again = sum(count - 1 for count in counts.values())
     characters = sum((count - 1) * len(line) for line, count in counts.items())
-    return (
-        again > preset.max_duplicate_lines * len(sample.lines)
-        or characters > preset.max_duplicate_line_characters * len(sample.text)
-    )
+    return again > preset.max_duplicate_lines * len(
+        sample.lines
+    ) or characters > preset.max_duplicate_line_characters * len(sample.text)
 
 
 def repeated_ngrams(sample: Sample, preset: Preset) -> bool:
@@ -200,9 +201,7 @@ def repeated_ngrams(sample: Sample, preset: Preset) -> bool:
         counts = Counter(solid[place : place + size] for place in range(len(solid) - size + 1))
         if counts and counts.most_common(1)[0][1] * size > limit * len(solid):
             return True
-    return any(
-        _duplicate_share(solid, size) > limit for size, limit in preset.max_duplicate_ngram
-    )
+    return any(_duplicate_share(solid, size) > limit for size, limit in preset.max_duplicate_ngram)
 
 
 def _duplicate_share(solid: str, size: int) -> float:

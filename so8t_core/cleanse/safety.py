@@ -39,7 +39,9 @@ def _fold(text: str) -> str:
 
 def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
     """Matches the words, also with inner letters masked as in セ○クス."""
-    return re.compile("|".join(_maskable(_fold(word)) for word in sorted(words, key=len, reverse=True)))
+    return re.compile(
+        "|".join(_maskable(_fold(word)) for word in sorted(words, key=len, reverse=True))
+    )
 
 
 def _maskable(word: str) -> str:
