@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from aiohttp import ThreadedResolver
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 _NAT64 = IPv6Network("64:ff9b::/96")
-_PUBLIC_METADATA = frozenset({IPv4Address("168.63.129.16")})
+_SERVICES = (IPv4Network("168.63.129.16/32"), IPv4Network("192.0.0.0/24"))
+"""Metadata services of clouds on addresses that count as public."""
 
 
 class AddressRefused(OSError):
@@ -36,7 +37,8 @@ def refused_address(text: str) -> bool:
             inner = IPv4Address(int(address) & 0xFFFF_FFFF)
         if inner is not None:
             address = inner
-    return not address.is_global or address.is_multicast or address in _PUBLIC_METADATA
+    service = any(address in network for network in _SERVICES)
+    return service or not address.is_global or address.is_multicast
 
 
 class Guard(AbstractResolver):

@@ -170,8 +170,10 @@ def _reescape(text: str, safe: str, encoding: str = "utf-8") -> str:
 
 
 def _escape(text: str, safe: str, encoding: str) -> str:
-    if text.isascii():
-        octets = text.encode("ascii")
-    else:
-        octets = text.encode(encoding, errors="xmlcharrefreplace")
-    return quote_from_bytes(octets, safe=safe + "%")
+    """Percent-encode; a character that the encoding lacks becomes an escaped `&#NNN;`."""
+    try:
+        return quote_from_bytes(text.encode(encoding), safe=safe + "%")
+    except UnicodeEncodeError:
+        if len(text) == 1:
+            return f"%26%23{ord(text)}%3B"
+        return "".join(_escape(character, safe, encoding) for character in text)

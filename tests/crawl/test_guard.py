@@ -1,0 +1,82 @@
+import socket
+
+import pytest
+from aiohttp.abc import ResolveResult
+
+from so8t_core.contract.settings.crawl import CrawlSettings
+from so8t_core.crawl.fetcher import Failure, Fetcher
+from so8t_core.crawl.guard import AddressRefused, Guard, refused_address
+
+from .site import Site, html
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0"),
+        *("100.64.0.1", "100.100.100.200", "192.0.0.192", "168.63.129.16", "224.0.0.1"),
+        *("255.255.255.255", "198.18.0.1", "203.0.113.5", "240.0.0.1", "::1", "::", "fe80::1%eth0"),
+        *("fd00:ec2::254", "fec0::1", "ff02::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1"),
+        *("2002:7f00:1::", "2001:0:53aa:64c:0:0:80ff:fffe", "2001:db8::1"),
+    ],
+)
+def test_addresses_that_no_crawler_connects_to(address: str) -> None:
+    assert refused_address(address)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "64:ff9b::808:808"])
+def test_public_addresses_are_fine(address: str) -> None:
+    assert not refused_address(address)
+
+
+class _Names:
+    """A resolver that answers differently each time: a rebinding name."""
+
+    def __init__(self, *answers: str) -> None:
+        self.answers = list(answers)
+
+    async def resolve(self, host: str, port: int, family: int) -> list[ResolveResult]:
+        address = self.answers.pop(0)
+        return [
+            ResolveResult(
+                hostname=host, host=address, port=port, family=socket.AF_INET, proto=0, flags=0
+            )
+        ]
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_a_name_with_private_addresses_only_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    guard = Guard({})
+    monkeypatch.setattr(guard, "_resolver", _Names("8.8.8.8", "127.0.0.1"))
+    assert (await guard.resolve("rebind.example", 80))[0]["host"] == "8.8.8.8"
+    with pytest.raises(AddressRefused, match=r"rebind\.example"):
+        await guard.resolve("rebind.example", 80)
+
+
+async def test_the_last_check_is_made_when_the_socket_is_opened() -> None:
+    guard = Guard({"demo.example": "127.0.0.1:8080"})
+    inet = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
+    with pytest.raises(AddressRefused):
+        guard.open_socket((*inet, ("127.0.0.1", 8081)))
+    guard.open_socket((*inet, ("127.0.0.1", 8080))).close()
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:{port}/", "http://[::1]:{port}/", "http://localhost:{port}/"]
+)
+async def test_a_loopback_server_is_not_reached_unless_its_host_is_mapped(url: str) -> None:
+    with Site({"http://a.example/": html()}) as site:
+        settings = CrawlSettings(resolve=site.resolve)
+        async with Fetcher(settings, Guard(site.resolve)) as fetcher:
+            refused = await fetcher.get(
+                url.format(port=site.port), max_bytes=1000, wanted=lambda *_: True
+            )
+            mapped = await fetcher.get("http://a.example/", max_bytes=1000, wanted=lambda *_: True)
+    assert isinstance(refused, Failure)
+    assert (refused.kind, refused.retryable) == ("address-refused", False)
+    assert not isinstance(mapped, Failure)
+    assert site.urls == ["http://a.example/"]

@@ -1,0 +1,55 @@
+from so8t_core.crawl.page import clean_title, read_page
+
+URL = "http://e.jp/dir/page"
+
+
+def test_links_come_from_anchors_areas_frames_and_refreshes() -> None:
+    page = read_page(
+        '<a href="a">1</a><map><area href="b"></map><iframe src="c"></iframe>'
+        '<meta http-equiv="Refresh" content="0; URL=\'d\'"><a name="x">no link</a>',
+        URL,
+    )
+    assert sorted(link.href for link in page.links) == ["a", "b", "c", "d"]
+
+
+def test_a_links_own_nofollow_is_seen() -> None:
+    page = read_page('<a rel="noopener NoFollow" href="a">1</a><a href="b">2</a>', URL)
+    assert [(link.href, link.nofollow) for link in page.links] == [("a", True), ("b", False)]
+
+
+def test_the_first_base_element_counts_and_a_bad_one_does_not() -> None:
+    assert read_page('<base href="/x/"><base href="/y/">', URL).base == "http://e.jp/x/"
+    assert read_page('<base href="javascript:1">', URL).base == URL
+
+
+def test_the_canonical_url_is_resolved() -> None:
+    assert read_page('<link rel="canonical" href="./other#x">', URL).canonical == (
+        "http://e.jp/dir/other"
+    )
+    assert read_page("<p>", URL).canonical is None
+
+
+def test_titles_lose_control_and_bidi_characters_and_addresses() -> None:
+    assert clean_title(" a\u202eb\x1b[31m\n c  taro@example.jp ") == "ab[31m c [e-mail]"
+
+
+def test_licence_marks_are_found_where_they_stand() -> None:
+    page = read_page(
+        '<link rel="license" href="https://creativecommons.org/licenses/by/4.0/">'
+        '<script type="application/ld+json">{"@graph": [{"license": '
+        '{"@id": "https://creativecommons.org/publicdomain/zero/1.0/"}}]}</script>'
+        '<script type="application/ld+json">{broken</script>'
+        '<meta name="DC.rights" content="CC BY-SA 4.0">'
+        '<a href="http://creativecommons.org/licenses/by-nc/2.1/jp/">x</a>'
+        '<span property="cc:license" content="https://e.org/own"></span>'
+        "<footer>© 2024 公共データ利用規約（第1.0版）</footer><footer>All rights</footer>",
+        URL,
+    )
+    assert [mark.kind for mark in page.marks] == [
+        "rel-license",
+        "json-ld",
+        "rdfa",
+        "meta",
+        "link",
+        "footer",
+    ]

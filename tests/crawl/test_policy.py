@@ -1,0 +1,57 @@
+import pytest
+
+from so8t_core.contract.settings.crawl import LicenceSettings
+from so8t_core.crawl.licence import judge
+from so8t_core.crawl.policy import page_directives, refuse_page
+
+NONE = judge([], LicenceSettings())
+
+
+@pytest.mark.parametrize(
+    ("header", "found"),
+    [
+        ("noindex", {"noindex"}),
+        ("NoIndex, NOFOLLOW", {"noindex", "nofollow"}),
+        ("none", {"noindex", "nofollow"}),
+        ("otherbot: noindex", set()),
+        ("otherbot: noindex, ourbot: noai", {"noai"}),
+        ("OurBot: noarchive", {"noarchive"}),
+        ("unavailable_after: 25 Jun 2010 15:00:00 PST, noai", {"noai"}),
+        ("max-snippet:-1, noimageai", {"noimageai"}),
+        ("all", set()),
+    ],
+)
+def test_x_robots_tag(header: str, found: set[str]) -> None:
+    assert set(page_directives([("X-Robots-Tag", header)], [], "OurBot")) == found
+
+
+def test_meta_robots_for_all_and_for_us() -> None:
+    metas = [("ROBOTS", "noindex"), ("ourbot", "noai"), ("googlebot", "noarchive")]
+    assert dict(page_directives([], metas, "OurBot")) == {
+        "noindex": "meta robots",
+        "noai": "meta ourbot",
+    }
+
+
+def test_a_tdm_reservation_by_header_or_meta() -> None:
+    assert "tdm-reservation" in page_directives([("TDM-Reservation", "1")], [], "b")
+    assert "tdm-reservation" in page_directives([], [("tdm-reservation", "1")], "b")
+    assert not page_directives([("TDM-Reservation", "0")], [], "b")
+
+
+def test_a_refusal_names_the_rule_and_where_it_stands() -> None:
+    directives = page_directives([("x-robots-tag", "noai")], [], "b")
+    refusal = refuse_page(directives, NONE, LicenceSettings())
+    assert refusal is not None
+    assert (refusal.rule, refusal.source) == ("noai", "X-Robots-Tag")
+
+
+def test_nofollow_alone_refuses_nothing() -> None:
+    directives = page_directives([], [("robots", "nofollow")], "b")
+    assert refuse_page(directives, NONE, LicenceSettings()) is None
+
+
+def test_a_licence_policy_can_refuse_what_is_unknown() -> None:
+    refusal = refuse_page({}, NONE, LicenceSettings(keep=("allow",)))
+    assert refusal is not None
+    assert refusal.rule == "licence-unknown"

@@ -1,0 +1,62 @@
+"""Running the crawl phase in tests."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from so8t_core.contract.rundir import RunDir
+from so8t_core.contract.settings import Settings
+from so8t_core.phases import crawl
+from so8t_core.phases.base import Outcome, PauseGate, PhaseContext
+from so8t_core.phases.standalone import OpenGate, RecordingEmitter
+
+from .site import Site
+
+
+def context(root: Path, gate: PauseGate | None = None, **crawl_settings: Any) -> PhaseContext:
+    """A context whose crawl section is given."""
+    (root / "crawl").mkdir(parents=True, exist_ok=True)
+    settings = Settings.model_validate({"crawl": crawl_settings})
+    return PhaseContext(RunDir(root), "crawl", settings, {}, RecordingEmitter(), gate or OpenGate())
+
+
+def quick(site: Site, *seeds: str, **more: Any) -> dict[str, Any]:
+    """Settings that crawl a test site without waiting."""
+    return {
+        "source": "web",
+        "seeds": seeds or ("http://a.example/",),
+        "allowed_hosts": tuple(sorted({url.split("/")[2] for url in site.answers})),
+        "resolve": site.resolve,
+        "contact": "test@example.org",
+        "delay_s": 0.0,
+        "retry_base_s": 0.05,
+        **more,
+    }
+
+
+def run_crawl(root: Path, site: Site, *seeds: str, **more: Any) -> Outcome:
+    """Run the phase on a test site."""
+    return crawl.run(context(root, **quick(site, *seeds, **more)))
+
+
+def index(root: Path) -> list[dict[str, Any]]:
+    """The page index."""
+    lines = (root / "crawl" / "pages.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def kept(root: Path) -> list[str]:
+    """URLs of the kept pages."""
+    return [page["url"] for page in index(root)]
+
+
+def outcome_of(root: Path, url: str) -> tuple[str, str | None, str | None]:
+    """State, rule and source of a URL in the frontier."""
+    with sqlite3.connect(root / "crawl" / "frontier.db") as db:
+        row = db.execute("SELECT state, rule, source FROM urls WHERE url = ?", (url,)).fetchone()
+    db.close()
+    assert row is not None, f"{url} was never seen"
+    return row[0], row[1], row[2]
