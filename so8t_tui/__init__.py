@@ -1,0 +1,1 @@
+"""The terminal interface. It knows a run only through `so8t_core.contract`."""

@@ -1,0 +1,340 @@
+"""The only bridge between the files of runs and the screens.
+
+Everything here returns within a few tens of milliseconds, so that it may be called from a timer of
+the interface. Whatever is wrong with a run's files becomes `problem`, never an exception.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from so8t_core.contract.control import Control, ControlStore, Desired, PauseMode
+from so8t_core.contract.errors import JournalError, So8tError, StoreError
+from so8t_core.contract.phases import PHASE_NAMES, PhaseName
+from so8t_core.contract.rundir import RunDir
+from so8t_core.contract.runs import list_runs
+from so8t_core.contract.watch import Seen, Watch
+from so8t_tui.standing import Standing, going, phase_standing, run_standing
+
+SLICE_EVENTS = 250
+BUDGET_S = 0.04
+POLL_BUSY_S = 0.1
+POLL_IDLE_S = 1.0
+POLL_BEHIND_S = 0.001
+LOOK_AROUND_EVERY_S = 1.0
+IDLE_AFTER_S = 3.0
+START_PATIENCE_S = 20.0
+
+_UNFOLDABLE = (LookupError, TypeError, ValueError, AttributeError, AssertionError)
+
+
+def _vanished(run: RunDir) -> StoreError:
+    return StoreError(
+        "The run directory is gone.",
+        where=str(run.root),
+        hint="If it was moved, open it at its new place; this screen shows the last known state.",
+    )
+
+
+def _advance(watch: Watch, deadline: float) -> tuple[bool, bool]:
+    """Fold until nothing is left or the deadline; returns (something came, something is left)."""
+    came = False
+    while True:
+        try:
+            count = watch.advance(SLICE_EVENTS)
+        except _UNFOLDABLE as error:
+            raise JournalError(
+                f"Event {watch.state.last_seq + 1} or a later one of the journal is malformed.",
+                where=str(watch.run.journal),
+                hint="Was it written by another version? The run itself can still be resumed.",
+            ) from error
+        came = came or count > 0
+        if count < SLICE_EVENTS:
+            return came, False
+        if time.monotonic() > deadline:
+            return came, True
+
+
+class RunClient:
+    """Follows one run and writes what the user wants of it."""
+
+    def __init__(self, run: RunDir) -> None:
+        self.run = run
+        self.seen: Seen | None = None
+        self.problem: So8tError | None = None
+        self.behind = True
+        self.control = Control()
+        self._watch: Watch | None = None
+        self._inode: int | None = None
+        self._looked_at = 0.0
+        self._changed_at = time.monotonic()
+        self._start_asked_at: float | None = None
+
+    @property
+    def next_poll_s(self) -> float:
+        """When to poll again: at once while behind, seldom when nothing moves."""
+        if self.behind and self._watch is not None:
+            return POLL_BEHIND_S
+        quiet = time.monotonic() - self._changed_at > IDLE_AFTER_S
+        live = self.seen is not None and self.seen.liveness.alive
+        return POLL_BUSY_S if (live or self.starting or not quiet) else POLL_IDLE_S
+
+    @property
+    def starting(self) -> bool:
+        """An engine was asked for and has not appeared yet."""
+        asked = self._start_asked_at
+        return asked is not None and time.monotonic() - asked < START_PATIENCE_S
+
+    @property
+    def start_failed(self) -> bool:
+        """An engine was asked for and never appeared."""
+        return self._start_asked_at is not None and not self.starting
+
+    @property
+    def standing(self) -> Standing:
+        """How the run stands, as shown."""
+        if self.starting:
+            return "starting"
+        return run_standing(self.seen) if self.seen else "pending"
+
+    def poll(self) -> bool:
+        """Read what is new, for at most about `BUDGET_S`; True when there is something to show."""
+        before = (self.seen, self.problem, self.control.revision, self.starting)
+        try:
+            self._follow()
+        except So8tError as error:
+            self._fail(error)
+        changed = (self.seen, self.problem, self.control.revision, self.starting) != before
+        if changed:
+            self._changed_at = time.monotonic()
+        return changed
+
+    def _follow(self) -> None:
+        now = time.monotonic()
+        look_around = now - self._looked_at >= LOOK_AROUND_EVERY_S
+        if self._watch is None:
+            if not look_around and self.problem is not None:
+                return
+            self._looked_at = now
+            self._open()
+        elif look_around:
+            self._looked_at = now
+            self._check_place()
+            self._read_control()
+        assert self._watch is not None
+        came, self.behind = _advance(self._watch, now + BUDGET_S)
+        if came or look_around or self.seen is None:
+            self._look()
+        self.problem = None
+
+    def _open(self) -> None:
+        if not self.run.root.is_dir():
+            raise _vanished(self.run)
+        self._watch = Watch(self.run)
+        self._inode = os.stat(self.run.journal).st_ino
+        self._read_control()
+
+    def _check_place(self) -> None:
+        try:
+            inode = os.stat(self.run.journal).st_ino
+        except OSError as error:
+            raise _vanished(self.run) from error
+        if inode != self._inode:
+            self._close_watch()
+            self._open()
+
+    def _look(self) -> None:
+        assert self._watch is not None
+        try:
+            seen = self._watch.seen()
+        except OSError as error:
+            raise StoreError(
+                f"The engine's lock cannot be read: {error.strerror}.",
+                where=str(self.run.lock),
+                hint="Check the permissions of the run directory.",
+            ) from error
+        rounded = replace(seen.liveness, heartbeat_age_s=_coarse(seen.liveness.heartbeat_age_s))
+        self.seen = replace(seen, liveness=rounded)
+        if seen.liveness.alive:
+            self._start_asked_at = None
+
+    def _read_control(self) -> None:
+        if not self.run.control.is_file():
+            return
+        try:
+            with ControlStore(self.run.control) as store:
+                self.control = store.read()
+        except (sqlite3.Error, ValueError) as error:
+            raise _bad_control(self.run, error) from error
+
+    def _fail(self, error: So8tError) -> None:
+        self.behind = False
+        if self.problem is None or self.problem.lines() != error.lines():
+            self.problem = error
+        self._close_watch()
+
+    def _close_watch(self) -> None:
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
+
+    def amend(self, change: Callable[[Control], Control]) -> None:
+        """Write what is wanted now. Raises `So8tError` when it cannot be written."""
+        if not self.run.root.is_dir():
+            raise _vanished(self.run)
+        try:
+            with ControlStore(self.run.control) as store:
+                self.control = store.amend(change)
+        except sqlite3.Error as error:
+            raise _bad_control(self.run, error) from error
+
+    def want(self, desired: Desired, mode: PauseMode = "soft") -> None:
+        """Ask for a state of the run."""
+        self.amend(lambda control: replace(control, desired=desired, mode=mode))
+
+    def engine_asked(self) -> None:
+        """Note that an engine is being started, so that the screen says so until it appears."""
+        self._start_asked_at = time.monotonic()
+
+    def close(self) -> None:
+        """Let go of the run's files."""
+        self._close_watch()
+
+
+def _coarse(age_s: float | None) -> float | None:
+    """Ages in steps of ten seconds: a view changes only when what it says changes."""
+    return None if age_s is None else age_s // 10 * 10
+
+
+def _bad_control(run: RunDir, error: Exception) -> StoreError:
+    return StoreError(
+        f"The control file cannot be used: {error}.",
+        where=str(run.control),
+        hint="Check permissions and disk space; a damaged file may be removed, it is made anew.",
+    )
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A run as the list shows it. `progress` is of the current phase, 0 to 1."""
+
+    run: RunDir
+    standing: Standing
+    phases: Mapping[PhaseName, Standing]
+    current: PhaseName | None = None
+    progress: float | None = None
+    created_at: float | None = None
+    last_ts: float = 0.0
+    problem: So8tError | None = None
+    reading: bool = False
+
+
+def _summary(run: RunDir, seen: Seen, *, reading: bool) -> RunSummary:
+    state = seen.state
+    current = state.phases[state.current] if state.current else None
+    share = None
+    if current is not None and current.total and going(seen):
+        share = min(1.0, current.done / current.total)
+    return RunSummary(
+        run,
+        run_standing(seen),
+        {name: phase_standing(state.phases[name], seen) for name in PHASE_NAMES},
+        state.current,
+        share,
+        state.created_at,
+        state.last_ts,
+        reading=reading,
+    )
+
+
+class RunList:
+    """All runs below a folder, summarised a slice at a time; finished ones are not kept open."""
+
+    def __init__(self, runs_dir: Path) -> None:
+        self.runs_dir = runs_dir
+        self.summaries: dict[Path, RunSummary] = {}
+        self.order: list[RunDir] = []
+        self._watches: dict[Path, Watch] = {}
+        self._sizes: dict[Path, tuple[float, int]] = {}
+        self._listed_at = -LOOK_AROUND_EVERY_S
+        self.behind = False
+
+    def poll(self) -> bool:
+        """Look for new runs once a second and read on; True when the list changed."""
+        now = time.monotonic()
+        before = (tuple(self.order), dict(self.summaries))
+        if now - self._listed_at >= LOOK_AROUND_EVERY_S or self.behind:
+            if not self.behind:
+                self.order = list_runs(self.runs_dir)
+            self._listed_at = now
+            self._read(now + BUDGET_S)
+        return (tuple(self.order), self.summaries) != before
+
+    def _read(self, deadline: float) -> None:
+        self.behind = False
+        for path in self.summaries.keys() - {run.root for run in self.order}:
+            del self.summaries[path]
+            self._forget(path)
+        for run in self.order:
+            if time.monotonic() > deadline:
+                self.behind = True
+                return
+            try:
+                self._read_one(run, deadline)
+            except (So8tError, OSError) as error:
+                self._note_problem(run, error)
+
+    def _read_one(self, run: RunDir, deadline: float) -> None:
+        known = self.summaries.get(run.root)
+        stamp = _stamp(run)
+        settled = known is not None and not known.reading and known.standing not in _MOVING
+        if settled and self._sizes.get(run.root) == stamp:
+            return
+        watch = self._watches.get(run.root)
+        if watch is None:
+            watch = self._watches[run.root] = Watch(run)
+        _, left = _advance(watch, deadline)
+        self.behind = self.behind or left
+        seen = watch.seen()
+        self.summaries[run.root] = _summary(run, seen, reading=left)
+        if not left and not seen.liveness.alive:
+            self._sizes[run.root] = stamp
+            self._forget(run.root)
+
+    def _note_problem(self, run: RunDir, error: So8tError | OSError) -> None:
+        self._forget(run.root)
+        self._sizes[run.root] = _stamp(run)
+        shown = error if isinstance(error, So8tError) else _vanished(run)
+        known = self.summaries.get(run.root)
+        if known is None or known.problem is None or known.problem.lines() != shown.lines():
+            self.summaries[run.root] = RunSummary(run, "failed", {}, problem=shown)
+
+    def _forget(self, path: Path) -> None:
+        watch = self._watches.pop(path, None)
+        if watch is not None:
+            watch.close()
+
+    def close(self) -> None:
+        """Let go of all files."""
+        for path in list(self._watches):
+            self._forget(path)
+
+
+_MOVING: frozenset[Standing] = frozenset({"running", "pausing", "starting", "silent"})
+
+
+def _stamp(run: RunDir) -> tuple[float, int]:
+    """Changes whenever something is appended to the journal."""
+    newest, total = 0.0, 0
+    for path in (run.journal, run.journal.with_name(run.journal.name + "-wal"), run.lock):
+        try:
+            found = path.stat()
+        except OSError:
+            continue
+        newest, total = max(newest, found.st_mtime), total + found.st_size
+    return newest, total

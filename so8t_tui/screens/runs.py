@@ -1,0 +1,184 @@
+"""Home: every run below a folder, how it stands, and what can be done with it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import DataTable, Static
+
+from so8t_core.contract.phases import PHASE_NAMES
+from so8t_tui.client import RunList, RunSummary
+from so8t_tui.locale import Words
+from so8t_tui.screens.host import Host
+from so8t_tui.standing import LOOKS
+from so8t_tui.text import outside
+from so8t_tui.widgets.keybar import KeyBar
+from so8t_tui.widgets.titlebar import Heading, TitleBar
+
+POLL_S = 0.5
+POLL_BEHIND_S = 0.001
+_COLUMNS = ("run", "state", "phases", "phase", "started")
+
+
+class RunsScreen(Screen[None]):
+    """The list of runs, newest first."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open", "Open", show=True),
+        Binding("n", "new_demo", "New demo run"),
+        Binding("q", "quit_home", "Quit"),
+        Binding("j", "cursor(1)", "Down", show=False),
+        Binding("k", "cursor(-1)", "Up", show=False),
+    ]
+
+    def __init__(self, host: Host, runs_dir: Path) -> None:
+        super().__init__()
+        self._host = host
+        self._runs = RunList(runs_dir)
+        self._rows: dict[str, tuple[str, ...]] = {}
+
+    @property
+    def words(self) -> Words:
+        """The interface's language."""
+        return self._host.words
+
+    def compose(self) -> ComposeResult:
+        words = self.words
+        yield TitleBar(words, Heading(words("Runs in {path}", path=outside(self._runs.runs_dir))))
+        yield DataTable(cursor_type="row", id="runs")
+        yield Static(self._welcome(), id="welcome")
+        yield KeyBar(words)
+
+    def _welcome(self) -> Content:
+        words = self.words
+        demo = words("Press n to start the demo: all eight phases, minutes on two cores.")
+        return Content("\n\n").join(
+            [
+                Content.styled(words("No run here yet."), "bold $ink"),
+                *([Content.styled(demo, "$soft")] if self._host.offers_demo else []),
+                Content.styled(words("Or start one from your settings: so8t run -c FILE"), "$soft"),
+            ]
+        )
+
+    def on_mount(self) -> None:
+        table = self._table()
+        for name in _COLUMNS:
+            table.add_column(self.words(name), key=name)
+        self._tick()
+
+    def on_unmount(self) -> None:
+        self._runs.close()
+
+    def _table(self) -> DataTable[Content]:
+        return self.query_one("#runs", DataTable)
+
+    def _tick(self) -> None:
+        if not self.is_attached:
+            return
+        if self._runs.poll() or not self._rows:
+            self._paint()
+        self.set_timer(POLL_BEHIND_S if self._runs.behind else POLL_S, self._tick)
+
+    def _paint(self) -> None:
+        table = self._table()
+        names = [str(run.root) for run in self._runs.order]
+        table.display = bool(names)
+        self.query_one("#welcome").display = not names
+        if [*self._rows] != names:
+            self._rebuild(names)
+        for run in self._runs.order:
+            summary = self._runs.summaries.get(run.root)
+            if summary is not None:
+                self._update_row(str(run.root), summary)
+
+    def _rebuild(self, names: list[str]) -> None:
+        """Rows in the order of the list; the cursor stays on its run."""
+        table = self._table()
+        chosen = self._chosen()
+        table.clear()
+        self._rows = {}
+        for name in names:
+            table.add_row(
+                Content.styled(outside(Path(name).name, 60), "$ink"),
+                *(Content() for _ in _COLUMNS[1:]),
+                key=name,
+            )
+            self._rows[name] = ()
+        if chosen in self._rows:
+            table.move_cursor(row=names.index(chosen))
+
+    def _update_row(self, name: str, summary: RunSummary) -> None:
+        cells = self._cells(summary)
+        plain = tuple(cell.markup for cell in cells)
+        if plain == self._rows[name]:
+            return
+        self._rows[name] = plain
+        for column, cell in zip(_COLUMNS[1:], cells, strict=True):
+            self._table().update_cell(name, column, cell, update_width=True)
+
+    def _cells(self, summary: RunSummary) -> tuple[Content, ...]:
+        words = self.words
+        look = LOOKS[summary.standing]
+        state = Content.styled(f"{look.glyph} {words(look.word)}", look.style)
+        if summary.problem is not None:
+            return (
+                Content.styled(f"{look.glyph} {words('unreadable')}", "$bad"),
+                Content(),
+                Content.styled(outside(summary.problem.what, 80), "$soft"),
+                Content(),
+            )
+        glyphs = Content.assemble(
+            *((LOOKS[summary.phases[n]].glyph, LOOKS[summary.phases[n]].style) for n in PHASE_NAMES)
+        )
+        share = f" {summary.progress:.0%}" if summary.progress is not None else ""
+        phase = words(summary.current) + share if summary.current else ""
+        started = (
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(summary.created_at))
+            if summary.created_at
+            else ""
+        )
+        return state, glyphs, Content.styled(phase, "$ink"), Content.styled(started, "$soft")
+
+    def _chosen(self) -> str | None:
+        table = self._table()
+        if not table.row_count:
+            return None
+        key = table.coordinate_to_cell_key(table.cursor_coordinate).row_key.value
+        return str(key)
+
+    @on(DataTable.RowSelected)
+    def _row_selected(self, event: DataTable.RowSelected) -> None:
+        event.stop()
+        self.action_open()
+
+    def action_open(self) -> None:
+        """Open the run under the cursor."""
+        chosen = self._chosen()
+        for run in self._runs.order:
+            if str(run.root) == chosen:
+                self._host.open_run(run)
+
+    def action_new_demo(self) -> None:
+        """Start the demo."""
+        self._host.new_demo()
+
+    def action_quit_home(self) -> None:
+        """Leave; engines go on."""
+        self._host.leave("closed")
+
+    def action_cursor(self, by: int) -> None:
+        """Move between runs."""
+        table = self._table()
+        table.move_cursor(row=table.cursor_row + by)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "new_demo":
+            return self._host.offers_demo
+        return super().check_action(action, parameters)

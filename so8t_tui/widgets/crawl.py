@@ -1,0 +1,58 @@
+"""The crawl: speed, frontier, answers, refusals, hosts and the newest pages."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.widget import Widget
+
+from so8t_core.contract.state import PhaseView
+from so8t_tui.amounts import number, rate, size
+from so8t_tui.widgets.counts import Counts, counts_of
+from so8t_tui.widgets.facts import Fact, Facts
+from so8t_tui.widgets.hosts import Hosts
+from so8t_tui.widgets.panel import Panel, Scene
+from so8t_tui.widgets.recent import recent_rows
+from so8t_tui.widgets.rows import Rows
+
+_KNOWN = frozenset({"pages_per_s", "bytes", "status", "refused", "hosts", "frontier"})
+
+
+class Crawl(Panel):
+    """Figures and counts above, hosts and pages below."""
+
+    def compose(self) -> ComposeResult:
+        words = self.words
+        with Horizontal(classes="upper"):
+            yield Facts(words("Progress"), words("Starts with the crawl."), id_="progress")
+            yield Counts(words("Answers"), words("HTTP status classes."), id_="answers")
+            yield Counts(words("Refused"), words("What a rule kept out, and which."), id_="refused")
+        with Horizontal(classes="lower"):
+            yield Hosts(words)
+            yield Rows(words("Newest pages"), words("Fetched pages appear here."), id_="pages")
+
+    def show(self, scene: Scene) -> None:
+        view = scene.seen.state.phases["crawl"]
+        self.query_one("#progress", Facts).put(self._progress(view))
+        self.query_one("#answers", Counts).put(counts_of(self.counted(view, "status")))
+        self.query_one("#refused", Counts).put(counts_of(self.counted(view, "refused")))
+        self.query_one(Hosts).put(self.counted(view, "hosts"))
+        self.query_one("#pages", Rows).put(recent_rows(view.items, "page"))
+
+    def focus_target(self) -> Widget | None:
+        return self.query_one(Hosts)
+
+    def _progress(self, view: PhaseView) -> tuple[Fact, ...]:
+        words, stats = self.words, view.stats
+        facts: list[Fact] = []
+        if view.done or view.total:
+            facts.append(Fact(words("pages"), number(view.done), "bold $ink"))
+        speed = stats.get("pages_per_s")
+        if isinstance(speed, int | float):
+            facts.append(Fact(words("speed"), rate(speed, words("pages"))))
+        received = stats.get("bytes")
+        if isinstance(received, int | float):
+            facts.append(Fact(words("received"), size(received)))
+        for key, value in self.counted(view, "frontier").items():
+            facts.append(self.fact(key, value))
+        return (*facts, *self.facts_from(stats, _KNOWN))

@@ -1,0 +1,55 @@
+"""Names and values in two aligned columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from textual.content import Content
+
+from so8t_tui.text import fitted
+from so8t_tui.widgets.card import Card
+
+_LABEL_SHARE = 0.6
+_GAP = 2
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line: a label, its value, and the value's style."""
+
+    label: str
+    value: str
+    style: str = "$ink"
+
+
+class Facts(Card[tuple[Fact, ...]]):
+    """A list of facts; in a wide block it flows into several columns."""
+
+    def draw(self, value: tuple[Fact, ...], width: int, height: int) -> Sequence[Content]:
+        label_width = max(cell_len(fact.label) for fact in value)
+        value_width = max(cell_len(fact.value) for fact in value)
+        one = min(width, label_width + _GAP + value_width)
+        columns = 1
+        while len(value) > columns * height and (columns + 1) * (one + _GAP * 2) <= width:
+            columns += 1
+        column_width = (width - (columns - 1) * _GAP * 2) // columns
+        label_width = min(label_width, max(1, int(column_width * _LABEL_SHARE)))
+        rows = -(-len(value) // columns)
+        lines = []
+        for row in range(rows):
+            parts = [
+                _line(fact, label_width, column_width).truncate(column_width, pad=True)
+                for fact in value[row::rows]
+            ]
+            lines.append(Content(" " * _GAP * 2).join(parts))
+        return lines
+
+
+def _line(fact: Fact, label_width: int, width: int) -> Content:
+    room = max(1, width - label_width - _GAP)
+    shown = fitted(fact.value, room) if cell_len(fact.value) > room else fact.value
+    return Content.assemble(
+        (fitted(fact.label, label_width), "$soft"), " " * _GAP, (shown, fact.style)
+    )

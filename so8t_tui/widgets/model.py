@@ -1,0 +1,47 @@
+"""The model: what verification proved, what integration wrote, how far the rotations moved."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+
+from so8t_core.contract.phases import PhaseName
+from so8t_core.contract.series import Series
+from so8t_tui.widgets.chart import Chart, Curve
+from so8t_tui.widgets.facts import Facts
+from so8t_tui.widgets.panel import Panel, Scene
+
+_SHOWN: tuple[PhaseName, ...] = ("verify", "integrate", "export")
+
+
+class Model(Panel):
+    """Verification, integration and export side by side; the rotations below."""
+
+    def compose(self) -> ComposeResult:
+        words = self.words
+        with Horizontal(classes="upper"):
+            yield Facts(
+                words("Verification"),
+                words("Proof that the gated model equals the base."),
+                id_="verify",
+            )
+            yield Facts(words("Integration"), words("What is written, and where."), id_="integrate")
+            yield Facts(words("Export"), words("Folded model and GGUF files."), id_="export")
+        with Horizontal(classes="lower"):
+            yield Chart(
+                words("Rotation angle, mean"), words("Moves while training runs."), id_="angle"
+            )
+            yield Chart(
+                words("Orthogonality error"),
+                words("Moves while training runs."),
+                id_="orthogonality",
+            )
+
+    def show(self, scene: Scene) -> None:
+        for name in _SHOWN:
+            view = scene.seen.state.phases[name]
+            values = {**view.stats, **view.figures}
+            self.query_one(f"#{name}", Facts).put(self.facts_from(values))
+        series = scene.seen.state.phases["train"].series
+        for id_, key in (("angle", "rotation_angle_mean"), ("orthogonality", "orthogonality")):
+            self.query_one(f"#{id_}", Chart).put((Curve(key, series.get(key, Series())),))

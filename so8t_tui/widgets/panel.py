@@ -1,0 +1,79 @@
+"""A tab's content: mounted when its tab is first opened, told of a state when it is visible."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from textual.containers import Container
+from textual.widget import Widget
+
+from so8t_core.contract.state import PhaseView
+from so8t_core.contract.watch import Seen
+from so8t_tui.amounts import measured
+from so8t_tui.locale import Words
+from so8t_tui.text import outside
+from so8t_tui.widgets.facts import Fact
+
+_KEY_LIMIT = 60
+_VALUE_LIMIT = 120
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What there is to show: the run as seen, at Unix time `now`."""
+
+    seen: Seen
+    now: float
+
+
+class Panel(Container):
+    """Base of the tabs' contents."""
+
+    def __init__(self, words: Words) -> None:
+        super().__init__()
+        self.words = words
+
+    def show(self, scene: Scene) -> None:
+        """Show a scene. Called only while the panel is visible."""
+        raise NotImplementedError
+
+    def focus_target(self) -> Widget | None:
+        """What takes the keyboard when the tab is opened."""
+        return None
+
+    def copy_text(self) -> str:
+        """What `y` copies; empty where there is nothing."""
+        return ""
+
+    def facts_from(
+        self, values: Mapping[str, Any], known: frozenset[str] = frozenset()
+    ) -> tuple[Fact, ...]:
+        """Facts for every key that no other part of the panel shows, nested ones flattened."""
+        facts: list[Fact] = []
+        for key, value in values.items():
+            if key in known:
+                continue
+            if isinstance(value, Mapping):
+                facts += [
+                    Fact(f"{self.label(key)} · {fact.label}", fact.value, fact.style)
+                    for fact in self.facts_from(value)
+                ]
+            else:
+                facts.append(self.fact(key, value))
+        return tuple(facts)
+
+    def fact(self, key: str, value: object) -> Fact:
+        """One key and value; the unit is read from the key."""
+        label, text = measured(outside(key, _KEY_LIMIT), value)
+        return Fact(self.words(label), outside(text, _VALUE_LIMIT))
+
+    def label(self, key: str) -> str:
+        """A key as a label."""
+        return self.words(outside(key, _KEY_LIMIT).replace("_", " "))
+
+    def counted(self, view: PhaseView, key: str) -> Mapping[str, Any]:
+        """A nested counter of a phase's stats; empty where the phase has not told it."""
+        found = view.stats.get(key)
+        return found if isinstance(found, Mapping) else {}
