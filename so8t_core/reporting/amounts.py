@@ -11,6 +11,7 @@ _UNIT_OF_SUFFIX: dict[str, str] = {
     "tokens_per_s": "tokens_per_s",
     "pages_per_s": "pages_per_s",
     "documents_per_s": "documents_per_s",
+    "per_core_s": "per_s",
     "per_s": "per_s",
     "bits_per_byte": "bits_per_byte",
     "bytes": "bytes",
@@ -25,7 +26,10 @@ _UNIT_OF_SUFFIX: dict[str, str] = {
     "degrees": "degrees",
     "rad": "rad",
     "celsius": "celsius",
+    "at": "moment",
 }
+_BEHIND_UNIT = frozenset({"in", "out"})
+_WORDED = "unit_"
 # Groups whose name carries no unit although all of their decimals have one.
 _UNIT_OF_GROUP = {"answer_form": "share", "confidence": "share"}
 _SIZES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
@@ -41,10 +45,12 @@ def unit_of(name: str) -> tuple[str, str | None]:
     as the measure (`bits_per_byte` is ("bits_per_byte", "bits_per_byte")).
     """
     parts = name.split("_")
-    for start in range(len(parts)):
-        unit = _UNIT_OF_SUFFIX.get("_".join(parts[start:]))
-        if unit is not None and (start > 0 or len(parts) > 1 or unit == "bytes"):
-            return "_".join(parts[:start]) or name, unit
+    ends = [len(parts)] + ([len(parts) - 1] if parts[-1] in _BEHIND_UNIT else [])
+    for end in ends:
+        for start in range(end):
+            unit = _UNIT_OF_SUFFIX.get("_".join(parts[start:end]))
+            if unit is not None and (len(parts) > 1 or unit == "bytes"):
+                return "_".join(parts[:start] + parts[end:]) or name, unit
     return name, None
 
 
@@ -69,14 +75,20 @@ def shown(unit: str | None, value: Scalar, words: Mapping[str, str]) -> str:
     if isinstance(value, bool):
         return words["yes" if value else "no"]
     if isinstance(value, str):
-        return value
+        return f"{value[:10]} {value[11:19]}" if unit == "moment" else value
     if unit == "bytes":
         return _size(value)
     if unit == "s":
         return _duration(value, words)
     if unit == "share":
         return f"{_number(value * 100)} %" if isinstance(value, float) else _number(value)
-    return words[f"unit_{unit}"].format(_number(value)) if unit else _number(value)
+    return words[_WORDED + unit].format(_number(value)) if unit else _number(value)
+
+
+def shown_beside(unit: str | None, value: Scalar, words: Mapping[str, str]) -> str:
+    """The value as it stands before another of the same unit, which alone names it."""
+    worded = unit is not None and _WORDED + unit in words and unit not in {"s", "bytes"}
+    return shown(None if worded else unit, value, words)
 
 
 def _number(value: int | float) -> str:

@@ -10,21 +10,22 @@ from importlib.resources import files
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-from so8t_core.reporting.amounts import shown, unit_along, unit_of
+from so8t_core.reporting.amounts import shown, shown_beside, unit_along, unit_of
 from so8t_core.reporting.document import Figure, Outside, Several, Words
 
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
-_OWN_TERMS = frozenset({"verdict"})
+_OWN_TERMS = frozenset({"verdict", "meaning"})
 
 
 class _Wording(BaseModel):
-    """One file of `locale/`."""
+    """One file of `locale/`. `terms` translates texts that manifests hold in English."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     values: dict[str, str]
     words: dict[str, str]
     labels: dict[str, str]
+    reasons: dict[str, str]
     terms: dict[str, str]
 
 
@@ -56,16 +57,24 @@ class Catalogue:
             return Outside(measure.replace("_", " ").capitalize())
         return Outside(key)
 
+    def reason(self, key: str) -> Words | Outside:
+        """Why something was left out, or what kind of thing was counted."""
+        known = self.wording.reasons.get(key)
+        return Outside(key.replace("_", " ")) if known is None else Words(known)
+
     def value(self, figure: Figure) -> str:
         """A figure as it is shown, unit included; words of our own are translated."""
         if isinstance(figure.value, str) and figure.name in _OWN_TERMS:
             return self.wording.terms.get(figure.value, figure.value)
         return shown(unit_along(figure.path), figure.value, self.wording.values)
 
-    def values(self, several: Several) -> str:
-        """Several figures as they are shown."""
-        joint = " – " if several.interval else ", "
-        return joint.join(self.value(figure) for figure in several.figures)
+    def values(self, several: Several) -> tuple[str, ...]:
+        """Several figures as they are shown; of an interval only the end names the unit."""
+        if not several.interval:
+            return tuple(map(self.value, several.figures))
+        low, high = several.figures
+        unit = unit_along(low.path)
+        return shown_beside(unit, low.value, self.wording.values), self.value(high)
 
 
 @cache

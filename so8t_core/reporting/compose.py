@@ -186,7 +186,9 @@ class _Composer:
             for name, manifest in self._material.manifests.items()
             for note in manifest.notes
         )
-        yield Bullets(items) if items else Paragraph(self._words("no_notes"))
+        yield Paragraph(self._words("notes" if items else "no_notes"))
+        if items:
+            yield Bullets(items)
 
     def _usage(self) -> Iterator[Block]:
         manifest = self._material.manifests.get("export")

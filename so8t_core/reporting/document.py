@@ -46,10 +46,15 @@ class Outside:
 
 @dataclass(frozen=True)
 class Several:
-    """Values of one list, side by side. `interval`: the two ends of a range."""
+    """Values of one list, side by side. `interval`: there are two, the ends of a range."""
 
     figures: tuple[Figure, ...]
     interval: bool = False
+
+    @property
+    def joint(self) -> str:
+        """What stands between two of them."""
+        return " – " if self.interval else ", "
 
 
 Cell = Figure | Several | Words | Outside

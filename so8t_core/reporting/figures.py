@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from so8t_core.contract.manifest import Manifest
+from so8t_core.reporting.amounts import unit_along
 from so8t_core.reporting.catalogue import Catalogue
 from so8t_core.reporting.document import (
     Bars,
@@ -25,6 +26,10 @@ Path = tuple[str | int, ...]
 
 _TOP: Path = ("figures",)
 _REASONS = ("drop", "reason", "skipped", "refused", "rejected", "failed", "failures", "ignored")
+_COUNTED = frozenset({"personal_data_masked", "unsafe_categories", "pairs_by_rule", "left_out"})
+_NAMED_BY_DATA = frozenset(
+    {"charsets", "hosts", "licences", "pages_by_licence", "status", "weight_dtypes"}
+)
 _ROWS_SHOWN = 50
 _INTERVALS = ("interval", "ci95", "range")
 _JOINT = " · "
@@ -101,24 +106,25 @@ class _Layout:
     def _pairs(
         self, path: Path, group: Mapping[str, Any], caption: Words | Outside
     ) -> Iterator[Block]:
-        rows = tuple((self._label(key), self._cell((*path, key), group[key])) for key in group)
+        rows = tuple(
+            (self._row_label(path, key), self._cell((*path, key), group[key])) for key in group
+        )
         bars = tuple(
             (label, cell) for label, cell in rows if isinstance(cell, Figure) and _is_count(cell)
         )
-        if len(bars) == len(rows) and path != _TOP:
-            reasons = any(mark in str(path[-1]) for mark in _REASONS)
-            kind = self._catalogue.words("reason" if reasons else "what")
-            columns = (kind, self._catalogue.words("count"))
+        counts = len(bars) == len(rows) and path != _TOP
+        kind = self._catalogue.words("reason" if _gives_reasons(path) else "what")
+        columns = (kind, self._catalogue.words("count" if counts else "value"))
+        if counts and len(bars) > 1:
             yield Bars(caption, columns, tuple(sorted(bars, key=lambda bar: -_amount(bar[1]))))
         else:
-            heads = (self._catalogue.words("what"), self._catalogue.words("value"))
-            yield Table(caption, heads, rows)
+            yield Table(caption, columns, rows)
 
     def _matrix(self, path: Path, rows: Mapping[str, Any], caption: Words | Outside) -> Table:
         flat = {key: dict(_leaves(value)) for key, value in rows.items()}
         return self._aligned(
             caption,
-            [(self._label(key), (*path, key), leaves) for key, leaves in flat.items()],
+            [(self._row_label(path, key), (*path, key), leaves) for key, leaves in flat.items()],
         )
 
     def _listed(self, path: Path, items: Sequence[Any], caption: Words | Outside) -> Table:
@@ -155,6 +161,14 @@ class _Layout:
         name = str(next(key for key in reversed(path) if isinstance(key, str)))
         return Several(figures, len(figures) == 2 and any(mark in name for mark in _INTERVALS))
 
+    def _row_label(self, path: Path, key: str) -> Words | Outside:
+        """The label of a member of the group at `path`."""
+        if path[-1] in _NAMED_BY_DATA:
+            return Outside(key)
+        if _gives_reasons(path) or path[-1] in _COUNTED:
+            return self._catalogue.reason(key)
+        return self._label(key)
+
     def _label(self, key: str) -> Words | Outside:
         return self._catalogue.label(key)
 
@@ -168,6 +182,10 @@ class _Layout:
         text = f"{outer.text}{_JOINT}{inner.text}"
         both = isinstance(outer, Words) and isinstance(inner, Words)
         return Words(text) if both else Outside(text)
+
+
+def _gives_reasons(path: Path) -> bool:
+    return any(mark in str(path[-1]) for mark in _REASONS)
 
 
 def _leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
@@ -189,7 +207,8 @@ def _is_scalar(value: Any) -> bool:
 
 def _is_count(figure: Figure) -> bool:
     value = figure.value
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    counted = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return counted and unit_along(figure.path) is None
 
 
 def _is_simple(value: Any) -> bool:

@@ -46,11 +46,8 @@ class _Drawing:
             case Figure():
                 return self._figure(cell, plain_text(self._catalogue.value(cell)))
             case Several():
-                joint = escape(" – " if cell.interval else ", ")
-                return joint.join(
-                    self._figure(item, plain_text(self._catalogue.value(item)))
-                    for item in cell.figures
-                )
+                texts = map(plain_text, self._catalogue.values(cell))
+                return escape(cell.joint).join(map(self._figure, cell.figures, texts))
             case _:
                 raise TypeError(f"{type(cell).__name__} is no cell")
 

@@ -25,7 +25,7 @@ from so8t_core.reporting.document import (
 )
 from so8t_core.reporting.plots import sparkline
 
-_MARKS = re.compile(r"([\\`*_\[\]<>#|~&@!$])")
+_MARKS = re.compile(r"([\\`*\[\]<>#|~&@!$]|(?<![^\W_])_|_(?![^\W_]))")
 _LIST_START = re.compile(r"^(\d*)([-+=.)])")
 _BAR_WIDTH = 24
 
@@ -108,7 +108,7 @@ class _Writer:
             case Figure():
                 return self._value(cell)
             case Several():
-                text = self._catalogue.values(cell)
+                text = cell.joint.join(self._catalogue.values(cell))
                 return escaped(text) if any(_is_text(item) for item in cell.figures) else text
             case _:
                 assert_never(cell)

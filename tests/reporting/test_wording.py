@@ -6,7 +6,7 @@ import pytest
 
 from so8t_core.reporting.amounts import shown, unit_along, unit_of
 from so8t_core.reporting.catalogue import catalogue
-from so8t_core.reporting.document import Figure, Outside, Words
+from so8t_core.reporting.document import Figure, Outside, Several, Words
 
 EN = catalogue("en").wording.values
 
@@ -15,7 +15,7 @@ def holes(text: str) -> list[str | None]:
     return [name for _, name, _, _ in Formatter().parse(text) if name is not None]
 
 
-@pytest.mark.parametrize("part", ["values", "words", "labels", "terms"])
+@pytest.mark.parametrize("part", ["values", "words", "labels", "reasons"])
 def test_both_languages_word_the_same_things(part: str) -> None:
     english = getattr(catalogue("en").wording, part)
     japanese = getattr(catalogue("ja").wording, part)
@@ -36,6 +36,9 @@ def test_both_languages_word_the_same_things(part: str) -> None:
         ("documents", ("documents", None)),
         ("loss", ("loss", None)),
         ("s", ("s", None)),
+        ("payload_bytes_in", ("payload_in", "bytes")),
+        ("documents_in", ("documents_in", None)),
+        ("documents_per_core_s", ("documents", "per_s")),
     ],
 )
 def test_the_unit_is_read_from_the_name(key: str, split: tuple[str, str | None]) -> None:
@@ -62,6 +65,7 @@ def test_the_unit_is_read_from_the_name(key: str, split: tuple[str, str | None])
         ("quantised", True, "yes"),
         ("anything", None, "not measured"),
         ("dtype", "int8", "int8"),
+        ("finished_at", "2031-05-07T11:13:17.123456Z", "2031-05-07 11:13:17"),
     ],
 )
 def test_a_value_is_written_with_its_unit(key: str, value: object, text: str) -> None:
@@ -87,6 +91,14 @@ def test_a_verdict_is_translated_and_other_text_is_not() -> None:
     other = Figure("evaluate", ("figures", "title"), "better", "")
     assert catalogue("ja").value(verdict) == "改善"
     assert catalogue("ja").value(other) == "better"
+
+
+def test_of_an_interval_the_end_alone_names_the_unit() -> None:
+    path = ("figures", "bits_per_byte", "base", "interval")
+    ends = tuple(Figure("evaluate", (*path, index), 1.5 + index, "") for index in (0, 1))
+    assert catalogue("en").values(Several(ends, interval=True)) == ("1.5", "2.5 bits per byte")
+    rates = tuple(Figure("evaluate", ("answer_form", index), 0.25, "") for index in (0, 1))
+    assert catalogue("en").values(Several(rates, interval=True)) == ("25 %", "25 %")
 
 
 def test_a_known_key_has_a_label_and_an_unknown_one_is_made_readable() -> None:
