@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, Phi3ForCausalLM
+
+from so8t_core.contract.errors import InputMissing, ModelError, UsageError
+from so8t_core.contract.settings.model import ModelSettings
+from so8t_core.model.compare import compare_logits
+from so8t_core.model.fold import fold_checkpoint
+from so8t_core.model.gate_checks import gates_of, randomise
+from so8t_core.model.integrate import integrate
+from so8t_core.model.loading import load_base, load_gated, quiet_transformers
+from so8t_core.model.weights import ModelFolder
+
+# peft 0.21 asks transformers 5.23 by the older name
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
+
+PROMPTS = [list(range(5, 40)), list(range(200, 180, -1))]
+TARGETS = ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"]
+
+
+@pytest.fixture
+def turned(gated: Path, tmp_path: Path) -> Path:
+    """The gated checkpoint with strong random rotations, saved by transformers."""
+    model = load_gated(gated, dtype=torch.float32)
+    randomise(model, spread=0.5, seed=3)
+    with quiet_transformers():
+        model.save_pretrained(tmp_path / "turned", max_shard_size="300KB")
+    return tmp_path / "turned"
+
+
+def train_adapter(checkpoint: Path, output: Path, **options: Any) -> PeftModel:
+    """A PEFT model with every tensor moved at random, saved as training saves it."""
+    model = load_gated(checkpoint, dtype=torch.float32)
+    config = LoraConfig(
+        **{
+            "r": 4,
+            "lora_alpha": 8,
+            "target_modules": TARGETS,
+            "modules_to_save": ["rotation_gate"],
+            "task_type": "CAUSAL_LM",
+            **options,
+        }
+    )
+    adapted = get_peft_model(model, config).eval()
+    generator = torch.Generator().manual_seed(11)
+    with torch.no_grad():
+        for value in adapted.parameters():
+            if value.requires_grad:
+                value.add_(torch.randn(value.shape, generator=generator) * 0.1)
+    adapted.save_pretrained(output)
+    return adapted
+
+
+def test_the_fold_is_the_rotated_model(turned: Path, tmp_path: Path) -> None:
+    report = fold_checkpoint(turned, tmp_path / "folded")
+    gated = load_gated(turned, dtype=torch.float32)
+    folded = load_base(tmp_path / "folded", dtype=torch.float32)
+    result = compare_logits(gated, folded, PROMPTS)
+    assert result.relative < 1e-5
+    assert result.top1_agreement == 1.0
+    assert result.kl_nats < 1e-8
+    assert report.folded_layers == 4
+    assert report.gates_from == "checkpoint"
+    assert report.max_angle_rad > 0.5
+
+
+def test_the_transposed_rotation_would_be_seen(turned: Path, tmp_path: Path) -> None:
+    """The first attempt's fold, with R on the wrong side, is far outside of the tolerance."""
+    model = load_gated(turned, dtype=torch.float32)
+    fold_checkpoint(turned, tmp_path / "right")
+    with torch.no_grad():
+        for gate in gates_of(model):
+            gate.theta.neg_()
+    with quiet_transformers():
+        model.save_pretrained(tmp_path / "transposed")
+    fold_checkpoint(tmp_path / "transposed", tmp_path / "wrong")
+    right = load_base(tmp_path / "right", dtype=torch.float32)
+    wrong = load_base(tmp_path / "wrong", dtype=torch.float32)
+    assert compare_logits(right, wrong, PROMPTS).relative > 0.1
+
+
+def test_nothing_of_ours_is_left(turned: Path, tmp_path: Path) -> None:
+    fold_checkpoint(turned, tmp_path / "folded")
+    folder = ModelFolder.read(tmp_path / "folded")
+    assert not [name for name in folder.tensors if "gate." in name and "gate_up" not in name]
+    assert folder.config["model_type"] == "phi3"
+    assert folder.config["architectures"] == ["Phi3ForCausalLM"]
+    assert not {"auto_map", "gate_layers", "gate_parametrisation"} & set(folder.config)
+    assert not list((tmp_path / "folded").glob("*.py"))
+    with quiet_transformers():
+        model = AutoModelForCausalLM.from_pretrained(tmp_path / "folded")
+    assert type(model) is Phi3ForCausalLM
+
+
+def test_tokenizer_and_chat_template_travel_along(gated: Path, tmp_path: Path) -> None:
+    report = fold_checkpoint(gated, tmp_path / "folded")
+    assert report.has_tokenizer
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        assert (tmp_path / "folded" / name).read_bytes() == (gated / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"use_rslora": True},
+        {"rank_pattern": {"o_proj": 2}, "alpha_pattern": {"o_proj": 32}},
+        {"target_modules": ["o_proj"], "layers_to_transform": [1]},
+    ],
+)
+def test_adapter_and_gates_fold_into_what_peft_computes(
+    gated: Path, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    adapted = train_adapter(gated, tmp_path / "adapter", **options)
+    report = fold_checkpoint(gated, tmp_path / "folded", adapter=tmp_path / "adapter")
+    folded = load_base(tmp_path / "folded", dtype=torch.float32)
+    assert compare_logits(adapted, folded, PROMPTS).relative < 1e-5
+    assert report.gates_from == "adapter"
+    assert report.merged_weights == (1 if "layers_to_transform" in options else 16)
+
+
+def test_the_adapter_holds_lora_and_gates_under_the_names_we_promise(
+    gated: Path, tmp_path: Path
+) -> None:
+    train_adapter(gated, tmp_path / "adapter")
+    names = set(load_file(tmp_path / "adapter" / "adapter_model.safetensors"))
+    for layer in range(4):
+        stem = f"base_model.model.model.layers.{layer}.self_attn"
+        assert f"{stem}.rotation_gate.theta" in names
+        assert f"{stem}.o_proj.lora_A.weight" in names
+
+
+def test_gates_may_lie_beside_the_adapter(gated: Path, tmp_path: Path) -> None:
+    adapted = train_adapter(gated, tmp_path / "adapter")
+    weights = tmp_path / "adapter" / "adapter_model.safetensors"
+    tensors = load_file(weights)
+    gates = {name: tensors.pop(name) for name in list(tensors) if name.endswith("theta")}
+    save_file(tensors, weights)
+    save_file(gates, tmp_path / "adapter" / "gates.safetensors")
+    fold_checkpoint(gated, tmp_path / "folded", adapter=tmp_path / "adapter")
+    folded = load_base(tmp_path / "folded", dtype=torch.float32)
+    assert compare_logits(adapted, folded, PROMPTS).relative < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("dtype", "code", "bound"), [("bfloat16", "BF16", 0.1), ("float16", "F16", 0.01)]
+)
+def test_the_asked_dtype_is_written_after_folding_in_float32(
+    turned: Path, tmp_path: Path, dtype: Any, code: str, bound: float
+) -> None:
+    report = fold_checkpoint(turned, tmp_path / "folded", dtype=dtype)
+    assert report.weights_dtype == code
+    assert json.loads((tmp_path / "folded" / "config.json").read_text())["dtype"] == dtype
+    gated = load_gated(turned, dtype=torch.float32)
+    folded = load_base(tmp_path / "folded", dtype=torch.float32)
+    assert compare_logits(gated, folded, PROMPTS).relative < bound
+
+
+def test_folding_a_free_gate_uses_the_matrix_as_it_is(tiny: Path, tmp_path: Path) -> None:
+    settings = ModelSettings.model_validate({"gate": {"parametrisation": "free"}})
+    integrate(tiny, tmp_path / "gated", settings)
+    model = load_gated(tmp_path / "gated", dtype=torch.float32)
+    with torch.no_grad():
+        for gate in gates_of(model):
+            gate.theta.add_(torch.randn(gate.theta.shape) * 0.1)
+    with quiet_transformers():
+        model.save_pretrained(tmp_path / "moved")
+    report = fold_checkpoint(tmp_path / "moved", tmp_path / "folded")
+    folded = load_base(tmp_path / "folded", dtype=torch.float32)
+    assert compare_logits(model, folded, PROMPTS).relative < 1e-5
+    assert report.max_orthogonality_error > 0.1
+
+
+def test_folding_twice_gives_the_same_digest(turned: Path, tmp_path: Path) -> None:
+    first = fold_checkpoint(turned, tmp_path / "one")
+    second = fold_checkpoint(turned, tmp_path / "two" / "deeper")
+    assert first == second
+
+
+def rewrite(change: Callable[[dict[str, torch.Tensor]], None]) -> Callable[[Path], None]:
+    def spoil(adapter: Path) -> None:
+        weights = adapter / "adapter_model.safetensors"
+        tensors = load_file(weights)
+        change(tensors)
+        save_file(tensors, weights)
+
+    return spoil
+
+
+def reconfigure(**changes: Any) -> Callable[[Path], None]:
+    def spoil(adapter: Path) -> None:
+        path = adapter / "adapter_config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+    return spoil
+
+
+STEM = "base_model.model.model.layers.0.self_attn"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "what"),
+    [
+        (rewrite(lambda t: t.update(stray=torch.zeros(2))), "cannot be merged: stray"),
+        (rewrite(lambda t: t.pop(f"{STEM}.o_proj.lora_B.weight")), "two sides"),
+        (
+            rewrite(lambda t: t.update({f"{STEM}.o_proj.lora_B.weight": torch.zeros(8, 4)})),
+            "in the adapter and",
+        ),
+        (
+            rewrite(lambda t: t[f"{STEM}.rotation_gate.theta"].fill_(float("nan"))),
+            "NaN",
+        ),
+        (
+            rewrite(
+                lambda t: t.update(
+                    {
+                        "base_model.model.model.norm.lora_A.weight": torch.zeros(4, 64),
+                        "base_model.model.model.norms.lora_B.weight": torch.zeros(64, 4),
+                    }
+                )
+            ),
+            "two sides",
+        ),
+        (reconfigure(use_dora=True), "use_dora"),
+        (reconfigure(peft_type="IA3"), "peft_type"),
+        (reconfigure(init_lora_weights="pissa"), "init_lora_weights"),
+        (lambda adapter: (adapter / "adapter_config.json").write_text("{"), "JSON"),
+        (lambda adapter: (adapter / "adapter_config.json").unlink(), "no adapter_config"),
+        (lambda adapter: (adapter / "adapter_model.safetensors").unlink(), "no weights"),
+        (
+            lambda adapter: (adapter / "adapter_model.safetensors").write_bytes(b"short"),
+            "damaged",
+        ),
+    ],
+)
+def test_an_adapter_that_cannot_be_merged_is_refused_and_nothing_is_written(
+    gated: Path, tmp_path: Path, spoil: Callable[[Path], object], what: str
+) -> None:
+    train_adapter(gated, tmp_path / "adapter")
+    spoil(tmp_path / "adapter")
+    with pytest.raises((ModelError, InputMissing), match=what):
+        fold_checkpoint(gated, tmp_path / "folded", adapter=tmp_path / "adapter")
+    assert not list(tmp_path.glob("folded*"))
+
+
+def test_a_stock_model_has_nothing_to_fold(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no gated model"):
+        fold_checkpoint(tiny, tmp_path / "folded")
+
+
+def test_a_folder_that_is_no_older_fold_is_left_alone(gated: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "diary.txt").write_text("dear diary")
+    with pytest.raises(UsageError, match="no older result"):
+        fold_checkpoint(gated, tmp_path / "mine")
+    assert (tmp_path / "mine" / "diary.txt").read_text() == "dear diary"

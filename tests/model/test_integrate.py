@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from so8t_core.contract.errors import InputMissing, ModelError, UsageError
+from so8t_core.contract.files import PARTIAL_SUFFIX
+from so8t_core.contract.settings.model import ModelSettings
+from so8t_core.model.integrate import integrate
+from so8t_core.model.layers import select_layers
+from so8t_core.model.loading import load_base, load_gated, quiet_transformers
+from so8t_core.model.weights import ModelFolder
+from so8t_core.phases.standalone import OpenGate, RecordingEmitter
+
+PLAIN = ModelSettings()
+
+
+def gates(**settings: Any) -> ModelSettings:
+    return ModelSettings.model_validate({"gate": settings})
+
+
+def test_every_tensor_is_transferred_initialised_or_tied(tiny: Path, tmp_path: Path) -> None:
+    report = integrate(tiny, tmp_path / "out", PLAIN)
+    before, after = ModelFolder.read(tiny), ModelFolder.read(tmp_path / "out")
+    assert report.transferred_tensors == len(before.tensors)
+    assert report.initialised_tensors == len(after.tensors) - len(before.tensors) == 4
+    assert report.gate_parameters == 4 * 8 * 28
+    assert report.transferred_parameters == sum(e.elements for e in before.tensors.values())
+    for name in before.tensors:
+        assert torch.equal(before.read_tensor(name), after.read_tensor(name))
+    written = json.loads((tmp_path / "out" / "integration.json").read_text())
+    assert written["integrated_layers"] == [0, 1, 2, 3]
+    assert written["digest"] == report.digest
+
+
+def test_logits_of_the_written_checkpoint_equal_the_base_to_the_bit(
+    tiny: Path, gated: Path
+) -> None:
+    batch = torch.arange(5, 45)[None]
+    with torch.inference_mode():
+        base = load_base(tiny, dtype=torch.float32)(batch).logits
+        ours = load_gated(gated, dtype=torch.float32)(batch).logits
+    assert (base - ours).abs().max() == 0.0
+
+
+def test_tied_and_sharded_bases_are_accounted_for(tiny: Path, tmp_path: Path) -> None:
+    model = load_base(tiny, dtype=torch.bfloat16)
+    model.config.tie_word_embeddings = True
+    model.tie_weights()
+    with quiet_transformers():
+        model.save_pretrained(tmp_path / "base", max_shard_size="100KB")
+    report = integrate(tmp_path / "base", tmp_path / "out", PLAIN)
+    assert len(ModelFolder.read(tmp_path / "base").shards) > 2
+    assert report.tied_tensors == ("lm_head.weight",)
+    assert report.weights_dtype == "BF16"
+    batch = torch.arange(5, 45)[None]
+    with torch.inference_mode():
+        base = load_base(tmp_path / "base", dtype=torch.bfloat16)(batch).logits
+        ours = load_gated(tmp_path / "out", dtype=torch.bfloat16)(batch).logits
+    assert (base - ours).abs().max() == 0.0
+
+
+def test_the_asked_dtype_is_written_and_gates_stay_float32(tiny: Path, tmp_path: Path) -> None:
+    report = integrate(tiny, tmp_path / "out", ModelSettings(dtype="bfloat16"))
+    assert (report.base_dtypes, report.weights_dtype) == (("F32",), "BF16")
+    folder = ModelFolder.read(tmp_path / "out")
+    assert folder.tensors["model.layers.0.self_attn.rotation_gate.theta"].dtype == "F32"
+    assert folder.config["dtype"] == "bfloat16"
+    load_gated(tmp_path / "out", dtype=torch.bfloat16)
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"), [("all", (0, 1, 2, 3)), ("1-2", (1, 2)), ("3, 0-1", (0, 1, 3))]
+)
+def test_gates_are_where_the_settings_say(
+    tiny: Path, tmp_path: Path, spec: str, expected: tuple[int, ...]
+) -> None:
+    report = integrate(tiny, tmp_path / "out", gates(layers=spec))
+    assert report.integrated_layers == expected
+    assert load_gated(tmp_path / "out", dtype=torch.float32).config.gate_layers == list(expected)
+
+
+@pytest.mark.parametrize("spec", ["4", "2-9", "3-1"])
+def test_layers_that_are_not_there_are_refused(spec: str) -> None:
+    with pytest.raises(ModelError, match="which has 4"):
+        select_layers(spec, 4)
+
+
+def test_a_base_without_tokenizer_is_integrated_and_that_is_said(
+    tiny: Path, tmp_path: Path
+) -> None:
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(tiny / name, bare)
+    emit = RecordingEmitter()
+    report = integrate(bare, tmp_path / "out", PLAIN, emit=emit)
+    assert not report.has_tokenizer
+    assert any("no tokenizer" in event.get("message", "") for _, event in emit.events)
+
+
+def test_tokenizer_template_and_generation_settings_travel_along(tiny: Path, gated: Path) -> None:
+    for name in (
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "chat_template.jinja",
+        "generation_config.json",
+    ):
+        assert (gated / name).read_bytes() == (tiny / name).read_bytes()
+
+
+def test_the_digest_does_not_depend_on_the_place(tiny: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny, tmp_path / "moved")
+    first = integrate(tiny, tmp_path / "one", PLAIN)
+    second = integrate(tmp_path / "moved", tmp_path / "deep" / "two", PLAIN)
+    assert first == second
+    other = integrate(tiny, tmp_path / "three", gates(layers="0"))
+    assert other.digest != first.digest
+
+
+def change_config(**changes: Any) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        path = folder / "config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+    return spoil
+
+
+def change_weights(change: Callable[[dict[str, torch.Tensor]], Any]) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        tensors = load_file(folder / "model.safetensors")
+        change(tensors)
+        save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+
+    return spoil
+
+
+def cut_short(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+NORM = "model.norm.weight"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "what"),
+    [
+        (change_config(hidden_size=60), "not divisible by 8"),
+        (change_config(model_type="llama"), "no Phi-3"),
+        (change_config(model_type="phi3_so8t"), "already has gates"),
+        (change_config(quantization_config={"bits": 8}), "quantised"),
+        (change_config(num_hidden_layers=5), "lacks"),
+        (change_config(num_hidden_layers=3), "does not know"),
+        (change_config(intermediate_size=96), "has the shape"),
+        (change_config(rms_norm_eps="tiny"), "configuration"),
+        (change_weights(lambda t: t.pop(NORM)), f"lacks 1 .*{NORM}"),
+        (change_weights(lambda t: t.update(stray=torch.zeros(3))), "does not know.*stray"),
+        (change_weights(lambda t: t.update({NORM: torch.ones(63)})), "has the shape"),
+        (change_weights(lambda t: t.update({NORM: torch.ones(64).char()})), "dtype I8"),
+        (change_weights(lambda t: t[NORM].fill_(float("nan"))), "NaN"),
+        (change_weights(lambda t: t[NORM].fill_(float("inf"))), "NaN or infinity"),
+        (cut_short, "damaged or cut short"),
+        (lambda folder: (folder / "config.json").write_text("{nonsense"), "JSON"),
+        (lambda folder: (folder / "config.json").unlink(), "no model folder"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "no safetensors"),
+    ],
+)
+def test_a_base_that_cannot_be_used_is_refused_and_nothing_is_written(
+    tiny: Path, tmp_path: Path, spoil: Callable[[Path], object], what: str
+) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(tiny, base)
+    spoil(base)
+    with pytest.raises((ModelError, InputMissing), match=what) as refused:
+        integrate(base, tmp_path / "out", PLAIN)
+    assert refused.value.where
+    assert refused.value.hint
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_a_value_that_overflows_in_the_asked_dtype_is_refused(tiny: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny, tmp_path / "base")
+    change_weights(lambda t: t[NORM].fill_(1e6))(tmp_path / "base")
+    with pytest.raises(ModelError, match="overflows in float16"):
+        integrate(tmp_path / "base", tmp_path / "out", ModelSettings(dtype="float16"))
+
+
+class Interrupted(Exception):
+    """Stands for whatever ends a phase between two tensors."""
+
+
+class GateThatBreaks(OpenGate):
+    """Lets a few points pass, then ends the work."""
+
+    left = 5
+
+    def point(self, save: Callable[[], None] | None = None) -> None:
+        self.left -= 1
+        if not self.left:
+            raise Interrupted
+
+
+def test_an_interrupted_integration_leaves_nothing_and_the_next_one_is_whole(
+    tiny: Path, tmp_path: Path
+) -> None:
+    expected = integrate(tiny, tmp_path / "whole", PLAIN)
+    with pytest.raises(Interrupted):
+        integrate(tiny, tmp_path / "out", PLAIN, pause=GateThatBreaks())
+    assert not list(tmp_path.glob("out*"))
+    # what a kill leaves: a half-filled folder under the temporary name
+    left = tmp_path / f"out{PARTIAL_SUFFIX}"
+    left.mkdir()
+    (left / "model-00001-of-00001.safetensors").write_bytes(b"half")
+    assert integrate(tiny, tmp_path / "out", PLAIN) == expected
+    assert integrate(tiny, tmp_path / "out", PLAIN) == expected
+
+
+def test_the_output_never_replaces_what_is_not_ours(tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "diary.txt").write_text("dear diary")
+    with pytest.raises(UsageError, match="no older result"):
+        integrate(tiny, tmp_path / "mine", PLAIN)
+    with pytest.raises(UsageError, match="another than the model's"):
+        integrate(tiny, tiny, PLAIN)
+    with pytest.raises(UsageError, match="another than the model's"):
+        integrate(tiny, tiny / "inside", PLAIN)
