@@ -14,6 +14,8 @@ from so8t_core.reporting.amounts import shown, shown_beside, unit_along, unit_of
 from so8t_core.reporting.document import Figure, Outside, Several, Words
 
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
+_FOLD = re.compile(r"(?<=[\u3000-\u9fff\uff00-\uffef]) (?=[\u3000-\u9fff\uff00-\uffef])")
+"""The space that a folded YAML line leaves between two Japanese characters."""
 _OWN_TERMS = frozenset({"verdict", "meaning"})
 
 
@@ -81,4 +83,9 @@ class Catalogue:
 def catalogue(language: str) -> Catalogue:
     """The catalogue of a language that `locale/` has a file for."""
     text = (files("so8t_core.reporting") / "locale" / f"{language}.yaml").read_text("utf-8")
-    return Catalogue(language, _Wording.model_validate(yaml.safe_load(text)))
+    parts: dict[str, dict[str, str]] = yaml.safe_load(text)
+    unfolded = {
+        part: {key: _FOLD.sub("", value) for key, value in entries.items()}
+        for part, entries in parts.items()
+    }
+    return Catalogue(language, _Wording.model_validate(unfolded))

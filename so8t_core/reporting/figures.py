@@ -26,7 +26,12 @@ Path = tuple[str | int, ...]
 
 _TOP: Path = ("figures",)
 _REASONS = ("drop", "reason", "skipped", "refused", "rejected", "failed", "failures", "ignored")
-_COUNTED = frozenset({"personal_data_masked", "unsafe_categories", "pairs_by_rule", "left_out"})
+_COUNTED = frozenset(
+    {
+        *("left_out", "licence_decisions", "pairs_by_rule", "personal_data_masked", "robots"),
+        "unsafe_categories",
+    }
+)
 _NAMED_BY_DATA = frozenset(
     {"charsets", "hosts", "licences", "pages_by_licence", "status", "weight_dtypes"}
 )

@@ -24,6 +24,11 @@ def test_both_languages_word_the_same_things(part: str) -> None:
         assert holes(english[key]) == holes(japanese[key])
 
 
+def test_folded_japanese_lines_leave_no_space() -> None:
+    sentences = catalogue("ja").wording.words.values()
+    assert not any("。 " in sentence or "、 " in sentence for sentence in sentences)
+
+
 @pytest.mark.parametrize(
     ("key", "split"),
     [
