@@ -263,7 +263,7 @@ def _phase_done(state: RunState, event: Event) -> RunState:
         digest=payload.get("digest", ""),
         reason=payload.get("reason", ""),
         error=None,
-        done=view.total if view.total is not None else view.done,
+        total=view.done if view.unit else view.total,
         **changes,
     )
 
