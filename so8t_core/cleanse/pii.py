@@ -41,9 +41,6 @@ _FOLDED = str.maketrans(
 _KANJI_DIGITS = str.maketrans("〇零一二三四五六七八九", "00123456789")
 _LONG_KANJI_NUMBER = re.compile("[〇零一二三四五六七八九0-9]{2,}")
 _LONG_VOWEL_BETWEEN = re.compile("(?<=[0-9])ー(?=[0-9])")
-_MAY_HOLD_DATA = re.compile(
-    r"[0-9@:〇一二三四五六七八九]|氏名|名前|番地|丁目|アット|あっと|\bat\b|\[at"
-)
 
 
 @dataclass(frozen=True)
@@ -67,9 +64,9 @@ def mask(texts: Sequence[str]) -> Masked:
     A label in one field (a question for a telephone number) thus tells what a bare number in the
     next one is; a match never swallows the border between two fields.
     """
+    if not texts:
+        return Masked((), {})
     joined = FIELD_END.join(text.replace(FIELD_END, " ") for text in texts)
-    if not _MAY_HOLD_DATA.search(fold(joined)):
-        return Masked(tuple(texts), {})
     counts: Counter[str] = Counter()
     pieces: list[str] = []
     end = 0

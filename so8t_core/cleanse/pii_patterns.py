@@ -10,7 +10,7 @@ import re
 _NOT_WITHIN_NUMBER = r"(?<![0-9A-Za-z_.])(?<![0-9A-Za-z]-)"
 _NO_NUMBER_AFTER = r"(?![0-9A-Za-z_])(?!-[0-9])(?!\.[0-9])"
 _GAP = r"[ \t]?[-・]?[ \t\n]?"
-_LABEL_GAP = r"[^0-9\n。]{0,12}[\n\x1f]?[^0-9\n。]{0,6}"
+_LABEL_GAP = r"[^0-9\n。]{0,12}(?:。?[\n\x1f])?[^0-9\n。]{0,6}"
 
 
 def _numbered(*groups: int) -> str:
@@ -179,4 +179,8 @@ IP_ADDRESSES = (
 )
 VERSION_LABEL = re.compile(
     r"(?:version|ver\.?|バージョン|版|release|リリース|\bv|[A-Za-z]-|_)[ \t:]*$", re.I
+)
+SECTION_NUMBER = re.compile(
+    r"(?:^|(?<=\n)|(?<=\n[#|-] ))(?:[1-9]|[12][0-9])(?:\.(?:[1-9]|[1-4][0-9])){3}"
+    r"(?:\.(?:\s|$)|[ \t]+[^\s0-9a-z])"
 )

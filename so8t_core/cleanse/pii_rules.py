@@ -34,6 +34,7 @@ from so8t_core.cleanse.pii_patterns import (
     PRIVATE_KEY,
     PUBLIC_PHONES,
     SECRETS,
+    SECTION_NUMBER,
     THIRTEEN,
     TWELVE,
     TWELVE_APART,
@@ -157,22 +158,27 @@ def find_phones(view: str) -> Iterator[Span]:
 
 
 def find_ip_addresses(view: str) -> Iterator[Span]:
-    """IPv4 and IPv6 addresses but loopback, unspecified and netmasks; no version numbers."""
+    """IPv4 and IPv6 addresses that may be somebody's; no version or section numbers."""
     for pattern in IP_ADDRESSES:
         for span in _values(Kind.IP_ADDRESS, pattern, view):
-            if _labelled(view, span.start, VERSION_LABEL, 12):
-                continue
-            try:
-                address = ipaddress.ip_address(view[span.start : span.end])
-            except ValueError:
-                continue
-            value = str(address)
-            plain = (
-                address.is_loopback or address.is_unspecified or value.startswith(("255.", "0."))
+            numbered = _labelled(view, span.start, VERSION_LABEL, 12) or SECTION_NUMBER.match(
+                view, span.start
             )
-            short = address.version == 6 and sum(map(str.isdigit, value)) < 2
-            if not plain and not short:
+            if not numbered and _may_be_personal(view[span.start : span.end]):
                 yield span
+
+
+def _may_be_personal(value: str) -> bool:
+    """An address but loopback, unspecified, multicast, netmasks and C++ scopes such as a::b."""
+    try:
+        address = ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    if address.is_loopback or address.is_unspecified or address.is_multicast:
+        return False
+    if address.version == 6:
+        return sum(map(str.isdigit, value)) >= 2
+    return not value.startswith(("255.", "0."))
 
 
 def find_addresses(view: str) -> Iterator[Span]:

@@ -16,7 +16,7 @@ from functools import cached_property
 from so8t_core.cleanse.language import Scripts, count_scripts
 from so8t_core.contract.settings.cleanse import QualityPreset
 
-_SENTENCE_END = re.compile("[。．！？!?]+[」』）)]?|\n")
+_SENTENCE_END = re.compile(r"[。．！？!?]+[」』）)]?|[.:;](?=\s)|\n")
 _LINE_END = re.compile("[。．！？!?…：:」』）)]$")
 _ELLIPSIS_END = re.compile(r"(?:…|\.\.\.|・・・)$")
 _SYMBOL = re.compile(r"[^\w\s。、，．・「」『』（）()〔〕,.:：;/'\"-]")
@@ -64,8 +64,8 @@ PRESETS: dict[QualityPreset, Preset] = {
     "so8t": Preset(
         min_characters=200,  # HojiChar; Swallow's 400 refuses short articles
         max_characters=500_000,
-        min_japanese=0.40,  # Swallow 0.5; technical prose quotes commands
-        min_hiragana=0.15,  # Swallow 0.2, for the same reason
+        min_japanese=0.20,  # Swallow 0.5; technical prose quotes commands and names
+        min_hiragana=0.10,  # Swallow 0.2, for the same reason
         max_katakana=0.50,  # Swallow
         min_kanji=0.03,  # ours: noise made of kana has none
         max_digits=0.30,  # ours, of all characters: number tables
@@ -77,7 +77,7 @@ PRESETS: dict[QualityPreset, Preset] = {
         max_duplicate_lines=0.30,  # Swallow
         max_duplicate_line_characters=0.20,  # Swallow
         max_top_ngram=((2, 0.20), (3, 0.18), (4, 0.16)),  # Swallow, characters
-        max_duplicate_ngram=((10, 0.35),),  # Swallow's 0.10 refuses manuals with fixed phrases
+        max_duplicate_ngram=((10, 0.50),),  # Swallow 0.10; manuals repeat their phrases
         min_compressed=0.12,  # llm-jp 0.30; long manuals compress better
         max_rare_kana=0.08,  # ours, of hiragana: about 0.01 in prose, 0.2 in random kana
         max_broken_particles=0.25,  # ours, a sentence: word salad

@@ -1,0 +1,196 @@
+import json
+
+import pytest
+
+from so8t_core.cleanse.extract import extract
+from so8t_core.cleanse.instruct import cut_at_paragraph, lead_pair, without_repeats
+from so8t_core.contract.settings.cleanse import CleanseSettings
+from tests.cleanse.samples import page, prose
+
+SETTINGS = CleanseSettings()
+URL = "http://www.example/a"
+QUESTION = "この庭はいつ開いていますか。"
+ANSWER = "庭は春から秋まで、毎日朝九時から夕方五時まで開いています。"
+
+
+def pairs_of(html):
+    extracted = extract(html, URL, SETTINGS)
+    assert extracted is not None
+    return {(pair.rule, pair.instruction): pair.output for pair in extracted.pairs}
+
+
+def json_ld(value):
+    return f"<script type='application/ld+json'>{json.dumps(value, ensure_ascii=False)}</script>"
+
+
+def entity(question=QUESTION, answer=ANSWER):
+    return {
+        "@type": "Question",
+        "name": question,
+        "acceptedAnswer": {"@type": "Answer", "text": answer},
+    }
+
+
+def test_the_body_is_read_without_navigation_and_footer():
+    extracted = extract(page("庭の話", prose(1)), URL, SETTINGS)
+    assert extracted is not None
+    assert prose(1).split("\n")[0] in extracted.text
+    assert "このサイトについて" not in extracted.text
+    assert extracted.title == "庭の話"
+
+
+def test_the_site_name_is_dropped_from_the_title_when_the_heading_repeats_the_rest():
+    html = page("庭の話", prose(1)).replace("<title>庭の話", "<title>庭の話 - ことはの町")
+    extracted = extract(html, URL, SETTINGS)
+    assert extracted is not None
+    assert extracted.title == "庭の話"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"@context": "https://schema.org", "@type": "FAQPage", "mainEntity": [entity()]},
+        {"@graph": [{"@type": ["WebPage", "FAQPage"], "mainEntity": entity()}]},
+        [{"@type": "FAQPage", "mainEntity": [entity(answer=f"<p>{ANSWER}</p>")]}],
+    ],
+)
+def test_faq_json_ld_gives_pairs_wherever_it_stands(value):
+    found = pairs_of(page("問い", prose(1), head=json_ld(value)))
+    assert found == {("faq_json_ld", QUESTION): ANSWER}
+
+
+def test_a_qa_page_gives_its_accepted_answer_alone():
+    question = {
+        "@type": "Question",
+        "name": QUESTION,
+        "suggestedAnswer": {"@type": "Answer", "text": "たぶん夏の間だけではないかと思います。"},
+    }
+    value = {"@type": "QAPage", "mainEntity": question}
+    assert pairs_of(page("問い", prose(1), head=json_ld(value))) == {}
+    value = {"@type": "QAPage", "mainEntity": question | entity()}
+    found = pairs_of(page("問い", prose(1), head=json_ld(value)))
+    assert found == {("qa_json_ld", QUESTION): ANSWER}
+
+
+def test_how_to_steps_are_numbered():
+    value = {
+        "@type": "HowTo",
+        "name": "緑茶をいれる",
+        "step": [
+            {"@type": "HowToStep", "text": "湯を沸かして冷まします。"},
+            "茶葉に注いで待ちます。",
+        ],
+    }
+    found = pairs_of(page("お茶", prose(1), head=json_ld(value)))
+    output = "1. 湯を沸かして冷まします。\n2. 茶葉に注いで待ちます。"
+    assert found == {("how_to_json_ld", "緑茶をいれるの手順を教えてください。"): output}
+
+
+def test_microdata_questions_are_read():
+    more = (
+        "<div itemscope itemtype='https://schema.org/FAQPage'><div itemscope itemprop='mainEntity'"
+        f" itemtype='https://schema.org/Question'><b itemprop='name'>{QUESTION}</b>"
+        "<div itemscope itemprop='acceptedAnswer' itemtype='https://schema.org/Answer'>"
+        f"<p itemprop='text'>{ANSWER}</p></div></div></div>"
+    )
+    assert pairs_of(page("問い", prose(1), more=more)) == {("question_microdata", QUESTION): ANSWER}
+
+
+def test_definition_lists_tell_questions_from_terms():
+    more = (
+        f"<dl><dt>Q1. {QUESTION}</dt><dd>A. {ANSWER}</dd>"
+        "<dt>水車</dt><dd>水の流れを受けて回り、</dd><dd>その力で臼などを動かす仕掛けのこと。</dd></dl>"
+    )
+    assert pairs_of(page("表", prose(1), more=more)) == {
+        ("question_list", QUESTION): ANSWER,
+        ("definition_list", "「水車」とは何ですか。"): (
+            "水の流れを受けて回り、\nその力で臼などを動かす仕掛けのこと。"
+        ),
+    }
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_heading_that_asks_is_answered_by_the_text_up_to_the_next(wrapped):
+    heading = f"<h2>{QUESTION}</h2>"
+    if wrapped:
+        heading = f"<div class='head'>{heading}</div>"
+    more = f"{heading}<p>{ANSWER}</p><ul><li>入口は南</li></ul><h2>交通</h2><p>駅から歩きます。</p>"
+    found = pairs_of(page("案内", prose(1), more=more))
+    assert found == {("question_heading", QUESTION): f"{ANSWER}\n入口は南"}
+
+
+def test_the_first_rule_wins_where_a_page_says_the_same_twice():
+    value = {"@type": "FAQPage", "mainEntity": [entity()]}
+    more = f"<h2>{QUESTION}</h2><p>{ANSWER}</p>"
+    found = pairs_of(page("問い", prose(1), head=json_ld(value), more=more))
+    assert list(found) == [("faq_json_ld", QUESTION)]
+
+
+def test_broken_json_ld_is_counted_and_the_rest_is_read():
+    head = "<script type='application/ld+json'>{broken</script>" + json_ld(
+        {"@type": "FAQPage", "mainEntity": [entity()]}
+    )
+    extracted = extract(page("問い", prose(1), head=head), URL, SETTINGS)
+    assert extracted is not None
+    assert extracted.broken_json_ld == 1
+    assert len(extracted.pairs) == 1
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "",
+        " ",
+        "<html></html>",
+        "ただの文字",
+        "<div>" * 100_000,
+        "<p>" + "<b>" * 5000 + "文",
+        "\x00\x01",
+    ],
+)
+def test_what_is_no_page_gives_no_text_or_little_and_never_an_error(html):
+    extracted = extract(html, URL, SETTINGS)
+    assert extracted is None or len(extracted.text) < 100
+
+
+def test_short_answers_are_no_pairs_and_long_ones_are_cut_at_a_paragraph():
+    value = {"@type": "FAQPage", "mainEntity": [entity(answer="はい。")]}
+    assert pairs_of(page("問い", prose(1), head=json_ld(value))) == {}
+    value = {"@type": "FAQPage", "mainEntity": [entity(answer=prose(2, 40).replace("\n", "<br>"))]}
+    [output] = pairs_of(page("問い", prose(1), head=json_ld(value))).values()
+    assert len(output) <= SETTINGS.max_output_characters
+    assert prose(2, 40).startswith(output)
+    assert output.endswith("。")
+
+
+def test_title_and_lead_ask_for_the_rest_of_the_body():
+    text = prose(3)
+    pair = lead_pair(URL, "庭の話", text, SETTINGS)
+    assert pair is not None
+    assert "庭の話" in pair.instruction
+    assert f"{pair.input}\n{pair.output}" == text
+    assert lead_pair(URL, "", text, SETTINGS) is None
+    assert lead_pair(URL, "庭の話", text.split("\n")[0], SETTINGS) is None
+
+
+def test_two_pairs_with_one_answer_become_one():
+    extracted = extract(
+        page(
+            "問い",
+            prose(1),
+            head=json_ld(
+                {"@type": "FAQPage", "mainEntity": [entity(), entity("何時に開きますか。")]}
+            ),
+        ),
+        URL,
+        SETTINGS,
+    )
+    assert extracted is not None
+    kept, drops = without_repeats(extracted.pairs, URL)
+    assert [pair.instruction for pair in kept] == [QUESTION]
+    assert [drop.reason for drop in drops] == ["same_answer"]
+
+
+def test_a_cut_never_exceeds_the_limit():
+    for limit in (1, 10, 50, 5000):
+        assert len(cut_at_paragraph(prose(1), limit)) <= limit
