@@ -197,9 +197,7 @@ def test_registering_twice_is_the_same_as_once(gated: Path) -> None:
         assert isinstance(AutoModelForCausalLM.from_pretrained(gated), SO8TPhi3ForCausalLM)
 
 
-def test_a_checkpoint_loads_where_our_package_is_not_installed(
-    gated: Path, tmp_path: Path
-) -> None:
+def test_a_checkpoint_loads_where_our_package_is_not_installed(gated: Path, tmp_path: Path) -> None:
     moved = tmp_path / "elsewhere"
     shutil.copytree(gated, moved)
     model = rotated(moved)

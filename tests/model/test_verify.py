@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from so8t_core.contract.errors import ModelError
+from so8t_core.contract.manifest import Manifest, utc_now
+from so8t_core.contract.rundir import RunDir
+from so8t_core.contract.settings import Settings
+from so8t_core.contract.settings.model import ModelSettings, VerifySettings
+from so8t_core.model import so8
+from so8t_core.model.modeling_phi3_so8t import SO8TRotationGate
+from so8t_core.model.verify import Verification, verify
+from so8t_core.phases import integrate as integrate_phase
+from so8t_core.phases import verify as verify_phase
+from so8t_core.phases.base import HardPause, PhaseContext
+from so8t_core.phases.standalone import OpenGate, RecordingEmitter
+
+NAMES = [
+    "identity_logits",
+    "identity_tokens",
+    "identity_generation",
+    "cache",
+    "orthogonality",
+    "norm",
+    "gate_gradient",
+    "model_gradient",
+    "save_and_load",
+    "fold",
+]
+
+
+def verified(base: Path, tmp_path: Path, **settings: object) -> Verification:
+    options = VerifySettings.model_validate({"device": "cpu", **settings})
+    return verify(base, ModelSettings(), options, seed=3, workspace=tmp_path / "workspace")
+
+
+def context(base: Path, root: Path) -> PhaseContext:
+    settings = Settings.model_validate({"model": {"base": str(base)}, "verify": {"device": "cpu"}})
+    run = RunDir(root / "run")
+    return PhaseContext(run, "verify", settings, {}, RecordingEmitter(), OpenGate())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_every_check_passes_on_a_sound_base(tiny: Path, tmp_path: Path, dtype: str) -> None:
+    result = verified(tiny, tmp_path, dtype=dtype)
+    assert [check.name for check in result.checks] == NAMES
+    assert result.failed == ()
+    assert result.dtype == dtype
+    assert not (tmp_path / "workspace").exists()
+
+
+def test_what_must_be_exact_is_exact(tiny: Path, tmp_path: Path) -> None:
+    values = {check.name: check.value for check in verified(tiny, tmp_path).checks}
+    for name in ("identity_logits", "identity_tokens", "identity_generation", "save_and_load"):
+        assert values[name] == 0.0
+    assert values["fold"] < 1e-5
+
+
+@pytest.mark.parametrize("parametrisation", ["cayley", "free"])
+def test_the_other_parametrisations_pass_too(
+    tiny: Path, tmp_path: Path, parametrisation: str
+) -> None:
+    settings = ModelSettings.model_validate({"gate": {"parametrisation": parametrisation}})
+    result = verify(
+        tiny, settings, VerifySettings(device="cpu"), seed=3, workspace=tmp_path / "workspace"
+    )
+    assert result.failed == ()
+
+
+def failed_names(base: Path, tmp_path: Path) -> list[str]:
+    return [check.name for check in verified(base, tmp_path).failed]
+
+
+def test_a_transposed_fold_is_caught(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = so8.rotate_rows
+    monkeypatch.setattr(so8, "rotate_rows", lambda weight, r: right(weight, r.mT))
+    assert failed_names(tiny, tmp_path) == ["fold"]
+
+
+def test_a_start_away_from_the_identity_is_caught(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scattered(gate: SO8TRotationGate) -> None:
+        torch.nn.init.normal_(gate.theta, std=0.1)
+
+    monkeypatch.setattr(SO8TRotationGate, "reset_parameters", scattered)
+    assert "identity_logits" in failed_names(tiny, tmp_path)
+
+
+def test_a_series_cut_too_early_is_caught(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Neumann-like exponential of few terms is no rotation (the first attempt's row 2)."""
+
+    def short(skewed: Tensor) -> Tensor:
+        return skewed + skewed @ skewed / 2
+
+    monkeypatch.setattr(so8, "exp_minus_identity", short)
+    assert {"orthogonality", "norm"} <= set(failed_names(tiny, tmp_path))
+
+
+def test_a_frozen_gate_is_caught(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def halved(gate: SO8TRotationGate) -> Tensor:
+        return so8.rotation(gate.theta.detach() * 0.5 + gate.theta * 0.5, gate.parametrisation)
+
+    monkeypatch.setattr(SO8TRotationGate, "rotation", halved)
+    assert failed_names(tiny, tmp_path) == ["model_gradient"]
+
+
+def test_a_base_without_tokenizer_is_verified_on_random_tokens(tiny: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(tiny / name, bare)
+    result = verified(bare, tmp_path)
+    assert result.failed == ()
+    assert not result.prompts_from_tokenizer
+    notes = verify_phase.run(context(bare, tmp_path)).notes
+    assert "no tokenizer" in notes[0]
+
+
+def test_the_phase_writes_the_table_and_repeats_its_digest(tiny: Path, tmp_path: Path) -> None:
+    ctx = context(tiny, tmp_path)
+    first = verify_phase.run(ctx)
+    table = json.loads((ctx.folder / "verification.json").read_text())
+    assert [check["name"] for check in table["checks"]] == NAMES
+    assert table["checks_passed"] == table["checks_total"] == len(NAMES)
+    assert dict(first.figures) == table
+    again = verify_phase.run(context(tiny, tmp_path / "elsewhere"))
+    assert again.digest == first.digest
+    assert first.extra_inputs["base_model"] == table["base_digest"]
+
+
+def test_the_phase_refuses_to_go_on_where_a_check_fails(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = so8.rotate_rows
+    monkeypatch.setattr(so8, "rotate_rows", lambda weight, r: right(weight, r.mT))
+    ctx = context(tiny, tmp_path)
+    with pytest.raises(ModelError, match="1 of 10 checks failed, the first fold"):
+        verify_phase.run(ctx)
+    table = json.loads((ctx.folder / "verification.json").read_text())
+    assert [check["name"] for check in table["checks"] if not check["passed"]] == ["fold"]
+
+
+class HardGate(OpenGate):
+    """Asks for a hard pause at its n-th point."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+
+    def point(self, save: Callable[[], None] | None = None) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise HardPause
+
+
+@pytest.mark.parametrize("at", [1, 4, 9, 14])
+def test_a_hard_pause_leaves_no_copies_and_the_next_run_is_whole(
+    tiny: Path, tmp_path: Path, at: int
+) -> None:
+    ctx = context(tiny, tmp_path)
+    with pytest.raises(HardPause):
+        verify_phase.run(dataclasses.replace(ctx, pause=HardGate(at)))
+    assert not (ctx.folder / "workspace").exists()
+    # a kill may leave one behind
+    (ctx.folder / "workspace" / "gated").mkdir(parents=True)
+    (ctx.folder / "workspace" / "gated" / "model.safetensors").write_bytes(b"half")
+    assert verify_phase.run(ctx).digest == verify_phase.run(context(tiny, tmp_path / "b")).digest
+    assert sorted(path.name for path in ctx.folder.iterdir()) == ["verification.json"]
+
+
+def test_the_integrate_phase_records_the_verification_and_finds_no_difference(
+    tiny: Path, tmp_path: Path
+) -> None:
+    ctx = context(tiny, tmp_path)
+    proven = verify_phase.run(ctx)
+    manifest = Manifest(
+        phase="verify",
+        run="run",
+        settings_sha256="",
+        inputs={},
+        digest=proven.digest,
+        outputs=(),
+        figures=dict(proven.figures),
+        attempt=1,
+        started_at=utc_now(),
+        finished_at=utc_now(),
+        active_s=0.0,
+    )
+    given = dataclasses.replace(ctx, phase="integrate", inputs={"verify": manifest})
+    outcome = integrate_phase.run(given)
+    assert outcome.figures["logit_difference"] == 0.0
+    checkpoint = given.folder / "checkpoint"
+    assert {path.parent for path in outcome.outputs} == {checkpoint}
+    written = json.loads((checkpoint / "integration.json").read_text())
+    assert written["verification"]["checks_passed"] == len(NAMES)
+    assert outcome.extra_inputs["base_model"] == proven.extra_inputs["base_model"]
+    assert integrate_phase.run(given).digest == outcome.digest
