@@ -4,6 +4,7 @@
 # mypy: disable-error-code="no-untyped-call"
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import torch
@@ -37,7 +38,10 @@ def load_tuned(checkpoint: Path, adapter: Path, device: str, dtype: torch.dtype)
             hint="Run the train phase first.",
         )
     gated = load_gated(checkpoint, dtype=dtype, device=device)
-    tuned: PeftModel = PeftModel.from_pretrained(gated, str(adapter)).eval()
+    with warnings.catch_warnings():
+        # peft asks transformers by its old name
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        tuned: PeftModel = PeftModel.from_pretrained(gated, str(adapter)).eval()
     freeze_rotations(tuned)
     return tuned
 

@@ -6,12 +6,12 @@ import gc
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from so8t_core.contract.errors import ModelError
 from so8t_core.contract.settings.export import ExportSettings
-from so8t_core.evaluation.models import load_tuned
 from so8t_core.model.compare import LogitComparison, compare, logits_of
 from so8t_core.model.loading import load_base
 from so8t_core.model.prompts import prompt_ids
@@ -22,18 +22,18 @@ _OUR_KEYS = ("auto_map", "gate_layers", "gate_parametrisation")
 
 
 def prove_fold(
-    checkpoint: Path,
-    adapter: Path,
+    load_trained: Callable[[], Any],
     folded: Path,
     settings: ExportSettings,
     *,
     trust_remote_code: bool,
     step: Callable[[], None],
 ) -> LogitComparison:
-    """Compare gated checkpoint and adapter, unmerged, with the folded stock model, in float32.
+    """Compare the trained model with the folded stock model, both in float32 on the CPU.
 
-    One model is in memory at a time; `step` runs between them. Raises `ModelError` when the folded
-    checkpoint holds anything of ours or is further away than the settings allow.
+    `load_trained` gives the gated checkpoint with its adapter, nothing merged. One model is in
+    memory at a time; `step` runs between them. Raises `ModelError` when the folded
+    checkpoint holds anything of ours.
     """
     _require_stock(folded)
     ids, _ = prompt_ids(
@@ -43,20 +43,23 @@ def prove_fold(
         seed=0,
         trust_remote_code=trust_remote_code,
     )
-    trained = logits_of(load_tuned(checkpoint, adapter, "cpu", torch.float32), ids)
+    trained = logits_of(load_trained(), ids)
     gc.collect()
     step()
     stock = logits_of(load_base(folded, dtype=torch.float32), ids)
     gc.collect()
-    comparison = compare(trained, stock)
+    return compare(trained, stock)
+
+
+def require_equal(comparison: LogitComparison, folded: Path, settings: ExportSettings) -> None:
+    """Raise `ModelError` when the folded model is further away than the settings allow."""
     if not comparison.relative <= settings.proof_limit():
         raise ModelError(
             f"The folded model's logits differ from the trained model's by "
             f"{comparison.relative:.2e} of their scale; {settings.proof_limit():.0e} is allowed.",
             where=str(folded),
-            hint="Fold in float32 (export.folded_dtype), or report this with fold.json.",
+            hint="Fold in float32 (export.folded_dtype); fold.json has all figures.",
         )
-    return comparison
 
 
 def _require_stock(folded: Path) -> None:

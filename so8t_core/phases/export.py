@@ -8,13 +8,16 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from so8t_core.contract.errors import InputMissing
 from so8t_core.contract.files import canonical_json, sha256_text, write_json, write_text
 from so8t_core.contract.settings.export import GgufType
+from so8t_core.evaluation.models import load_tuned
 from so8t_core.export.gguf import GgufSource, write_gguf
 from so8t_core.export.modelfile import ChatForm, recognise_chat, render_modelfile
 from so8t_core.export.progress import ExportProgress
-from so8t_core.export.proof import prove_fold
+from so8t_core.export.proof import prove_fold, require_equal
 from so8t_core.model.fold import fold_checkpoint
 from so8t_core.model.loading import load_tokenizer, quiet_transformers
 from so8t_core.model.weights import ModelFolder
@@ -37,7 +40,6 @@ class _Export:
     def run(self) -> Outcome:
         folder, settings = self.ctx.folder, self.ctx.settings.export
         fold = self.progress.make(self.folded, self._made_from("fold"), self._fold)
-        write_json(folder / "fold.json", fold)
         self._say_proof(fold["proof"])
         outputs = [
             *sorted(path for path in self.folded.rglob("*") if path.is_file()),
@@ -123,17 +125,19 @@ class _Export:
         self.ctx.pause.point()
         self.ctx.emit.log("info", "Comparing the folded model's logits with the trained one's.")
         proof = prove_fold(
-            checkpoint,
-            adapter,
+            lambda: load_tuned(checkpoint, adapter, "cpu", torch.float32),
             self.folded,
             settings,
             trust_remote_code=self.ctx.settings.model.trust_remote_code,
             step=self.ctx.pause.point,
         )
-        return {
+        facts = {
             "fold": report.as_figures(),
             "proof": {**asdict(proof), "limit": settings.proof_limit()},
         }
+        write_json(self.ctx.folder / "fold.json", facts)
+        require_equal(proof, self.folded, settings)
+        return facts
 
     def _say_proof(self, proof: dict[str, Any]) -> None:
         self.ctx.emit.stats({"fold_relative_difference": proof["relative"]})
