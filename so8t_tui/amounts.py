@@ -48,8 +48,8 @@ def number(value: float) -> str:
 def rate(per_s: float, unit: str) -> str:
     """Progress a second, or a minute where it is slower than one a second."""
     if per_s >= 1 or per_s <= 0:
-        return f"{number(round(per_s, 1))} {unit}/s".replace("  ", " ")
-    return f"{number(round(per_s * 60, 1))} {unit}/min".replace("  ", " ")
+        return f"{number(round(per_s, 1))} {unit}/s"
+    return f"{number(round(per_s * 60, 1))} {unit}/min"
 
 
 def measured(key: str, value: object) -> tuple[str, str]:

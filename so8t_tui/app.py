@@ -170,7 +170,7 @@ class ControlCenter(App[Leaving]):
         """Show the keys that work here."""
         shown: dict[str, str] = {}
         for active in self.screen.active_bindings.values():
-            if active.binding.description and not active.binding.system:
+            if active.binding.description and "." not in active.binding.action:
                 shown[self.get_key_display(active.binding)] = active.binding.description
         self.push_screen(HelpDialog(self.words, shown))
 

@@ -120,15 +120,3 @@ class Raster:
                     runs.append((character, owner))
             result.append(runs)
         return result
-
-
-_SPARKS = "▁▂▃▄▅▆▇█"
-
-
-def sparkline(values: Sequence[float], width: int) -> str:
-    """The newest values as a line of blocks from zero to their maximum, one cell each."""
-    recent = [max(0.0, v) for v in values[-width:] if math.isfinite(v)]
-    top = max(recent, default=0.0)
-    if not top:
-        return _SPARKS[0] * len(recent)
-    return "".join(_SPARKS[min(7, int(value / top * 7.999))] for value in recent)

@@ -8,6 +8,7 @@ from typing import Any
 from so8t_core.contract.errors import So8tError
 from so8t_core.contract.phases import PHASE_NAMES
 from so8t_core.contract.watch import Seen
+from so8t_tui.amounts import duration
 from so8t_tui.client import RunClient
 from so8t_tui.locale import Words
 from so8t_tui.widgets.notice import Remark
@@ -49,6 +50,8 @@ def remark_on(client: RunClient, words: Words) -> Remark | None:
         )
     if seen.status == "failed":
         return _failure(seen, words)
+    if seen.status == "done":
+        return _end(seen, words)
     if seen.status == "paused":
         return _pause(seen, words)
     if seen.status == "pending" and not seen.liveness.alive:
@@ -77,6 +80,11 @@ def _told(phase: str, error: Mapping[str, Any], words: Words) -> tuple[str, ...]
         lines.append(words("next: {hint}", hint=error["hint"]))
     lines.append(words("then press r to try again"))
     return tuple(lines)
+
+
+def _end(seen: Seen, words: Words) -> Remark:
+    total = sum(view.active_s for view in seen.state.phases.values())
+    return Remark("good", (words("Done in {time}. Press 7 for the report.", time=duration(total)),))
 
 
 def _pause(seen: Seen, words: Words) -> Remark:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping, Sequence
 
 from rich.cells import cell_len, set_cell_size
+from rich.text import Text
 from textual.content import Content
 
 from so8t_core.contract.plain import plain_text
@@ -23,6 +25,13 @@ def harmless_block(text: str) -> str:
     return "\n".join(
         "".join(c for c in line if unicodedata.category(c) not in _REMOVED)
         for line in text.expandtabs(4).splitlines()
+    )
+
+
+def table_cell(parts: Sequence[tuple[str, str]], variables: Mapping[str, str]) -> Text:
+    """Styled pieces for a `DataTable`, which measures Rich text alone; `$name` is a colour."""
+    return Text.assemble(
+        *((text, variables[style.removeprefix("$")]) for text, style in parts), no_wrap=True
     )
 
 

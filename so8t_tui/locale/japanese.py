@@ -63,6 +63,8 @@ JAPANESE: Final[dict[str, str]] = {
     "Pause and exit": "一時停止して終了",
     "日本語/English": "日本語/English",
     # title and pipeline
+    "steps": "ステップ",
+    "tasks": "課題",
     "reading the journal": "ジャーナルを読込中",
     "resume asked": "再開を要求済",
     "pause asked": "一時停止を要求済",
@@ -94,6 +96,7 @@ JAPANESE: Final[dict[str, str]] = {
     "This run has not been started. Press r to start it.": (
         "このランはまだ始まっていません。r を押すと始まります。"
     ),
+    "Done in {time}. Press 7 for the report.": "{time} で完了しました。7 で報告書を読めます。",
     "The run has failed.": "ランは失敗しました。",
     "next: press r to try again": "次に: r を押すともう一度試します",
     "where: {place}": "場所: {place}",
@@ -146,6 +149,8 @@ JAPANESE: Final[dict[str, str]] = {
     "Messages of the phases appear here.": "各段階のメッセージがここに出ます。",
     "try {number} in {time}": "{time} 後に {number} 回目",
     "{count} fallbacks": "代替 {count} 件",
+    "Load, %": "負荷 %",
+    "Memory, GB": "メモリ GB",
     "memory": "メモリ",
     "engine": "エンジン",
     "disk free": "ディスク空き",

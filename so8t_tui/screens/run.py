@@ -165,7 +165,7 @@ class RunScreen(Screen[None]):
         self._heading()
         self.query_one(Notice).put(remark_on(self._client, self.words))
         if seen is not None:
-            self.query_one(Pipeline).put(strip_of(seen, now))
+            self.query_one(Pipeline).put(strip_of(seen, now, self.words))
             panel = self._panels.get(self.tab)
             if panel is not None and panel.is_mounted:
                 panel.show(Scene(seen, now))

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import ClassVar
 
+from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -18,20 +19,26 @@ from so8t_tui.client import RunList, RunSummary
 from so8t_tui.locale import Words
 from so8t_tui.screens.host import Host
 from so8t_tui.standing import LOOKS
-from so8t_tui.text import outside
+from so8t_tui.text import outside, table_cell
 from so8t_tui.widgets.keybar import KeyBar
 from so8t_tui.widgets.titlebar import Heading, TitleBar
 
 POLL_S = 0.5
 POLL_BEHIND_S = 0.001
+Pieces = tuple[tuple[str, str], ...]
 _COLUMNS = ("run", "state", "phases", "phase", "started")
+
+
+class RunsTable(DataTable[Text]):
+    """The table's own Enter, named for what it does here."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "select_cursor", "Open")]
 
 
 class RunsScreen(Screen[None]):
     """The list of runs, newest first."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "Open", show=True),
         Binding("n", "new_demo", "New demo run"),
         Binding("q", "quit_home", "Quit"),
         Binding("j", "cursor(1)", "Down", show=False),
@@ -42,7 +49,7 @@ class RunsScreen(Screen[None]):
         super().__init__()
         self._host = host
         self._runs = RunList(runs_dir)
-        self._rows: dict[str, tuple[str, ...]] = {}
+        self._rows: dict[str, tuple[Pieces, ...]] = {}
 
     @property
     def words(self) -> Words:
@@ -52,7 +59,7 @@ class RunsScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         words = self.words
         yield TitleBar(words, Heading(words("Runs in {path}", path=outside(self._runs.runs_dir))))
-        yield DataTable(cursor_type="row", id="runs")
+        yield RunsTable(cursor_type="row", id="runs")
         yield Static(self._welcome(), id="welcome")
         yield KeyBar(words)
 
@@ -76,8 +83,8 @@ class RunsScreen(Screen[None]):
     def on_unmount(self) -> None:
         self._runs.close()
 
-    def _table(self) -> DataTable[Content]:
-        return self.query_one("#runs", DataTable)
+    def _table(self) -> RunsTable:
+        return self.query_one(RunsTable)
 
     def _tick(self) -> None:
         if not self.is_attached:
@@ -106,8 +113,8 @@ class RunsScreen(Screen[None]):
         self._rows = {}
         for name in names:
             table.add_row(
-                Content.styled(outside(Path(name).name, 60), "$ink"),
-                *(Content() for _ in _COLUMNS[1:]),
+                self._cell(((outside(Path(name).name, 60), "$ink"),)),
+                *(Text() for _ in _COLUMNS[1:]),
                 key=name,
             )
             self._rows[name] = ()
@@ -116,27 +123,22 @@ class RunsScreen(Screen[None]):
 
     def _update_row(self, name: str, summary: RunSummary) -> None:
         cells = self._cells(summary)
-        plain = tuple(cell.markup for cell in cells)
-        if plain == self._rows[name]:
+        if cells == self._rows[name]:
             return
-        self._rows[name] = plain
+        self._rows[name] = cells
         for column, cell in zip(_COLUMNS[1:], cells, strict=True):
-            self._table().update_cell(name, column, cell, update_width=True)
+            self._table().update_cell(name, column, self._cell(cell), update_width=True)
 
-    def _cells(self, summary: RunSummary) -> tuple[Content, ...]:
+    def _cell(self, parts: Pieces) -> Text:
+        return table_cell(parts, self.app.theme_variables)
+
+    def _cells(self, summary: RunSummary) -> tuple[Pieces, ...]:
         words = self.words
         look = LOOKS[summary.standing]
-        state = Content.styled(f"{look.glyph} {words(look.word)}", look.style)
         if summary.problem is not None:
-            return (
-                Content.styled(f"{look.glyph} {words('unreadable')}", "$bad"),
-                Content(),
-                Content.styled(outside(summary.problem.what, 80), "$soft"),
-                Content(),
-            )
-        glyphs = Content.assemble(
-            *((LOOKS[summary.phases[n]].glyph, LOOKS[summary.phases[n]].style) for n in PHASE_NAMES)
-        )
+            what = outside(summary.problem.what, 80)
+            return ((f"{look.glyph} {words('unreadable')}", "$bad"),), (), ((what, "$soft"),), ()
+        looks = [LOOKS[summary.phases[name]] for name in PHASE_NAMES]
         share = f" {summary.progress:.0%}" if summary.progress is not None else ""
         phase = words(summary.current) + share if summary.current else ""
         started = (
@@ -144,7 +146,12 @@ class RunsScreen(Screen[None]):
             if summary.created_at
             else ""
         )
-        return state, glyphs, Content.styled(phase, "$ink"), Content.styled(started, "$soft")
+        return (
+            ((f"{look.glyph} {words(look.word)}", look.style),),
+            tuple((each.glyph, each.style) for each in looks),
+            ((phase, "$ink"),),
+            ((started, "$soft"),),
+        )
 
     def _chosen(self) -> str | None:
         table = self._table()
@@ -156,13 +163,8 @@ class RunsScreen(Screen[None]):
     @on(DataTable.RowSelected)
     def _row_selected(self, event: DataTable.RowSelected) -> None:
         event.stop()
-        self.action_open()
-
-    def action_open(self) -> None:
-        """Open the run under the cursor."""
-        chosen = self._chosen()
         for run in self._runs.order:
-            if str(run.root) == chosen:
+            if str(run.root) == event.row_key.value:
                 self._host.open_run(run)
 
     def action_new_demo(self) -> None:

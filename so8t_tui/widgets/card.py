@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from textual.content import Content
+from textual.geometry import Size
 from textual.widget import Widget
 
 Value = TypeVar("Value")
@@ -42,10 +43,18 @@ class Card(Widget, Generic[Value]):
     def render(self) -> Content:
         """The lines that fit; empty cards say what will appear."""
         width, height = self.content_size
+        if width < 1 or height < 1:
+            return Content()
         lines = list(self.draw(self._value, width, height)) if self._value else []
         if not lines and self._empty:
             return Content.styled(self._empty, "$faint")
         return Content("\n").join(line.truncate(width, ellipsis=True) for line in lines[:height])
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002 - Textual's signature
+        """All lines, where the style sheet leaves the height to the content."""
+        if not self._value:
+            return 1
+        return len(self.draw(self._value, max(1, width), viewport.height))
 
     def draw(self, value: Value, width: int, height: int) -> Sequence[Content]:
         """The lines for a block of that size; at most `height` of them are shown."""

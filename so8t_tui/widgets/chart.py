@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
@@ -33,11 +34,17 @@ def tick(value: float) -> str:
 
 
 class Chart(Card[tuple[Curve, ...]]):
-    """Curves with their newest values in the title, the range on the left, the steps below."""
+    """Curves with their newest values in the title, the range on the left, the steps below.
 
-    def __init__(self, title: str, empty: str = "", *, id_: str | None = None) -> None:
+    With `over_time` the steps are Unix times.
+    """
+
+    def __init__(
+        self, title: str, empty: str = "", *, over_time: bool = False, id_: str | None = None
+    ) -> None:
         super().__init__(title, empty, id_=id_)
         self._title = title
+        self._ends = _clock if over_time else _whole
 
     def put(self, value: tuple[Curve, ...]) -> None:
         """Show the curves that have points."""
@@ -72,7 +79,7 @@ class Chart(Card[tuple[Curve, ...]]):
             )
             for label, runs in zip(labels, raster.rows(), strict=True)
         ]
-        return [*lines, _axis(curves, gutter + 1, width)]
+        return [*lines, _axis(curves, gutter + 1, width, self._ends)]
 
 
 def _labels(frame: Frame, rows: int) -> list[str]:
@@ -84,10 +91,20 @@ def _labels(frame: Frame, rows: int) -> list[str]:
     return labels
 
 
-def _axis(curves: Sequence[Sequence[Point]], indent: int, width: int) -> Content:
+def _whole(step: float) -> str:
+    return f"{step:,.0f}"
+
+
+def _clock(step: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(step))
+
+
+def _axis(
+    curves: Sequence[Sequence[Point]], indent: int, width: int, ends: Callable[[float], str]
+) -> Content:
     first = min(curve[0][0] for curve in curves if curve)
     last = max(curve[-1][0] for curve in curves if curve)
-    left, end = f"{first:,.0f}", f"{last:,.0f}"
+    left, end = ends(first), ends(last)
     gap = width - indent - len(left) - len(end)
     text = left + " " * gap + end if gap > 0 else right(end, width - indent)
     return Content.styled(" " * indent + text, "$faint")

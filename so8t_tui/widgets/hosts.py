@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rich.text import Text
 from textual.content import Content
 from textual.widgets import DataTable
 
 from so8t_tui.locale import Words
-from so8t_tui.text import outside
+from so8t_tui.text import outside, table_cell
 
 _LIMIT = 200
 
 
-class Hosts(DataTable[Content]):
+class Hosts(DataTable[Text]):
     """One stable row a host; only cells that changed are drawn again."""
 
     def __init__(self, words: Words) -> None:
@@ -34,12 +35,15 @@ class Hosts(DataTable[Content]):
             told = outside(state, 200)
             if self._shown.get(name) == told:
                 continue
-            cell = Content.styled(told, "$soft")
+            cell = self._cell(told, "$soft")
             if name in self._shown:
                 self.update_cell(name, "state", cell, update_width=True)
             else:
-                self.add_row(Content.styled(outside(name, 80), "$ink"), cell, key=name)
+                self.add_row(self._cell(outside(name, 80), "$ink"), cell, key=name)
             self._shown[name] = told
         for name in self._shown.keys() - hosts.keys():
             del self._shown[name]
             self.remove_row(name)
+
+    def _cell(self, text: str, style: str) -> Text:
+        return table_cell([(text, style)], self.app.theme_variables)

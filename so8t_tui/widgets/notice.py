@@ -10,12 +10,12 @@ from textual.widgets import Static
 
 from so8t_tui.text import outside
 
-Severity = Literal["bad", "caution"]
+Severity = Literal["bad", "caution", "good"]
 
 
 @dataclass(frozen=True)
 class Remark:
-    """One notice: its first line is the message, the others say where and what next."""
+    """One remark: its first line is the message, the others say where and what next."""
 
     severity: Severity
     lines: tuple[str, ...]
@@ -29,15 +29,15 @@ class Notice(Static):
         self.display = False
         self._shown: Remark | None = None
 
-    def put(self, warning: Remark | None) -> None:
-        """Show a notice, or none."""
-        if warning == self._shown:
+    def put(self, remark: Remark | None) -> None:
+        """Show a remark, or none."""
+        if remark == self._shown:
             return
-        self._shown = warning
-        self.display = warning is not None
-        if warning is not None:
-            style = f"${warning.severity}"
-            first, *others = [outside(line, 300) for line in warning.lines]
+        self._shown = remark
+        self.display = remark is not None
+        if remark is not None:
+            style = f"${remark.severity}"
+            first, *others = [outside(line, 300) for line in remark.lines]
             self.update(
                 Content("\n").join(
                     [
@@ -46,4 +46,4 @@ class Notice(Static):
                     ]
                 )
             )
-            self.set_class(warning.severity == "bad", "-bad")
+            self.set_classes(f"-{remark.severity}")

@@ -8,14 +8,16 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 
 from so8t_core.contract.phases import PHASE_NAMES
+from so8t_core.contract.series import Series
 from so8t_core.contract.state import LogLine, PhaseView
 from so8t_core.contract.watch import Seen
 from so8t_tui.amounts import duration, number
 from so8t_tui.locale import Words
 from so8t_tui.standing import LOOKS, phase_standing
 from so8t_tui.text import outside
+from so8t_tui.widgets.chart import Chart, Curve
 from so8t_tui.widgets.panel import Panel, Scene
-from so8t_tui.widgets.resources import Resources, gauges_of
+from so8t_tui.widgets.resources import Resources, gauges_of, gpu_numbers
 from so8t_tui.widgets.rows import Cell, Row, Rows
 
 LEVEL_STYLES = {"debug": "$faint", "info": "$ink", "warning": "$caution", "error": "$bad"}
@@ -39,14 +41,43 @@ class Overview(Panel):
                 newest_last=True,
                 id_="newest",
             )
+        with Horizontal(id="trends"):
+            for name, title in (("load", "Load, %"), ("used", "Memory, GB")):
+                yield Chart(
+                    words(title),
+                    words("Readings appear once the engine runs."),
+                    over_time=True,
+                    id_=name,
+                )
+            yield Chart(words("Loss"), words("Drawn from the first optimiser step on."), id_="loss")
 
     def show(self, scene: Scene) -> None:
         seen = scene.seen
         rows = tuple(self._phase_row(seen, view, scene.now) for view in _views(seen))
         self.query_one("#phases", Rows).put(rows)
         self.query_one(Resources).put(gauges_of(seen.state, self.words))
+        self._show_trends(scene)
         log = tuple(_log_row(line, self.words) for line in seen.state.log[-_LOG_LINES:])
         self.query_one("#newest", Rows).put(log)
+
+    def _show_trends(self, scene: Scene) -> None:
+        """Only where the terminal is tall enough to show them."""
+        if not self.query_one("#trends").display:
+            return
+        state = scene.seen.state
+        gpus = [f"gpu{number}" for number in gpu_numbers(state.resources)[:1]]
+        load = [("CPU", "cpu_percent"), *(("GPU", f"{gpu}_util_percent") for gpu in gpus)]
+        used = [
+            (self.words("memory"), "ram_used_gb"),
+            (self.words("engine"), "engine_rss_gb"),
+            *(("GPU", f"{gpu}_used_gb") for gpu in gpus),
+        ]
+        for name, wanted in (("load", load), ("used", used)):
+            self.query_one(f"#{name}", Chart).put(
+                tuple(Curve(n, state.resource_series.get(key, Series())) for n, key in wanted)
+            )
+        loss = state.phases["train"].series.get("loss", Series())
+        self.query_one("#loss", Chart).put((Curve("loss", loss),))
 
     def _phase_row(self, seen: Seen, view: PhaseView, now: float) -> Row:
         standing = phase_standing(view, seen)

@@ -59,7 +59,7 @@ def eta_s(view: PhaseView) -> float | None:
     return view.eta_s
 
 
-def strip_of(seen: Seen, now: float) -> Strip:
+def strip_of(seen: Seen, now: float, words: Words) -> Strip:
     """The strip for a state at Unix time `now`."""
     phases = seen.state.phases
     cells = tuple(
@@ -67,7 +67,7 @@ def strip_of(seen: Seen, now: float) -> Strip:
         for name in PHASE_NAMES
     )
     current = seen.state.current
-    return Strip(cells, _present(phases[current], seen) if current else None)
+    return Strip(cells, _present(phases[current], seen, words) if current else None)
 
 
 def _active(view: PhaseView, seen: Seen, now: float) -> str:
@@ -76,11 +76,11 @@ def _active(view: PhaseView, seen: Seen, now: float) -> str:
     return duration(seconds) if view.started_at is not None else ""
 
 
-def _present(view: PhaseView, seen: Seen) -> Present:
+def _present(view: PhaseView, seen: Seen, words: Words) -> Present:
     standing = phase_standing(view, seen)
     share = min(1.0, view.done / view.total) if view.total else None
     of = f"/{number(view.total)}" if view.total is not None else ""
-    unit = outside(view.unit, 20)
+    unit = words(outside(view.unit, 20))
     amount = f"{number(view.done)}{of} {unit}".strip() if view.progress_ts or view.done else ""
     speed = rate(view.rate, unit) if view.rate and standing == "running" else ""
     eta = eta_s(view)
@@ -107,6 +107,7 @@ class Pipeline(Widget):
         """Show a strip; nothing is drawn when it is the one that is shown."""
         if strip != self._strip:
             self._strip = strip
+            self.set_class(strip.present is None, "-idle")
             self.refresh()
 
     def render(self) -> Content:

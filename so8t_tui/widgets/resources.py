@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,28 +11,27 @@ from rich.cells import cell_len
 from textual.content import Content
 
 from so8t_core.contract.state import RunState
-from so8t_tui.curve import sparkline
 from so8t_tui.locale import Words
 from so8t_tui.text import fitted, right
 from so8t_tui.widgets.card import Card
 from so8t_tui.widgets.counts import bar
 
-History = Callable[[str], tuple[float, ...]]
-
 _CAUTION_FROM = 0.85
 _BAD_FROM = 0.95
-_SPARK_FROM = 60
 _GPU_KEY = re.compile(r"gpu(\d+)_")
 
 
 @dataclass(frozen=True)
 class Gauge:
-    """One reading: `share` (0 to 1) draws a bar, `history` a sparkline."""
+    """One reading: `share` (0 to 1) draws a bar.
+
+    What is `scarce` warns by colour as it runs out; load may well be full.
+    """
 
     label: str
     text: str
     share: float | None = None
-    history: tuple[float, ...] = ()
+    scarce: bool = False
 
 
 class Resources(Card[tuple[Gauge, ...]]):
@@ -41,27 +40,23 @@ class Resources(Card[tuple[Gauge, ...]]):
     def draw(self, value: tuple[Gauge, ...], width: int, height: int) -> Sequence[Content]:
         label_width = max(cell_len(gauge.label) for gauge in value)
         text_width = max(cell_len(gauge.text) for gauge in value)
-        room = max(0, width - label_width - text_width - 4)
-        spark_width = room // 2 if width >= _SPARK_FROM else 0
-        bar_width = room - spark_width - (2 if spark_width else 0)
-        return [_line(g, label_width, text_width, bar_width, spark_width) for g in value[:height]]
+        bar_width = max(0, width - label_width - text_width - 4)
+        return [_line(gauge, label_width, text_width, bar_width) for gauge in value[:height]]
 
 
-def _line(gauge: Gauge, label: int, text: int, bar_width: int, spark_width: int) -> Content:
+def _line(gauge: Gauge, label: int, text: int, bar_width: int) -> Content:
     parts: list[str | tuple[str, str]] = [
         (fitted(gauge.label, label), "$soft"),
         "  ",
         (right(gauge.text, text), "$ink"),
-        "  ",
     ]
-    drawn = ""
     if gauge.share is not None and bar_width > 0:
         drawn = bar(gauge.share, bar_width)
-        parts.append((drawn, _style(gauge.share)))
-        parts.append(("━" * (bar_width - cell_len(drawn)), "$track"))
-    if spark_width and gauge.history:
-        gap = 2 if gauge.share is not None else bar_width + 2
-        parts += [" " * gap, (sparkline(gauge.history, spark_width), "$secondary")]
+        parts += [
+            "  ",
+            (drawn, _style(gauge.share) if gauge.scarce else "$curve-1"),
+            ("━" * (bar_width - cell_len(drawn)), "$track"),
+        ]
     return Content.assemble(*parts)
 
 
@@ -71,31 +66,29 @@ def _style(share: float) -> str:
     return "$caution" if share >= _CAUTION_FROM else "$curve-1"
 
 
+def gpu_numbers(values: Mapping[str, Any]) -> list[int]:
+    """The GPUs that the readings tell of."""
+    return sorted({int(found[1]) for key in values if (found := _GPU_KEY.match(key))})
+
+
 def gauges_of(state: RunState, words: Words) -> tuple[Gauge, ...]:
     """The readings of a state; says so where there is no GPU. Empty before the first reading."""
     values = state.resources
     if not values:
         return ()
     gauges: list[Gauge] = []
-
-    def history(key: str) -> tuple[float, ...]:
-        series = state.resource_series.get(key)
-        return tuple(series.values[-120:]) if series else ()
-
     cpu = _figure(values, "cpu_percent")
     if cpu is not None:
-        gauges.append(Gauge("CPU", f"{cpu:.0f} %", cpu / 100, history("cpu_percent")))
-    gauges += _memory(values, "ram", words("memory"), history("ram_used_gb"))
-    engine = _figure(values, "engine_rss_gb")
-    if engine is not None:
-        gauges.append(Gauge(words("engine"), f"{engine:.1f} GB", None, history("engine_rss_gb")))
-    disk = _figure(values, "disk_free_gb")
-    if disk is not None:
-        gauges.append(Gauge(words("disk free"), f"{disk:.1f} GB", None, history("disk_free_gb")))
-    numbers = sorted({int(found[1]) for key in values if (found := _GPU_KEY.match(key))})
+        gauges.append(Gauge("CPU", f"{cpu:.0f} %", cpu / 100))
+    gauges += _memory(values, "ram", words("memory"))
+    for key, label in (("engine_rss_gb", "engine"), ("disk_free_gb", "disk free")):
+        amount = _figure(values, key)
+        if amount is not None:
+            gauges.append(Gauge(words(label), f"{amount:.1f} GB"))
+    numbers = gpu_numbers(values)
     for number in numbers:
         name = f"GPU {number}" if len(numbers) > 1 else "GPU"
-        gauges += _gpu(values, f"gpu{number}", name, words, history)
+        gauges += _gpu(values, f"gpu{number}", name, words)
     if not numbers:
         gauges.append(Gauge("GPU", words("no GPU")))
     return tuple(gauges)
@@ -106,24 +99,20 @@ def _figure(values: Mapping[str, Any], key: str) -> float | None:
     return float(found) if isinstance(found, int | float) else None
 
 
-def _memory(
-    values: Mapping[str, Any], stem: str, label: str, history: tuple[float, ...]
-) -> list[Gauge]:
+def _memory(values: Mapping[str, Any], stem: str, label: str) -> list[Gauge]:
     used, total = _figure(values, f"{stem}_used_gb"), _figure(values, f"{stem}_total_gb")
     if used is None:
         return []
     if not total:
-        return [Gauge(label, f"{used:.1f} GB", None, history)]
-    return [Gauge(label, f"{used:.1f}/{total:.1f} GB", used / total, history)]
+        return [Gauge(label, f"{used:.1f} GB")]
+    return [Gauge(label, f"{used:.1f}/{total:.1f} GB", used / total, scarce=True)]
 
 
-def _gpu(
-    values: Mapping[str, Any], stem: str, name: str, words: Words, history: History
-) -> list[Gauge]:
-    gauges = _memory(values, stem, f"{name} {words('memory')}", history(f"{stem}_used_gb"))
+def _gpu(values: Mapping[str, Any], stem: str, name: str, words: Words) -> list[Gauge]:
+    gauges = _memory(values, stem, f"{name} {words('memory')}")
     load = _figure(values, f"{stem}_util_percent")
     if load is not None:
-        gauges.append(Gauge(name, f"{load:.0f} %", load / 100, history(f"{stem}_util_percent")))
+        gauges.append(Gauge(name, f"{load:.0f} %", load / 100))
     heat, power = (_figure(values, f"{stem}_{key}") for key in ("temperature_c", "power_w"))
     parts = [
         "" if heat is None else f"{heat:.0f} °C",
