@@ -12,14 +12,9 @@ from so8t_core.crawl.fetcher import Failure, Fetcher, Response
 from so8t_core.crawl.frontier import Entry, Frontier, Hold
 from so8t_core.crawl.intake import Intake
 from so8t_core.crawl.monitor import Monitor
+from so8t_core.crawl.permission import Robots, RobotsAnswer, RobotsQuest, advance
 from so8t_core.crawl.politeness import RETRYABLE_STATUS, Lanes, asked_wait_s, retry_wait_s
-from so8t_core.crawl.robots import (
-    MAX_ROBOTS_BYTES,
-    Robots,
-    RobotsAnswer,
-    RobotsQuest,
-    advance,
-)
+from so8t_core.crawl.robots import MAX_ROBOTS_BYTES
 from so8t_core.crawl.scope import Refusal, Scope
 from so8t_core.crawl.url import BadUrl, host_of, origin_of
 from so8t_core.crawl.warc import Archive

@@ -17,12 +17,12 @@ def crawl_figures(frontier: Frontier) -> dict[str, Any]:
     after a kill among them; all the rest describes the result and is the same in every run.
     """
     tallies = frontier.tallies()
-    counts = frontier.counts()
+    counts = frontier.census.counts()
     licences: Counter[str] = Counter()
     decisions: Counter[str] = Counter()
     charsets: Counter[str] = Counter()
     undecodable = 0
-    for line in frontier.pages():
+    for line in frontier.census.pages():
         page = json.loads(line)
         licences[page["licence"]["id"]] += 1
         decisions[page["licence"]["decision"]] += 1
@@ -32,15 +32,15 @@ def crawl_figures(frontier: Frontier) -> dict[str, Any]:
         "pages_kept": counts["kept"],
         "urls_seen": counts["queued"] + counts["done"] + counts["refused"] + counts["failed"],
         "urls_left_queued": counts["queued"],
-        "redirects": frontier.rules("done").get("redirect", 0),
-        "refused": frontier.rules("refused"),
-        "failed": frontier.rules("failed"),
-        "hosts": frontier.host_outcomes(),
+        "redirects": frontier.census.rules("done").get("redirect", 0),
+        "refused": frontier.census.rules("refused"),
+        "failed": frontier.census.rules("failed"),
+        "hosts": frontier.census.host_outcomes(),
         "licences": dict(sorted(licences.items())),
         "licence_decisions": dict(sorted(decisions.items())),
         "charsets": dict(sorted(charsets.items())),
         "undecodable_chars": undecodable,
-        "robots": frontier.robots_outcomes(),
+        "robots": frontier.census.robots_outcomes(),
         "pages_fetched": int(tallies.get("pages_fetched", 0)),
         "requests": int(tallies.get("requests", 0)),
         "robots_requests": int(tallies.get("robots_requests", 0)),

@@ -11,14 +11,16 @@ import json
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from so8t_core.contract.errors import StoreError
-from so8t_core.crawl.robots import Group, RobotsAnswer
+from so8t_core.crawl.census import Census
+from so8t_core.crawl.permission import RobotsAnswer
+from so8t_core.crawl.robots import Group, Rules
 from so8t_core.crawl.scope import Refusal
 from so8t_core.crawl.url import host_of
 
@@ -103,6 +105,7 @@ class Frontier:
         try:
             self._db = sqlite3.connect(path, isolation_level="IMMEDIATE")
             self._prepare(fingerprint)
+            self.census = Census(self._db)
         except sqlite3.DatabaseError as error:
             raise StoreError(
                 f"The crawl's frontier cannot be read: {error}.",
@@ -193,7 +196,7 @@ class Frontier:
         ).fetchone()
         if left:
             return wave
-        kept = self._db.execute("SELECT count(*) FROM urls WHERE page IS NOT NULL").fetchone()[0]
+        kept = self.census.kept()
         first = self._db.execute(
             "SELECT depth FROM urls WHERE state = 'queued' AND wave IS NULL ORDER BY depth LIMIT 1"
         ).fetchone()
@@ -299,7 +302,8 @@ class Frontier:
             return None
         said = json.loads(row[3])
         group = Group(
-            rules=tuple((field, pattern) for field, pattern in said["rules"]),
+            rules=_rules(said["rules"]),
+            ai_rules=tuple((token, _rules(rules)) for token, rules in said["ai_rules"]),
             crawl_delay_s=said["crawl_delay_s"],
             sitemaps=tuple(said["sitemaps"]),
         )
@@ -349,56 +353,9 @@ class Frontier:
         stored.update(self._tallies)
         return dict(sorted(stored.items()))
 
-    def counts(self) -> dict[str, int]:
-        """URLs by state; `kept` counts those with a page."""
-        counts = dict.fromkeys(("queued", "in-flight", "done", "refused", "failed"), 0)
-        counts |= dict(self._db.execute("SELECT state, count(*) FROM urls GROUP BY state"))
-        counts["kept"] = self._db.execute(
-            "SELECT count(*) FROM urls WHERE page IS NOT NULL"
-        ).fetchone()[0]
-        return counts
 
-    def rules(self, state: str) -> dict[str, int]:
-        """URLs of a state by the rule that put them there."""
-        return dict(
-            self._db.execute(
-                "SELECT rule, count(*) FROM urls WHERE state = ? AND rule IS NOT NULL"
-                " GROUP BY rule ORDER BY rule",
-                (state,),
-            )
-        )
-
-    def host_outcomes(self) -> dict[str, dict[str, int]]:
-        """For each host, URLs by state, and `kept`; hosts out of scope are left out."""
-        found: dict[str, dict[str, int]] = {}
-        rows = self._db.execute(
-            "SELECT host, state, count(*), count(page) FROM urls"
-            " WHERE rule IS NOT 'scope' GROUP BY host, state ORDER BY host, state"
-        )
-        for host, state, count, kept in rows:
-            outcomes = found.setdefault(host, {"kept": 0})
-            outcomes[state] = count
-            outcomes["kept"] += kept
-        return found
-
-    def host_reasons(self) -> dict[str, str]:
-        """For each host, the most frequent reason that a URL of it was not kept."""
-        rows = self._db.execute(
-            "SELECT host, rule, coalesce(detail, ''), count(*) AS found FROM urls"
-            " WHERE rule IS NOT NULL GROUP BY host, rule ORDER BY host, found, rule"
-        )
-        return {host: f"{rule} {detail}".strip() for host, rule, detail, _ in rows}
-
-    def robots_outcomes(self) -> dict[str, int]:
-        """Origins by what became of asking for their robots.txt."""
-        return dict(
-            self._db.execute("SELECT outcome, count(*) FROM robots GROUP BY outcome ORDER BY 1")
-        )
-
-    def pages(self) -> Iterator[str]:
-        """The kept pages' lines of the page index, in order of their URLs."""
-        rows = self._db.execute("SELECT page FROM urls WHERE page IS NOT NULL ORDER BY url")
-        return (page for (page,) in rows)
+def _rules(stored: list[list[str]]) -> Rules:
+    return tuple((field, pattern) for field, pattern in stored)
 
 
 def _columns(why: Refusal) -> tuple[str, str, str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,9 +69,9 @@ def take_in(
             frontier.set_archive(name, target.stat().st_size)
             frontier.commit()
         digests[f"warc:{name}"] = sha256_file(target)
-        counts = frontier.counts()
+        counts = frontier.census.counts()
         ctx.emit.progress(number + 1, len(files), "WARC files", source.name)
-        ctx.emit.stats({"frontier": counts, "refusals": frontier.rules("refused")})
+        ctx.emit.stats({"frontier": counts, "refusals": frontier.census.rules("refused")})
     return digests
 
 
@@ -89,28 +90,34 @@ def _link(ctx: PhaseContext, source: Path, target: Path) -> None:
 
 @dataclass(frozen=True)
 class _Answer:
-    """A response record, its decoded body, and where it lies."""
+    """A response record, its decoded body, where it lies, and whether its digests are wrong."""
 
     record: ArcWarcRecord
     body: bytes
     place: Place
+    damaged: bool
 
 
 def _answers(path: Path, source: Path) -> Iterator[_Answer]:
-    with path.open("rb") as file:
-        records = ArchiveIterator(file)
-        try:
+    seen = 0
+    try:
+        with path.open("rb") as file:
+            records = ArchiveIterator(file, check_digests=True)
             for record in records:
+                seen += bool(record.rec_type)
                 if record.rec_type == "response":
                     body = record.content_stream().read()
                     offset, length = records.get_record_offset(), records.get_record_length()
-                    yield _Answer(record, body, Place(path.name, offset, length))
-        except ArchiveLoadFailed as error:
-            raise InputInvalid(
-                f"The file is not a usable WARC: {error}.",
-                where=str(source),
-                hint="Give plain WARC, or WARC with gzip per record (see `warcio recompress`).",
-            ) from error
+                    damaged = record.digest_checker.passed is False
+                    yield _Answer(record, body, Place(path.name, offset, length), damaged)
+        if not seen:
+            raise ArchiveLoadFailed("it holds no record")
+    except (ArchiveLoadFailed, EOFError, zlib.error) as error:
+        raise InputInvalid(
+            f"The file is not a usable WARC: {error}.",
+            where=str(source),
+            hint="Give plain WARC, or WARC with gzip per record (see `warcio recompress`).",
+        ) from error
 
 
 def _index(answer: _Answer, settings: CrawlSettings, frontier: Frontier) -> None:
@@ -128,6 +135,9 @@ def _index(answer: _Answer, settings: CrawlSettings, frontier: Frontier) -> None
     status = record.http_headers.get_statuscode() if record.http_headers else ""
     if status != "200":
         frontier.fail(entry, Refusal(f"http-{status or 'none'}", "WARC record"))
+        return
+    if answer.damaged:
+        frontier.fail(entry, Refusal("warc-damaged", "WARC record", "its digest is wrong"))
         return
     _judge(entry, answer, settings, frontier)
 

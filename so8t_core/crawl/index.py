@@ -52,7 +52,7 @@ def write_index(frontier: Frontier, path: Path) -> str:
     """
     digest = hashlib.sha256()
     with replacing(path) as partial, partial.open("w", encoding="utf-8") as file:
-        for line in frontier.pages():
+        for line in frontier.census.pages():
             page = json.loads(line)
             digest.update(f"{page['url']}\t{page['sha256']}\n".encode())
             file.write(line + "\n")

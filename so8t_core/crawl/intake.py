@@ -11,7 +11,7 @@ from so8t_core.crawl.fetcher import Response
 from so8t_core.crawl.frontier import Entry, Frontier
 from so8t_core.crawl.index import page_line, placed
 from so8t_core.crawl.monitor import Monitor
-from so8t_core.crawl.robots import Robots
+from so8t_core.crawl.permission import Robots
 from so8t_core.crawl.scope import Refusal, Scope
 from so8t_core.crawl.url import BadUrl, origin_of
 from so8t_core.crawl.warc import Archive

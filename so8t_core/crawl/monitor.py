@@ -26,7 +26,7 @@ class Monitor:
         self._kept_at: deque[float] = deque()
         self._active_since = time.monotonic()
         self._shown_at = 0.0
-        self._kept = frontier.counts()["kept"]
+        self._kept = frontier.census.counts()["kept"]
 
     def kept(self, url: str, title: str) -> None:
         """A page was kept."""
@@ -61,7 +61,7 @@ class Monitor:
         span_s = min(_WINDOW_S, now - self._kept_at[0]) if self._kept_at else 0.0
         tallies = self._frontier.tallies()
         hosts = dict.fromkeys(fetching, "fetching") | dict(waiting)
-        counts = self._frontier.counts()
+        counts = self._frontier.census.counts()
         self._emit.progress(self._kept, self._settings.max_pages, "pages")
         self._emit.stats(
             {
@@ -70,8 +70,8 @@ class Monitor:
                 "body_bytes": int(tallies.get("body_bytes", 0)),
                 "retries": int(tallies.get("retries", 0)),
                 "status": section(tallies, "status."),
-                "refusals": self._frontier.rules("refused"),
-                "failures": self._frontier.rules("failed"),
+                "refusals": self._frontier.census.rules("refused"),
+                "failures": self._frontier.census.rules("failed"),
                 "frontier": counts,
                 "hosts": dict(list(hosts.items())[:_SHOWN_HOSTS]),
                 "hosts_in_all": len(hosts),

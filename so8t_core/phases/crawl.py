@@ -87,7 +87,7 @@ def _check_reached(frontier: Frontier) -> None:
         return
     frontier.set_meta("outcome", "unreachable")
     frontier.commit()
-    reasons = [f"{host}: {why}" for host, why in frontier.host_reasons().items()]
+    reasons = [f"{host}: {why}" for host, why in frontier.census.host_reasons().items()]
     more = len(reasons) - _SHOWN_HOSTS
     raise Unreachable(
         "Not one page could be fetched.",

@@ -5,7 +5,8 @@ import pytest
 
 from so8t_core.contract.errors import StoreError
 from so8t_core.crawl.frontier import Entry, Frontier, Hold
-from so8t_core.crawl.robots import RobotsAnswer, parse
+from so8t_core.crawl.permission import RobotsAnswer
+from so8t_core.crawl.robots import parse
 from so8t_core.crawl.scope import Refusal
 
 
@@ -32,7 +33,7 @@ def test_waves_go_by_depth_then_url_and_never_beyond_the_limit(tmp_path: Path) -
         assert frontier.open_wave(2) == 2
         assert drain(frontier, 2, "a.jp") == ["http://a.jp/1"]
         assert frontier.open_wave(2) is None
-        assert frontier.counts()["queued"] == 1
+        assert frontier.census.counts()["queued"] == 1
 
 
 def test_a_wave_that_keeps_too_little_is_followed_by_one_of_the_same_depth(tmp_path: Path) -> None:
@@ -69,7 +70,7 @@ def test_a_decided_url_is_not_queued_again(tmp_path: Path) -> None:
         frontier.open_wave(9)
         drain(frontier, 1, "a.jp")
         frontier.add([("http://a.jp/", None)], depth=0)
-        assert frontier.counts()["queued"] == 0
+        assert frontier.census.counts()["queued"] == 0
 
 
 def test_only_what_was_committed_outlives_a_kill_and_flights_are_queued_again(
@@ -88,7 +89,7 @@ def test_only_what_was_committed_outlives_a_kill_and_flights_are_queued_again(
     with opened(tmp_path) as frontier:
         assert frontier.resumed
         assert frontier.open_wave(9) == 1
-        assert frontier.counts() == {
+        assert frontier.census.counts() == {
             "queued": 2,
             "in-flight": 0,
             "done": 0,
@@ -120,11 +121,15 @@ def test_other_settings_start_a_new_crawl(tmp_path: Path) -> None:
         frontier.commit()
     with opened(tmp_path, "two") as frontier:
         assert not frontier.resumed
-        assert frontier.counts()["queued"] == 0
+        assert frontier.census.counts()["queued"] == 0
 
 
 def test_robots_and_patience_outlive_a_kill(tmp_path: Path) -> None:
-    group = parse(b"User-agent: *\nDisallow: /a\nCrawl-delay: 7\nSitemap: http://a.jp/s", "x")
+    group = parse(
+        b"User-agent: *\nDisallow: /a\nCrawl-delay: 7\nSitemap: http://a.jp/s\nUser-agent: GPTBot\nDisallow: /b",
+        "x",
+        ("GPTBot",),
+    )
     answer = RobotsAnswer("http://a.jp", "rules", "HTTP 200", 5.0, group)
     hold = Hold("a.jp", 99.5, suspended=True, why="HTTP 503")
     with opened(tmp_path) as frontier:

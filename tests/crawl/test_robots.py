@@ -1,24 +1,11 @@
 import pytest
 
-from so8t_core.contract.settings.crawl import CrawlSettings
-from so8t_core.crawl.fetcher import Failure, Response
-from so8t_core.crawl.robots import (
-    MAX_ROBOTS_BYTES,
-    Robots,
-    RobotsAnswer,
-    RobotsQuest,
-    RuleSet,
-    advance,
-    parse,
-)
-
-NOW = 1_700_000_000.0
-SETTINGS = CrawlSettings(max_retries=1, retry_base_s=2.0)
+from so8t_core.crawl.robots import MAX_ROBOTS_BYTES, RuleSet, parse
 
 
 def allowed(text: str | bytes, path: str, token: str = "FooBot") -> bool:
     body = text if isinstance(text, bytes) else text.encode()
-    return RuleSet(parse(body, token)).forbidding(f"http://e.jp{path}") is None
+    return RuleSet(parse(body, token).rules).forbidding(f"http://e.jp{path}") is None
 
 
 @pytest.mark.parametrize(
@@ -91,7 +78,7 @@ def test_what_robots_txt_allows(text: str | bytes, path: str, is_allowed: bool) 
 
 
 def test_the_line_that_forbids_is_named() -> None:
-    rules = RuleSet(parse(b"User-agent: *\nDisallow: /a\nDisallow: /a/b", "x"))
+    rules = RuleSet(parse(b"User-agent: *\nDisallow: /a\nDisallow: /a/b", "x").rules)
     assert rules.forbidding("http://e.jp/a/b/c") == "Disallow: /a/b"
 
 
@@ -109,90 +96,3 @@ def test_crawl_delay_and_sitemaps() -> None:
         "FooBot",
     )
     assert (group.crawl_delay_s, group.sitemaps) == (2.5, ("http://e.jp/s.xml",))
-
-
-def answer(status: int, body: bytes = b"", **headers: str) -> Response:
-    named = tuple((name.replace("_", "-"), value) for name, value in headers.items())
-    return Response("", status, "", "HTTP/1.1", named, (), body, "whole", NOW, 0.0)
-
-
-QUEST = RobotsQuest.start("http://e.jp")
-
-
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 451])
-def test_4xx_means_no_rules(status: int) -> None:
-    step = advance(QUEST, answer(status), SETTINGS, NOW)
-    assert isinstance(step, RobotsAnswer)
-    assert step.outcome == "allow-all"
-
-
-@pytest.mark.parametrize(
-    "result", [answer(429), answer(500), answer(503), answer(599), Failure("timeout", "late")]
-)
-def test_errors_are_tried_again_and_then_forbid_all(result: Response | Failure) -> None:
-    again = advance(QUEST, result, SETTINGS, NOW)
-    assert isinstance(again, RobotsQuest)
-    assert (again.tries, again.wait_s) == (1, 2.0)
-    end = advance(again, result, SETTINGS, NOW)
-    assert isinstance(end, RobotsAnswer)
-    assert end.outcome == "disallow-all"
-
-
-def test_five_redirects_are_followed_for_the_first_origin_and_no_sixth() -> None:
-    step: RobotsQuest | RobotsAnswer = QUEST
-    for hop in range(5):
-        assert isinstance(step, RobotsQuest)
-        step = advance(step, answer(301, Location=f"//h{hop}.jp/r"), SETTINGS, NOW)
-    assert isinstance(step, RobotsQuest)
-    assert (step.origin, step.url) == ("http://e.jp", "http://h4.jp/r")
-    found = advance(step, answer(200, b"User-agent: *\nDisallow: /"), SETTINGS, NOW)
-    assert isinstance(found, RobotsAnswer)
-    assert (found.origin, found.outcome) == ("http://e.jp", "rules")
-    sixth = advance(step, answer(302, Location="/again"), SETTINGS, NOW)
-    assert isinstance(sixth, RobotsAnswer)
-    assert sixth.outcome == "disallow-all"
-
-
-class Store:
-    def __init__(self) -> None:
-        self.answers: dict[str, RobotsAnswer] = {}
-
-    def robots_answer(self, origin: str) -> RobotsAnswer | None:
-        return self.answers.get(origin)
-
-    def store_robots(self, answer: RobotsAnswer) -> None:
-        self.answers[answer.origin] = answer
-
-
-def test_an_answer_is_asked_for_again_after_a_day() -> None:
-    robots = Robots(Store(), SETTINGS)
-    robots.learn(RobotsAnswer("http://e.jp", "allow-all", "HTTP 404", NOW))
-    assert robots.answer("http://e.jp", NOW + 86_399) is not None
-    assert robots.answer("http://e.jp", NOW + 86_400) is None
-    assert robots.answer("http://e.jp:8080", NOW) is None
-
-
-def test_refusals_name_rule_source_and_line() -> None:
-    robots = Robots(Store(), SETTINGS)
-    group = parse(b"User-agent: *\nDisallow: /p", "x")
-    robots.learn(RobotsAnswer("http://e.jp", "rules", "HTTP 200", NOW, group))
-    refusal = robots.refuse("http://e.jp/p/1")
-    assert refusal is not None
-    assert (refusal.rule, refusal.source, refusal.detail) == (
-        "robots",
-        "http://e.jp/robots.txt",
-        "Disallow: /p",
-    )
-    robots.learn(RobotsAnswer("http://e.jp", "disallow-all", "HTTP 503", NOW))
-    unreachable = robots.refuse("http://e.jp/x")
-    assert unreachable is not None
-    assert (unreachable.rule, unreachable.detail) == ("robots-unreachable", "HTTP 503")
-
-
-def test_a_crawl_delay_beyond_patience_refuses_the_host() -> None:
-    robots = Robots(Store(), SETTINGS)
-    group = parse(b"User-agent: *\nCrawl-delay: 3600", "x")
-    robots.learn(RobotsAnswer("http://e.jp", "rules", "HTTP 200", NOW, group))
-    refusal = robots.refuse("http://e.jp/")
-    assert refusal is not None
-    assert (refusal.rule, refusal.detail) == ("crawl-delay", "3600 s")

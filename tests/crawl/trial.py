@@ -1,9 +1,14 @@
-"""Running the crawl phase in tests."""
+"""Running the crawl phase in tests.
+
+As a program (`python -m tests.crawl.trial ROOT SETTINGS_JSON`) it runs in a process of its own, to
+be killed, and prints the digest.
+"""
 
 from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -60,3 +65,7 @@ def outcome_of(root: Path, url: str) -> tuple[str, str | None, str | None]:
     db.close()
     assert row is not None, f"{url} was never seen"
     return row[0], row[1], row[2]
+
+
+if __name__ == "__main__":
+    print(crawl.run(context(Path(sys.argv[1]), **json.loads(sys.argv[2]))).digest)

@@ -76,6 +76,21 @@ class CrawlSettings(Section):
         description="Our name in the User-Agent and in robots.txt. RFC 9309 permits letters, "
         "`_` and `-` only.",
     )
+    ai_tokens: tuple[str, ...] = Field(
+        (
+            *("AI2Bot", "Applebot-Extended", "Bytespider", "CCBot", "ClaudeBot", "anthropic-ai"),
+            *(
+                "cohere-ai",
+                "Diffbot",
+                "Google-Extended",
+                "GPTBot",
+                "img2dataset",
+                "Meta-ExternalAgent",
+            ),
+        ),
+        description="Crawlers that gather text for training. What robots.txt forbids one of them "
+        "by name is refused too, unless it names us.",
+    )
     delay_s: float = Field(
         1.0, ge=0, description="Least time between two requests to a host; more by Crawl-delay."
     )
