@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,35 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from so8t_core.contract.errors import ModelError
+from so8t_core.contract.errors import InputMissing, ModelError
 from so8t_core.contract.files import canonical_json, replacing_folder, write_json
 from so8t_core.contract.settings.train import TrainSettings
 from so8t_core.training.gate_terms import Gate, trained_gates
 
 GATE_MODULE = "rotation_gate"
+
+
+@contextmanager
+def _older_name() -> Iterator[None]:
+    """Without the warning that peft 0.21 still asks transformers by the older of two names."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        yield
+
+
+def load_adapter(base: nn.Module, folder: Path) -> PeftModel:
+    """A base model with a written adapter on it, LoRA and gates, in evaluation mode.
+
+    Raises `InputMissing` where there is no adapter.
+    """
+    if not (folder / "adapter_config.json").is_file():
+        raise InputMissing(
+            "There is no adapter.",
+            where=str(folder),
+            hint="Give the folder `adapter` that `so8t train` wrote.",
+        )
+    with _older_name():
+        return PeftModel.from_pretrained(base, str(folder)).eval()
 
 
 def attach_adapter(base: nn.Module, settings: TrainSettings, seed: int) -> PeftModel:
@@ -44,9 +68,7 @@ def attach_adapter(base: nn.Module, settings: TrainSettings, seed: int) -> PeftM
         modules_to_save=[GATE_MODULE] if settings.train_gates else None,
         task_type="CAUSAL_LM",
     )
-    with warnings.catch_warnings():
-        # peft 0.21 still asks transformers by the older of two names
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+    with _older_name():
         model = get_peft_model(base, config)
     for gate in trained_gates(model):
         if gate.module.theta.dtype != torch.float32:

@@ -4,7 +4,6 @@
 # mypy: disable-error-code="no-untyped-call, attr-defined"
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +27,7 @@ _PLAIN = {"bf16": torch.bfloat16, "float32": torch.float32}
 
 
 def choose_device(settings: TrainSettings) -> torch.device:
-    """The device asked for. Raises `ResourceError` when there is no such GPU."""
+    """The device asked for. Raises `ResourceError` when there is no such GPU, or one is needed."""
     if settings.device == "cuda" and not torch.cuda.is_available():
         raise ResourceError(
             "No CUDA device is visible.",
@@ -36,6 +35,12 @@ def choose_device(settings: TrainSettings) -> torch.device:
             hint="Set `train.device: auto`, or check the driver with `so8t doctor`.",
         )
     if settings.device == "cpu" or not torch.cuda.is_available():
+        if settings.base_storage == "nf4":
+            raise ResourceError(
+                "Training on NF4 weights needs a GPU: on CPU bitsandbytes has no gradient for it.",
+                where="train.base_storage",
+                hint="Set `train.base_storage: int8`, which trains on CPU as well.",
+            )
         return torch.device("cpu")
     return torch.device("cuda", torch.cuda.current_device())
 
@@ -77,9 +82,6 @@ def load_base(
     Raises `ModelError` when a weight is missing, or it was not stored as asked.
     """
     register()
-    if device.type == "cpu":
-        # it warns at every product that float32 inputs are quantised, which is what was asked for
-        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     with quiet_transformers():
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -169,6 +171,18 @@ def _require_storage(base: nn.Module, settings: TrainSettings, where: str) -> No
                     hint="Check the installed bitsandbytes with `so8t doctor`, or set "
                     "`train.base_storage: bf16`.",
                 )
+
+
+def set_evaluating(model: nn.Module) -> None:
+    """Switch to evaluation, with the arithmetic of training.
+
+    On CPU, bitsandbytes' int8 linears in evaluation mode quantise the activations too, which is
+    other arithmetic and many times slower; they have no dropout, so they stay in training mode.
+    """
+    model.eval()
+    for module in model.modules():
+        if isinstance(module, Linear8bitLt) and module.weight.device.type == "cpu":
+            module.train()
 
 
 def weight_dtypes(model: nn.Module) -> dict[str, str]:

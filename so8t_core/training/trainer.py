@@ -28,6 +28,7 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 from so8t_core.contract.errors import PhaseError
 from so8t_core.contract.settings.train import TrainSettings
 from so8t_core.training.adapter import trained_weights
+from so8t_core.training.base_model import set_evaluating
 from so8t_core.training.callbacks import StepBounds
 from so8t_core.training.checkpoint import Snapshot
 from so8t_core.training.dataset import IGNORED, PaddingCollator, RunOrder, SampleSet
@@ -130,15 +131,14 @@ class SO8TTrainer(Trainer):
         tokens = int(inputs["attention_mask"].sum())
         loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
         if not torch.isfinite(loss):
-            self._stop_at("loss", loss.item())
+            self._stop_at("loss", self.state.global_step + 1, loss.item())
         self._step_tokens += tokens
         self._micro_batches += 1
         done = self.state.global_step + self._micro_batches / self.args.gradient_accumulation_steps
         self._around.emit.progress(done, self.args.max_steps, "steps")
         return loss
 
-    def _stop_at(self, what: str, value: float) -> None:
-        step = self.state.global_step + (what == "loss")
+    def _stop_at(self, what: str, step: int, value: float) -> None:
         raise PhaseError(
             f"The {what} of step {step} is {value}.",
             where=f"train, step {step}",
@@ -172,8 +172,6 @@ class SO8TTrainer(Trainer):
         self.control = self.callback_handler.on_log(self.args, self.state, self.control, logs)
 
     def _finish_step(self, loss: float, grad_norm: float) -> None:
-        if not math.isfinite(grad_norm):
-            self._stop_at("gradient norm", grad_norm)
         self.counters["tokens"] += self._step_tokens
         self.counters["targets"] += self._step_targets
         step = self.state.global_step
@@ -186,6 +184,9 @@ class SO8TTrainer(Trainer):
         }
         if len(self._rates) > 1:
             values["gate_learning_rate"] = self._rates[1]
+        for name, value in values.items():
+            if not math.isfinite(value):
+                self._stop_at(name.replace("_", " "), step, value)
         self._around.series.append({"step": step, **values, "tokens": self._step_tokens})
         self._tell(step, values)
 
@@ -226,7 +227,7 @@ class SO8TTrainer(Trainer):
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Mean cross-entropy over all held-out targets; may be paused between micro-batches."""
         assert self._held_out is not None
-        self.adapted.eval()
+        set_evaluating(self.adapted)
         total, targets = 0.0, 0
         size = self.args.per_device_train_batch_size
         for start in range(0, len(self._held_out), size):

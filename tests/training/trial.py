@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +27,7 @@ from so8t_core.phases.standalone import OpenGate, RecordingEmitter
 
 QUICK: dict[str, Any] = {
     "max_length_tokens": 48,
-    "lora_rank": 8,
-    "lora_alpha": 16,
-    "epochs": 1.0,
+    "lora_rank": 64,  # large enough that the optimiser keeps LoRA's states in 8 bits
     "max_steps": 7,
     "micro_batch_size": 2,
     "accumulation_steps": 3,
@@ -118,21 +117,25 @@ def make_run(root: Path, model: Path) -> Path:
 
 @dataclass
 class PlannedGate:
-    """Pauses hard at the point of the given number, counted from 1; kills there instead if asked.
+    """Pauses hard, or kills this process, at the training's point of that number, from 1 on.
 
-    `held` are points at which a soft pause holds for a moment.
+    `hold_s`: how long a soft pause holds at every point.
     """
 
     pause_at: int | None = None
     kill_at: int | None = None
+    hold_s: float = 0.0
     points: int = 0
     requested: bool = False
 
     def point(self, save: Callable[[], None] | None = None) -> None:
-        self.points += save is not None  # points of the training itself
-        if save is not None and self.points == self.kill_at:
+        if save is None:  # before the training itself
+            return
+        self.points += 1
+        time.sleep(self.hold_s)
+        if self.points == self.kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
-        if save is not None and self.points == self.pause_at:
+        if self.points == self.pause_at:
             save()
             raise HardPause
 
@@ -167,38 +170,42 @@ def said(ctx: PhaseContext, kind: str) -> list[dict[str, Any]]:
 
 
 def main(spec_path: str) -> None:
-    """Run the spec's attempts one after another in forked processes, until one is done.
+    """Run the attempts of every run of the spec, each in a process forked from this one.
 
-    Each attempt: {"kill_at": point} or {"kill_in": [function, n-th call]} or {}.
+    An attempt is {} or says where it ends: {"kill_at": point}, {"kill_in": [function, n-th call]},
+    {"pause_at": point} or {"kill_after_s": seconds}. `ends.json` of a run says how each ended.
     """
-    spec = json.loads(Path(spec_path).read_text())
-    import so8t_core.phases.train  # once for all attempts
+    import so8t_core.phases.train  # noqa: F401  once for all attempts
 
-    del so8t_core
-    for attempt in spec["attempts"]:
-        child = os.fork()
-        if child == 0:
-            _attempt(spec, attempt)
-        _, status = os.waitpid(child, 0)
-        print(json.dumps({"killed": os.WIFSIGNALED(status), "status": status}))
+    for run in json.loads(Path(spec_path).read_text()):
+        ends = []
+        for attempt in run["attempts"]:
+            child = os.fork()
+            if child == 0:
+                _attempt(Path(run["root"]), attempt)
+            if delay_s := attempt.get("kill_after_s"):
+                time.sleep(delay_s)
+                os.kill(child, signal.SIGKILL)
+            _, status = os.waitpid(child, 0)
+            killed = os.WIFSIGNALED(status)
+            ends.append("killed" if killed else f"exit {os.waitstatus_to_exitcode(status)}")
+        Path(run["root"], "ends.json").write_text(json.dumps(ends))
 
 
-def _attempt(spec: dict[str, Any], attempt: dict[str, Any]) -> None:
+def _attempt(root: Path, attempt: dict[str, Any]) -> None:
     if place := attempt.get("kill_in"):
         _arm(*place)
-    gate = PlannedGate(kill_at=attempt.get("kill_at"), pause_at=attempt.get("pause_at"))
-    ctx = context(Path(spec["root"]), gate, **spec["settings"])
+    ctx = context(root, PlannedGate(attempt.get("pause_at"), attempt.get("kill_at")))
+    code = 1
     try:
         outcome = train(ctx)
-        result = {
-            "digest": outcome.digest,
-            "points": gate.points,
-            "resumes": outcome.figures["resumes"],
-        }
-        Path(spec["root"], "outcome.json").write_text(json.dumps(result))
+        result = {"digest": outcome.digest, "resumes": outcome.figures["resumes"]}
+        (root / "outcome.json").write_text(json.dumps(result))
+        code = 0
     except HardPause:
-        os._exit(3)
-    os._exit(0)
+        code = 3
+    finally:
+        os._exit(code)
 
 
 def _arm(name: str, calls: int) -> None:

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import errno
+import json
+import pickletools
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from so8t_core.contract.errors import CheckpointError, ResourceError
+from so8t_core.training import checkpoint
+from so8t_core.training.checkpoint import (
+    CheckpointStore,
+    Snapshot,
+    read_checkpoint,
+    require_same_identity,
+    write_checkpoint,
+)
+from so8t_core.training.series import SeriesMark
+
+IDENTITY = {"seed": 1, "train.lora_rank": 64, "base model": "abc"}
+
+
+def snapshot(step: int = 5) -> Snapshot:
+    torch.manual_seed(step)
+    shared = torch.linspace(-1, 1, 256)
+    return Snapshot(
+        step=step,
+        identity=IDENTITY,
+        weights={"lora": torch.randn(3, 4), "theta": torch.tensor([1e-45, -0.0, float("inf")])},
+        optimizer={
+            "lora": {"step": 5, "state1": torch.arange(12, dtype=torch.uint8), "qmap1": shared},
+            "theta": {"step": 5, "state1": torch.randn(3), "qmap1": shared},
+        },
+        schedule={"rates": [0.1 + 0.2, 1e-2], "scheduler": {"last_epoch": 5}},
+        trainer={"global_step": step},
+        counters={"tokens": 7},
+        marks={"series": SeriesMark(10, "00")},
+    )
+
+
+def same_bits(a: Any, b: Any) -> bool:
+    return bool(
+        a.dtype == b.dtype
+        and a.shape == b.shape
+        and torch.equal(a.view(torch.uint8), b.view(torch.uint8))
+    )
+
+
+def test_everything_comes_back_to_the_bit(tmp_path: Path) -> None:
+    before = snapshot()
+    write_checkpoint(tmp_path / "one", before)
+    after = read_checkpoint(tmp_path / "one")
+    for name, weight in before.weights.items():
+        assert same_bits(weight, after.weights[name])
+    for name, state in before.optimizer.items():
+        for key, value in state.items():
+            found = after.optimizer[name][key]
+            assert same_bits(value, found) if key != "step" else value == found
+    for field in ("step", "identity", "schedule", "trainer", "counters", "marks"):
+        assert getattr(after, field) == getattr(before, field)
+
+
+def test_a_checkpoint_holds_safetensors_and_json_only(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "one", snapshot())
+    names = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert names == [
+        "checkpoint.json",
+        "optimizer.safetensors",
+        "state.json",
+        "trainer_state.json",
+        "weights.safetensors",
+    ]
+    for name in names:
+        path = tmp_path / "one" / name
+        if name.endswith(".json"):
+            json.loads(path.read_text())
+        else:
+            load_file(path)
+        with pytest.raises(ValueError, match=r"."):
+            list(pickletools.genops(path.read_bytes()))
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "optimizer.safetensors", "state.json"])
+@pytest.mark.parametrize("damage", ["flipped", "cut", "gone"])
+def test_any_damage_is_noticed(tmp_path: Path, name: str, damage: str) -> None:
+    write_checkpoint(tmp_path / "one", snapshot())
+    path = tmp_path / "one" / name
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(content if damage == "flipped" else content[:-3])
+    with pytest.raises(CheckpointError):
+        read_checkpoint(tmp_path / "one")
+
+
+def test_the_newest_intact_one_is_taken_and_the_damage_told(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path, keep=3)
+    for step in (1, 2, 3):
+        store.write(snapshot(step))
+    (store.path(3) / "checkpoint.json").unlink()
+    (store.path(2) / "weights.safetensors").write_bytes(b"")
+    found, reasons = store.newest(lambda _: None)
+    assert found is not None
+    assert found.step == 1
+    assert [reason.partition(":")[0] for reason in reasons] == ["step-00000003", "step-00000002"]
+
+
+def test_only_the_newest_are_kept_and_unfinished_ones_swept(tmp_path: Path) -> None:
+    (tmp_path / "step-00000009.partial").mkdir()
+    store = CheckpointStore(tmp_path, keep=2)
+    for step in (1, 2, 3):
+        store.write(snapshot(step))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000002", "step-00000003"]
+
+
+def test_another_training_is_refused_by_what_differs() -> None:
+    now = {**IDENTITY, "train.lora_rank": 32, "base model": "xyz"}
+    with pytest.raises(CheckpointError) as caught:
+        require_same_identity(snapshot(), now, "here")
+    message = str(caught.value)
+    assert "train.lora_rank (checkpoint: 64, now: 32)" in message
+    assert "base model (checkpoint: 'abc', now: 'xyz')" in message
+    assert "seed" not in message
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: Any) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(ResourceError, match="disk is full"):
+        write_checkpoint(tmp_path / "one", snapshot())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_newer_format_is_refused(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "one", snapshot())
+    index = tmp_path / "one" / "checkpoint.json"
+    index.write_text(json.dumps({**json.loads(index.read_text()), "format_version": 2}))
+    with pytest.raises(CheckpointError, match="format 2"):
+        read_checkpoint(tmp_path / "one")

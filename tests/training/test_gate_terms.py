@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from so8t_core.model.modeling_phi3_so8t import SO8TRotationGate
+from so8t_core.training.gate_terms import Gate, GateTerms
+
+
+def terms(parametrisation: str, orthogonality: float, size: float, spread: float) -> GateTerms:
+    torch.manual_seed(0)
+    module = SO8TRotationGate(16, parametrisation)
+    with torch.no_grad():
+        module.theta += spread * torch.randn_like(module.theta)
+    return GateTerms([Gate("gate", module)], orthogonality, size)
+
+
+@pytest.mark.parametrize("parametrisation", ["exp", "cayley"])
+def test_orthogonal_by_construction_has_no_penalty_and_is_still_reported(
+    parametrisation: str,
+) -> None:
+    one = terms(parametrisation, 0.01, 0.0, 0.3)
+    assert one.penalty() is None
+    assert 0 <= one.measure()["orthogonality"] < 1e-10
+    assert one.measure()["rotation_angle_mean"] > 0.1
+
+
+def test_free_matrices_are_pulled_towards_rotations() -> None:
+    one = terms("free", 0.01, 0.0, 0.1)
+    penalty = one.penalty()
+    assert penalty is not None
+    matrices = one.gates[0].module.theta.detach().double()
+    expected = sum(float(((m.T @ m - torch.eye(8)) ** 2).sum()) for m in matrices) / len(matrices)
+    assert penalty.item() == pytest.approx(0.01 * expected, rel=1e-5)
+    penalty.backward()
+    assert one.gates[0].module.theta.grad is not None
+    assert one.gates[0].module.theta.grad.abs().sum() > 0
+
+
+def test_the_size_penalty_is_the_squared_norm_of_the_skew_matrices() -> None:
+    from so8t_core.model.so8 import skew
+
+    one = terms("exp", 0.0, 2.0, 0.3)
+    penalty = one.penalty()
+    assert penalty is not None
+    expected = skew(one.gates[0].module.theta).square().sum((-2, -1)).mean().item()
+    assert penalty.item() == pytest.approx(2.0 * expected, rel=1e-6)
+
+
+def test_the_reported_angle_is_that_of_a_rotation_of_all_planes_alike() -> None:
+    module = SO8TRotationGate(8)
+    upper = {pair: n for n, pair in enumerate((i, j) for i in range(8) for j in range(i + 1, 8))}
+    with torch.no_grad():
+        for plane in range(4):
+            module.theta[0, upper[2 * plane, 2 * plane + 1]] = 0.7
+    one = GateTerms([Gate("gate", module)], 0.0, 0.0)
+    assert one.measure()["rotation_angle_mean"] == pytest.approx(0.7, rel=1e-5)
+    assert one.summary()["rotation_angle_mean_rad"] == pytest.approx(0.7, rel=1e-5)
+    assert one.summary()["rotation_angle_max_rad"] < math.pi
+
+
+def test_without_gates_there_is_nothing_to_report() -> None:
+    assert GateTerms([], 0.01, 1.0).penalty() is None
+    assert GateTerms([], 0.01, 1.0).measure() == {}

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.training.trial import make_run
+
+ROOT = Path(__file__).parents[2]
+SAVING = (
+    "so8t_core.training.checkpoint.save_file",
+    "so8t_core.training.checkpoint.write_json",
+    "so8t_core.training.checkpoint.sha256_file",
+    "so8t_core.contract.files.fsync_path",
+    "so8t_core.training.series.canonical_json",
+    "so8t_core.training.adapter.save_file",
+)
+
+
+@dataclass(frozen=True)
+class End:
+    """What a run came to, and how each of its attempts ended."""
+
+    digest: str
+    series: bytes
+    resumes: int
+    ends: list[str]
+
+
+def ends_of(folder: Path, model: Path, runs: list[list[dict[str, Any]]]) -> list[End]:
+    """Run each list of attempts as a run of its own, all in one program."""
+    roots = [make_run(folder / f"run{number}", model) for number in range(len(runs))]
+    spec = folder / "spec.json"
+    spec.write_text(
+        json.dumps(
+            [
+                {"root": str(root), "attempts": attempts}
+                for root, attempts in zip(roots, runs, strict=True)
+            ]
+        )
+    )
+    subprocess.run(
+        [sys.executable, "-m", "tests.training.trial", str(spec)],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "HOME": str(folder)},
+        capture_output=True,
+        check=True,
+    )
+    return [_end_of(root) for root in roots]
+
+
+def _end_of(root: Path) -> End:
+    result = json.loads((root / "outcome.json").read_text())
+    files = [root / "train" / name for name in ("series.jsonl", "evaluations.jsonl")]
+    return End(
+        result["digest"],
+        b"".join(path.read_bytes() for path in files),
+        result["resumes"],
+        json.loads((root / "ends.json").read_text()),
+    )
+
+
+def test_kills_in_accumulation_saving_and_finishing_change_no_bit(
+    tmp_path: Path, model: Path
+) -> None:
+    attempts: list[dict[str, Any]] = [
+        {"kill_at": 11},  # in an accumulation after the first checkpoint
+        {"kill_in": [SAVING[0], 2]},  # between weights and optimiser of a checkpoint
+        {"pause_at": 5},
+        {"kill_in": [SAVING[5], 1]},  # in writing the adapter
+        {},
+    ]
+    straight, killed = ends_of(tmp_path, model, [[{}], attempts])
+    assert killed.ends == ["killed", "killed", "exit 3", "killed", "exit 0"]
+    assert killed.resumes == 4
+    assert (killed.digest, killed.series) == (straight.digest, straight.series)
+
+
+@pytest.mark.long
+def test_thirty_kills_at_random_change_no_bit(tmp_path: Path, model: Path) -> None:
+    chance = random.Random(20)
+    runs: list[list[dict[str, Any]]] = [[{}]]
+    for _ in range(10):
+        kills: list[dict[str, Any]] = [
+            {"kill_at": chance.randint(1, 12)},
+            {"kill_in": [chance.choice(SAVING), chance.randint(1, 12)]},
+            {"kill_after_s": chance.uniform(0.05, 1.5)},
+        ]
+        chance.shuffle(kills)
+        runs.append([*kills, {}])
+    straight, *killed = ends_of(tmp_path, model, runs)
+    assert sum(end.ends.count("killed") for end in killed) > 20
+    for end, attempts in zip(killed, runs[1:], strict=True):
+        assert (end.digest, end.series) == (straight.digest, straight.series), attempts

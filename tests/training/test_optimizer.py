@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from so8t_core.contract.settings.train import TrainSettings
+from so8t_core.model.modeling_phi3_so8t import SO8TRotationGate
+from so8t_core.phases.standalone import RecordingEmitter
+from so8t_core.training.gate_terms import Gate
+from so8t_core.training.optimizer import (
+    build_optimizer,
+    optimizer_state,
+    parameter_names,
+    restore_optimizer,
+)
+
+CPU = torch.device("cpu")
+
+
+class Adapted(nn.Module):
+    """LoRA-like matrices and a gate, all large enough for 8-bit states."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.lora = nn.Parameter(torch.randn(64, 80))
+        self.small = nn.Parameter(torch.randn(8, 8))
+        self.frozen = nn.Parameter(torch.randn(4), requires_grad=False)
+        self.rotation_gate = SO8TRotationGate(2048)
+
+    @property
+    def gates(self) -> tuple[Gate, ...]:
+        return (Gate("rotation_gate", self.rotation_gate),)
+
+
+def stepped(model: Adapted, optimizer: torch.optim.Optimizer, seed: int) -> None:
+    torch.manual_seed(seed)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.grad = torch.randn_like(parameter)
+    optimizer.step()
+
+
+def build(model: Adapted, kind: str = "adamw_8bit") -> torch.optim.Optimizer:
+    settings = TrainSettings(optimizer=kind, weight_decay=0.1)  # type: ignore[arg-type]
+    return build_optimizer(model, model.gates, settings, CPU, RecordingEmitter())
+
+
+def test_lora_states_are_8_bit_and_the_gates_float32_in_a_group_without_decay() -> None:
+    model = Adapted()
+    optimizer = build(model)
+    stepped(model, optimizer, 1)
+    lora, gates = optimizer.param_groups
+    assert (lora["lr"], gates["lr"]) == (2e-4, 1e-2)
+    assert (lora["weight_decay"], gates["weight_decay"]) == (0.1, 0.0)
+    assert optimizer.state[model.lora]["state1"].dtype == torch.uint8
+    assert model.rotation_gate.theta.numel() >= 4096
+    assert optimizer.state[model.rotation_gate.theta]["state1"].dtype == torch.float32
+    assert model.frozen not in optimizer.state
+
+
+def test_states_put_back_go_on_to_the_bit() -> None:
+    for kind in ("adamw_8bit", "adamw"):
+        model = Adapted()
+        optimizer = build(model, kind)
+        for step in range(3):
+            stepped(model, optimizer, step)
+        twin = Adapted()
+        twin.load_state_dict(copy.deepcopy(model.state_dict()))
+        resumed = build(twin, kind)
+        saved = {
+            name: {k: v.clone() if isinstance(v, Tensor) else v for k, v in state.items()}
+            for name, state in optimizer_state(optimizer, parameter_names(model)).items()
+        }
+        restore_optimizer(resumed, parameter_names(twin), saved)
+        for step in range(3, 6):
+            stepped(model, optimizer, step)
+            stepped(twin, resumed, step)
+        for name, value in model.state_dict().items():
+            assert torch.equal(value, twin.state_dict()[name]), (kind, name)
+
+
+def test_paging_without_a_gpu_falls_back_and_says_so() -> None:
+    emit = RecordingEmitter()
+    model = Adapted()
+    build_optimizer(model, model.gates, TrainSettings(), CPU, emit)
+    assert [kind for kind, _ in emit.events] == ["fallback"]

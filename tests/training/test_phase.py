@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+from so8t_core.contract.errors import (
+    CheckpointError,
+    InputMissing,
+    ModelError,
+    PhaseError,
+    So8tError,
+)
+from so8t_core.phases.base import HardPause, Outcome
+from so8t_core.training.adapter import load_adapter
+from so8t_core.training.series import read_series
+from tests.training.trial import PlannedGate, context, make_model, said, train
+
+NewRun = Callable[[str], Path]
+
+
+def series(root: Path) -> bytes:
+    """All lines of both series of a run."""
+    return b"".join(
+        (root / "train" / name).read_bytes() for name in ("series.jsonl", "evaluations.jsonl")
+    )
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory, model: Path) -> tuple[Path, Outcome, Any]:
+    """A training from start to end without a break."""
+    from tests.training.trial import make_run
+
+    root = make_run(tmp_path_factory.mktemp("straight") / "run", model)
+    torch.set_num_threads(1)
+    ctx = context(root)
+    return root, train(ctx), ctx
+
+
+def test_every_step_and_evaluation_is_in_the_series(straight: Any) -> None:
+    root, outcome, ctx = straight
+    steps = list(read_series(root / "train" / "series.jsonl"))
+    assert [line["step"] for line in steps] == [1, 2, 3, 4, 5, 6, 7]
+    assert {
+        "loss",
+        "task_loss",
+        "learning_rate",
+        "gate_learning_rate",
+        "grad_norm",
+        "tokens",
+    } <= set(steps[0])
+    evaluations = list(read_series(root / "train" / "evaluations.jsonl"))
+    assert [line["step"] for line in evaluations] == [0, 3, 6, 7]
+    figures = outcome.figures
+    assert figures["tokens"] == sum(line["tokens"] for line in steps)
+    assert (figures["first_loss"], figures["final_loss"]) == (steps[0]["loss"], steps[-1]["loss"])
+    assert figures["final_eval_loss"] == evaluations[-1]["eval_loss"] < evaluations[0]["eval_loss"]
+    told = [event["values"]["loss"] for event in said(ctx, "metric") if "loss" in event["values"]]
+    assert told == [line["loss"] for line in steps]
+
+
+def test_the_base_is_8_bit_and_only_lora_and_gates_are_trained(straight: Any) -> None:
+    _, outcome, _ = straight
+    dtypes = outcome.figures["weight_dtypes"]
+    assert dtypes["model.layers.*.mlp.down_proj.base_layer.weight"] == "int8"
+    assert dtypes["lm_head.weight"] == "float32"
+    width, rank, layers = 64, 64, 4
+    outputs = {"qkv": 64 + 2 * 32, "o": 64, "gate_up": 256}
+    lora = layers * rank * (sum(width + out for out in outputs.values()) + 128 + width)
+    assert outcome.figures["lora_parameters"] == lora
+    assert outcome.figures["gate_parameters"] == layers * (width // 8) * 28
+
+
+def test_the_adapter_loads_with_peft_and_its_gates_have_moved(straight: Any, model: Path) -> None:
+    root, outcome, _ = straight
+    folder = root / "train" / "adapter"
+    base = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    ids = torch.arange(20)[None]
+    with torch.no_grad():
+        before = base(ids).logits
+        adapted = load_adapter(base, folder)
+        after = adapted(ids).logits
+    assert not torch.equal(before, after)
+    gates = load_file(folder / "gates.safetensors")
+    assert len(gates) == 4
+    for name, theta in gates.items():
+        assert theta.dtype == torch.float32
+        assert theta.abs().max() > 0
+        loaded = adapted.get_submodule("base_model.model." + name.removesuffix(".theta"))
+        assert torch.equal(loaded.modules_to_save["default"].theta, theta)
+    assert outcome.figures["rotation_angle_mean_rad"] > 0
+    assert not any(path.suffix in {".bin", ".pt", ".pth"} for path in (root / "train").rglob("*"))
+    assert str(root) not in (folder / "adapter_config.json").read_text()
+
+
+def test_a_hard_pause_anywhere_changes_nothing(straight: Any, new_run: NewRun) -> None:
+    whole, outcome, _ = straight
+    root = new_run("paused")
+    # in the first evaluation, in the middle of an accumulation, in a later evaluation
+    for point, expected in ((2, 0), (8, 1), (9, 3)):
+        ctx = context(root, PlannedGate(pause_at=point))
+        with pytest.raises(HardPause):
+            train(ctx)
+        newest = max((root / "train" / "checkpoints").iterdir())
+        assert newest.name == f"step-{expected:08d}"
+    ctx = context(root)
+    assert train(ctx).digest == outcome.digest
+    assert series(root) == series(whole)
+    assert said(ctx, "rewound") == [{"step": 3}]
+
+
+def test_a_finished_training_run_again_gives_the_same_without_training(straight: Any) -> None:
+    root, outcome, _ = straight
+    before = series(root)
+    ctx = context(root)
+    again = train(ctx)
+    assert again.digest == outcome.digest
+    assert again.figures["resumes"] > 0
+    assert series(root) == before
+    assert said(ctx, "metric") == []
+
+
+def test_damaged_checkpoints_and_other_settings(straight: Any, new_run: NewRun) -> None:
+    """A damaged newest checkpoint is passed over; one of other settings is refused by name."""
+    whole, outcome, _ = straight
+    root = new_run("damaged")
+    with pytest.raises(HardPause):
+        train(context(root, PlannedGate(pause_at=28)))
+    newest = max((root / "train" / "checkpoints").iterdir())
+    (newest / "weights.safetensors").write_bytes(b"damaged")
+    with pytest.raises(
+        CheckpointError, match=r"train\.learning_rate \(checkpoint: 0\.001, now: 0\.5"
+    ):
+        train(context(root, learning_rate=0.5))
+    assert train(context(root, save_every_steps=3)).digest == outcome.digest
+    assert series(root) == series(whole)
+    resumed = context(root)
+    result = train(resumed)
+    assert result.figures["rejected_checkpoints"] == 1
+    assert any("damaged checkpoint" in note for note in result.notes)
+
+
+def test_soft_pauses_checkpoints_by_time_and_the_size_penalty(
+    straight: Any, new_run: NewRun
+) -> None:
+    """Holding and saving by the clock change no number; the penalty counts once a step, not once a batch."""
+    _, outcome, _ = straight
+    timed = context(
+        new_run("timed"), PlannedGate(hold_s=0.001), save_every_steps=100, save_every_s=1e-6
+    )
+    assert train(timed).digest == outcome.digest
+    assert [event["reason"] for event in said(timed, "checkpoint")] == ["time"] * 6 + ["end"]
+
+    root = new_run("penalty")
+    result = train(context(root, rotation_size_weight=0.5, max_steps=3))
+    assert result.digest != outcome.digest
+    last = list(read_series(root / "train" / "series.jsonl"))
+    for before, now in zip(last, last[1:], strict=False):
+        added = now["loss"] - now["task_loss"]
+        assert added == pytest.approx(0.5 * before["rotation_size"], rel=1e-2, abs=1e-6)
+    assert last[1]["rotation_size"] > 0
+
+
+def test_a_loss_that_is_not_finite_stops_with_its_step(new_run: NewRun) -> None:
+    ctx = context(
+        new_run("exploding"), learning_rate=1e30, gate_learning_rate=1e30, max_grad_norm=1e9
+    )
+    with pytest.raises(PhaseError, match=r"of step \d is (nan|inf)"):
+        train(ctx)
+
+
+def test_free_gates_feel_the_orthogonality_term(
+    tmp_path: Path, new_run: NewRun, model: Path
+) -> None:
+    free = make_model(tmp_path / "free", "free")
+    weak, strong = (
+        train(context(new_run(f"w{weight}"), model_path=free, orthogonality_weight=weight))
+        for weight in (0.0, 10.0)
+    )
+    assert strong.figures["orthogonality_error_max"] < 0.5 * weak.figures["orthogonality_error_max"]
+    assert "base_model" in strong.extra_inputs
+
+
+def test_what_cannot_be_trained_is_named(new_run: NewRun, tmp_path: Path, model: Path) -> None:
+    root = new_run("bad")
+    cases: list[tuple[type[So8tError], str, dict[str, Any]]] = [
+        (ModelError, "no linear named q_proj", {"lora_targets": ("q_proj", "o_proj")}),
+        (ModelError, "no SO\\(8\\) gates", {"model_path": model.parent / "base"}),
+        (InputMissing, "no model to train", {"model_path": tmp_path / "nowhere"}),
+        (InputMissing, "data set is not there", {"dataset": tmp_path / "nowhere.jsonl"}),
+        (So8tError, "NF4 weights needs a GPU", {"base_storage": "nf4"}),
+    ]
+    for kind, message, settings in cases:
+        with pytest.raises(kind, match=message):
+            train(context(root, **settings))
+    bare = make_model(tmp_path / "bare")
+    for path in bare.glob("*token*"):
+        path.unlink()
+    with pytest.raises(InputMissing, match="no tokenizer"):
+        train(context(root, model_path=bare))
+
+
+def test_a_data_set_of_ones_own_holds_some_rows_out(tmp_path: Path, new_run: NewRun) -> None:
+    path = tmp_path / "own.jsonl"
+    rows = [{"prompt": f"{n}とは", "completion": f"{n}です。"} for n in range(20)]
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    outcome = train(context(new_run("own"), dataset=path, validation_fraction=0.2, max_steps=2))
+    assert outcome.figures["samples"] == 16
+    assert outcome.figures["samples_held_out"] == 4
+    assert outcome.figures["sources"]["file"]["rows"] == 16
+    assert "dataset" in outcome.extra_inputs
