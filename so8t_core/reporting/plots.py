@@ -1,4 +1,5 @@
-"""Small SVG drawings: a curve over steps, and a bar. Colours are the page's, so they suit its mode.
+"""Small SVG drawings: a curve over steps, and a bar. Colours are the page's, so they suit its mode; where its styles
+do not reach, everything is drawn in the colour of the text.
 
 All text is set through ElementTree, which escapes it.
 """
@@ -10,8 +11,9 @@ from collections.abc import Sequence
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 _WIDTH, _HEIGHT = 720, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 72, 16, 14, 34
+_LEFT, _RIGHT, _TOP, _BOTTOM = 72, 16, 14, 40
 _TICKS = 5
+_STROKE_OPACITY = {"grid": "0.15", "axis": "0.6"}
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
@@ -39,17 +41,12 @@ def curve_svg(title: str, points: Sequence[tuple[int, float]], *, x_label: str) 
     _text(svg, _WIDTH - _RIGHT, _HEIGHT - 2, x_label, anchor="end")
     _line(svg, _LEFT, _HEIGHT - _BOTTOM, _WIDTH - _RIGHT, _HEIGHT - _BOTTOM, "axis")
     if len(points) == 1:
-        SubElement(
-            svg,
-            "circle",
-            cx=_at(across(xs[0])),
-            cy=_at(down(ys[0])),
-            r="3",
-            attrib={"class": "dot"},
-        )
+        place = {"cx": _at(across(xs[0])), "cy": _at(down(ys[0])), "r": "3"}
+        SubElement(svg, "circle", {**place, "class": "dot", "fill": "currentColor"})
     else:
         path = " ".join(f"{_at(across(step))},{_at(down(value))}" for step, value in points)
-        SubElement(svg, "polyline", points=path, attrib={"class": "curve"})
+        look = {"fill": "none", "stroke": "currentColor", "stroke-width": "1.8"}
+        SubElement(svg, "polyline", {"points": path, "class": "curve", **look})
     return tostring(svg, encoding="unicode")
 
 
@@ -64,7 +61,9 @@ def bar_svg(share: float) -> str:
             "aria-hidden": "true",
         },
     )
-    SubElement(svg, "rect", {"width": _at(share * 100), "height": "6", "rx": "1"})
+    SubElement(
+        svg, "rect", {"fill": "currentColor", "width": _at(share * 100), "height": "6", "rx": "1"}
+    )
     return tostring(svg, encoding="unicode")
 
 
@@ -88,11 +87,13 @@ def _svg(width: int, height: int, title: str) -> Element:
 
 def _line(svg: Element, x1: float, y1: float, x2: float, y2: float, kind: str) -> None:
     ends = {"x1": _at(x1), "y1": _at(y1), "x2": _at(x2), "y2": _at(y2), "class": kind}
-    SubElement(svg, "line", ends)
+    look = {"stroke": "currentColor", "stroke-opacity": _STROKE_OPACITY[kind]}
+    SubElement(svg, "line", {**ends, **look})
 
 
 def _text(svg: Element, x: float, y: float, text: str, *, anchor: str) -> None:
-    SubElement(svg, "text", {"x": _at(x), "y": _at(y), "text-anchor": anchor}).text = text
+    place = {"x": _at(x), "y": _at(y), "text-anchor": anchor, "fill": "currentColor"}
+    SubElement(svg, "text", place).text = text
 
 
 def _at(position: float) -> str:
@@ -117,6 +118,6 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def _tick_text(value: float) -> str:
-    if value != 0 and not 1e-3 <= abs(value) < 1e6:
-        return f"{value:.1e}"
-    return f"{value:,.4f}".rstrip("0").rstrip(".")
+    if value != 0 and not 1e-4 <= abs(value) < 1e6:
+        return f"{value:.2g}"
+    return f"{value:,.6f}".rstrip("0").rstrip(".")
