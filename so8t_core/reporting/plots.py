@@ -1,7 +1,7 @@
-"""Small SVG drawings: a curve over steps, and a bar. Colours are the page's, so they suit its mode; where its styles
-do not reach, everything is drawn in the colour of the text.
+"""Small SVG drawings: a curve over steps, and a bar.
 
-All text is set through ElementTree, which escapes it.
+Colours are the page's, so they suit its mode; where its styles do not reach, everything is drawn in
+the colour of the text. All text is set through ElementTree, which escapes it.
 """
 
 from __future__ import annotations
