@@ -159,10 +159,10 @@ async def test_over_ssh_no_sound_is_played(tmp_path: Path) -> None:
         ({"TERM": "dumb", "KITTY_WINDOW_ID": "1"}, "\a"),
         ({}, "\a"),
         (
-            {"TERM": "tmux-256color", "TMUX": "/tmp/x,1,0", "KITTY_WINDOW_ID": "1"},
+            {"TERM": "tmux-256color", "TMUX": "socket,1,0", "KITTY_WINDOW_ID": "1"},
             "\a\x1bPtmux;\x1b\x1b]99;;SO8T: done\x1b\x1b\\\x1b\\",
         ),
-        ({"TERM": "screen", "TMUX": "/tmp/x,1,0"}, "\a"),
+        ({"TERM": "screen", "TMUX": "socket,1,0"}, "\a"),
     ],
 )
 def test_each_terminal_gets_its_own_sequence(env: dict[str, str], sequence: str) -> None:
