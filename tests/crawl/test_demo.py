@@ -16,16 +16,17 @@ def crawled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def rule_of(root: Path, url: str) -> str | None:
-    return outcome_of(root, url)[1]
+OWNERS_WORDS = {"noindex", "noarchive", "noai", "tdm-reservation", "robots-ai", "licence-deny"}
 
 
-def test_every_open_page_that_may_be_used_is_kept(crawled: Path) -> None:
+def test_every_open_page_is_kept_unless_its_owner_says_otherwise(crawled: Path) -> None:
     facts = DemoSite.facts()
-    withheld = facts.noindex | facts.ai_opt_out
-    unwelcome = {url for url in facts.open_pages if rule_of(crawled, url) == "robots-ai"}
-    assert facts.open_pages - withheld - unwelcome <= set(kept(crawled))
-    assert not withheld & set(kept(crawled))
+    assert not (facts.noindex | facts.ai_opt_out) & set(kept(crawled))
+    for url in facts.open_pages - set(kept(crawled)):
+        assert outcome_of(crawled, url)[1] in OWNERS_WORDS, url
+    assert facts.good <= set(kept(crawled)) | {
+        url for url in facts.good if outcome_of(crawled, url)[1] == "robots-ai"
+    }
 
 
 def test_nothing_forbidden_is_asked_for(crawled: Path) -> None:
