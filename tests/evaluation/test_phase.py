@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from so8t_core.contract.errors import DataError, InputMissing, ModelError
+from so8t_core.phases.base import HardPause, Outcome
+from so8t_core.phases.evaluate import run
+from tests.evaluation.trial import (
+    TINY_EVALUATION,
+    PausingGate,
+    build_trained,
+    context,
+    write_test_split,
+)
+
+
+def evaluate(inputs: Path, folder: Path, **changed: Any) -> Outcome:
+    return run(context(inputs, folder, "evaluate", **{**TINY_EVALUATION, **changed}))
+
+
+@pytest.fixture(scope="module")
+def whole(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, Path]:
+    folder = tmp_path_factory.mktemp("whole")
+    return evaluate(trained, folder), folder
+
+
+def test_every_figure_is_in_results_json(whole: tuple[Outcome, Path]):
+    outcome, folder = whole
+    results = json.loads((folder / "evaluate" / "results.json").read_text())
+    assert results == {k: v for k, v in outcome.figures.items() if k != "compute_s"}
+    documents = results["documents"]
+    assert documents["items"] == 8
+    assert documents["bits_per_byte"]["base"]["value"] > 0
+    assert results["answers"]["independent_groups"] == 5
+    assert results["answer_form"]["tuned"]["prompts"] == 3
+    assert results["left_out"] == {"documents_beyond_limit": 2, "pairs_beyond_limit": 1}
+
+
+def test_samples_show_both_answers(whole: tuple[Outcome, Path]):
+    samples = json.loads((whole[1] / "evaluate" / "samples.json").read_text())
+    assert len(samples) == 2
+    for sample in samples:
+        assert set(sample["base"]) == set(sample["tuned"]) >= {"text", "valid"}
+
+
+@pytest.mark.parametrize("pause_at", [1, 2, 9, 20, 33, 47, 60])
+def test_a_run_that_was_left_anywhere_ends_with_the_same_result(
+    trained: Path, whole: tuple[Outcome, Path], tmp_path: Path, pause_at: int
+):
+    gate = PausingGate(pause_at)
+    with pytest.raises(HardPause):
+        run(context(trained, tmp_path, "evaluate", pause=gate, **TINY_EVALUATION))
+    outcome = evaluate(trained, tmp_path)
+    assert outcome.digest == whole[0].digest
+    for name in ("results.json", "samples.json"):
+        ours, theirs = (folder / "evaluate" / name for folder in (tmp_path, whole[1]))
+        assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_a_finished_item_is_never_measured_again(
+    trained: Path, whole: tuple[Outcome, Path], monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr("so8t_core.phases.evaluate.load_base", refuse)
+    monkeypatch.setattr("so8t_core.phases.evaluate.load_tuned", refuse)
+    assert evaluate(trained, whole[1]).digest == whole[0].digest
+
+
+def test_other_settings_measure_anew(trained: Path, whole: tuple[Outcome, Path], tmp_path: Path):
+    evaluate(trained, tmp_path, max_new_tokens=4)
+    assert evaluate(trained, tmp_path).digest == whole[0].digest
+
+
+def test_a_broken_model_is_worse(tmp_path: Path):
+    broken = build_trained(tmp_path / "broken", spread=1.0)
+    outcome = evaluate(broken, tmp_path / "run")
+    assert outcome.figures["documents"]["verdict"] == "worse"
+
+
+def test_an_untouched_model_is_not_different(tmp_path: Path):
+    same = build_trained(tmp_path / "same", spread=0.0)
+    outcome = evaluate(same, tmp_path / "run")
+    assert outcome.figures["documents"]["verdict"] == "no difference shown"
+    assert outcome.figures["documents"]["bits_per_byte"]["difference"]["value"] == 0.0
+
+
+def test_too_few_answers_are_said_to_show_nothing(trained: Path, whole: tuple[Outcome, Path]):
+    assert whole[0].figures["answers"]["verdict"] == "no difference shown"
+    assert any("independent groups of answers" in note for note in whole[0].notes)
+
+
+def test_an_empty_test_split_is_an_error(trained: Path, tmp_path: Path):
+    ctx = context(trained, tmp_path, "evaluate", **TINY_EVALUATION)
+    (tmp_path / "cleanse").unlink()
+    write_test_split(tmp_path / "cleanse", documents=0, pairs=0)
+    with pytest.raises(DataError, match="neither documents nor instruction pairs"):
+        run(ctx)
+
+
+def test_a_skipped_training_is_named(trained: Path, tmp_path: Path):
+    ctx = context(trained, tmp_path, "evaluate", **TINY_EVALUATION)
+    inputs = {name: manifest for name, manifest in ctx.inputs.items() if name != "train"}
+    object.__setattr__(ctx, "inputs", inputs)
+    with pytest.raises(InputMissing, match="needs the result of train"):
+        run(ctx)
+
+
+def test_a_model_without_tokenizer_is_named(trained: Path, tmp_path: Path):
+    ctx = context(trained, tmp_path, "evaluate", **TINY_EVALUATION)
+    (tmp_path / "integrate").unlink()
+    target = tmp_path / "integrate" / "checkpoint"
+    target.mkdir(parents=True)
+    for file in (trained / "integrate" / "checkpoint").iterdir():
+        if "token" not in file.name:
+            (target / file.name).symlink_to(file)
+    with pytest.raises(ModelError, match="no tokenizer"):
+        run(ctx)

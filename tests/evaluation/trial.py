@@ -1,0 +1,139 @@
+"""A run whose cleanse, integrate and train are done: tiny model, made-up text, random adapter."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import torch
+
+from so8t_core.contract.manifest import Manifest, utc_now
+from so8t_core.contract.phases import PhaseName
+from so8t_core.contract.rundir import RunDir
+from so8t_core.contract.settings import Settings
+from so8t_core.contract.settings.model import ModelSettings
+from so8t_core.model.integrate import integrate
+from so8t_core.model.loading import load_gated
+from so8t_core.model.tiny import build_tiny
+from so8t_core.phases.base import HardPause, PhaseContext
+from so8t_core.phases.standalone import OpenGate, RecordingEmitter
+from so8t_core.training.adapter import attach_adapter, write_adapter
+from so8t_core.training.gate_terms import trained_gates
+
+TINY_EVALUATION: dict[str, Any] = {
+    "max_documents": 8,
+    "max_answers": 8,
+    "max_tokens_per_item": 96,
+    "max_prompts": 3,
+    "max_new_tokens": 5,
+    "samples": 2,
+    "bootstrap_resamples": 200,
+    "device": "cpu",
+}
+
+
+def build_trained(root: Path, *, spread: float = 0.05) -> Path:
+    """Base, gated checkpoint and an adapter whose every number is random of that spread."""
+    base = root / "base"
+    build_tiny(base, seed=7)
+    model_settings = ModelSettings(base=str(base))
+    integrate(base, root / "integrate" / "checkpoint", model_settings)
+    gated = load_gated(root / "integrate" / "checkpoint", dtype=torch.float32)
+    tuned = attach_adapter(gated, Settings().train, seed=1)
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for parameter in tuned.parameters():
+            if parameter.requires_grad:
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * spread)
+    (root / "train").mkdir()
+    write_adapter(root / "train" / "adapter", tuned, trained_gates(tuned), {})
+    write_test_split(root / "cleanse")
+    return root
+
+
+def write_test_split(folder: Path, *, documents: int = 10, pairs: int = 9) -> None:
+    """Held-out documents, the last one long, and instruction pairs, two of a page."""
+    rows = {
+        "corpus": [
+            {
+                "id": f"d{n}",
+                "group": f"g{n}",
+                "text": f"第{n}章。東京都は日本の首都であり、電車が{n}本走ります。"
+                * (40 if n == 9 else 1),
+            }
+            for n in range(documents)
+        ],
+        "instruction": [
+            {
+                "id": f"p{n}",
+                "group": f"g{n // 2}",
+                "instruction": f"{n}番目の設定を変更する手順を教えてください。",
+                "input": "",
+                "output": f"まずファイルを開き、{n}行目を変更してから保存します。",
+            }
+            for n in range(pairs)
+        ],
+    }
+    for kind, content in rows.items():
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+        table = pyarrow.Table.from_pylist(content)
+        pyarrow.parquet.write_table(table, folder / kind / "test.parquet")
+
+
+def stand_in(phase: PhaseName) -> Manifest:
+    """A manifest of a phase that was never run here."""
+    return Manifest(
+        phase=phase,
+        run="trial",
+        settings_sha256="0" * 64,
+        inputs={},
+        digest=f"digest of {phase}",
+        outputs=(),
+        figures={},
+        attempt=1,
+        started_at=utc_now(),
+        finished_at=utc_now(),
+        active_s=0.0,
+    )
+
+
+@dataclass
+class PausingGate:
+    """Leaves hard at the point of the given number, counted from 1."""
+
+    pause_at: int
+    points: int = 0
+    requested: bool = False
+
+    def point(self, save: Callable[[], None] | None = None) -> None:
+        self.points += 1
+        if self.points == self.pause_at:
+            raise HardPause
+
+    async def apoint(self) -> None:
+        self.point()
+
+
+def context(
+    inputs: Path, run: Path, phase: PhaseName, *, pause: Any = None, **settings: Any
+) -> PhaseContext:
+    """A context of a new run that sees the folders of `inputs` as its own earlier phases."""
+    (run / phase).mkdir(parents=True, exist_ok=True)
+    for name in ("cleanse", "integrate", "train"):
+        if not (run / name).exists():
+            os.symlink(inputs / name, run / name)
+    return PhaseContext(
+        run=RunDir(run),
+        phase=phase,
+        settings=Settings.model_validate(
+            {"model": {"base": str(inputs / "base")}, phase: settings}
+        ),
+        inputs={name: stand_in(name) for name in ("cleanse", "integrate", "train")},
+        emit=RecordingEmitter(),
+        pause=pause or OpenGate(),
+    )
