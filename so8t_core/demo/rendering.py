@@ -87,7 +87,7 @@ def render_page(page: Page, host: Host) -> Document:
             json_ld=Markup(json_ld(page, markdown(), LICENCE_URLS.get(host.licence_of(page)))),  # noqa: S704
             licence=host.licence_of(page),
             licence_url=LICENCE_URLS.get(host.licence_of(page)),
-            sections=[p for p in host.pages if p.is_index and p.path.count("/") == 2],
+            sections=_sections(host),
             listed=_listed(page, host),
             neighbours=_neighbours(page, host),
         )
@@ -99,6 +99,15 @@ def render_page(page: Page, host: Host) -> Document:
         last_modified=http_date(page.meta.updated),
         x_robots=page.meta.x_robots,
     )
+
+
+def _sections(host: Host) -> list[Page]:
+    """What the menu shows: the folders right below the root."""
+    return [
+        page
+        for page in host.pages
+        if page.is_index and page.path.count("/") == 2 and page.meta.access != "nofollow"
+    ]
 
 
 def _listed(page: Page, host: Host) -> list[Page]:

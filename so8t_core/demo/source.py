@@ -159,8 +159,9 @@ def _load_page(host: str, root: Path, file: Path) -> Page:
     if not separator:
         raise DataError("A demo page has no front matter.", where=str(file))
     meta = _validated(PageMeta, head, file)
-    path = "/" + file.relative_to(root).with_suffix(".html").as_posix()
-    return Page(host, path.removesuffix("index.html"), meta, body.strip())
+    served = file.relative_to(root).with_suffix(".html").as_posix()
+    path = "/" + (served.removesuffix("index.html") if file.name == "index.md" else served)
+    return Page(host, path, meta, body.strip())
 
 
 def _with_body(page: Page, bodies: dict[str, str]) -> Page:
