@@ -21,22 +21,24 @@ def _numbered(*groups: int) -> str:
 PRIVATE_KEY = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*KEY-----|\Z)", re.S
 )
+_WORD = r"(?<![0-9A-Za-z_])"  # not \b, for which a kana before the value is no border
+_END = r"(?![0-9A-Za-z_])"
 CREDENTIAL_URL = re.compile(
-    r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/@:<>\x1f]{1,100}:[^\s/@<>\x1f]{1,200}@[^\s<>、。」）\x1f]+",
+    rf"{_WORD}[a-z][a-z0-9+.-]{{1,20}}://[^\s/@:<>\x1f]{{1,100}}:[^\s/@<>\x1f]{{1,200}}@[^\s<>、。」）\x1f]+",
     re.I,
 )
 SECRETS = (
-    re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
-    re.compile(r"\bgh[pousr]_[0-9A-Za-z]{20,}\b"),
-    re.compile(r"\bgithub_pat_[0-9A-Za-z_]{20,}\b"),
-    re.compile(r"\bglpat-[0-9A-Za-z_-]{16,}"),
-    re.compile(r"\b(?:sk|pk|rk)[-_](?:live|test|proj|ant)?[-_]?[0-9A-Za-z_-]{16,}"),
-    re.compile(r"\bxox[abeoprs]-[0-9A-Za-z-]{10,}"),
-    re.compile(r"\bAIza[0-9A-Za-z_-]{30,}"),
-    re.compile(r"\bya29\.[0-9A-Za-z_-]{20,}"),
-    re.compile(r"\bhf_[0-9A-Za-z]{20,}\b"),
-    re.compile(r"\bSG\.[0-9A-Za-z_-]{16,}\.[0-9A-Za-z_-]{16,}"),
-    re.compile(r"\beyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]*"),
+    re.compile(rf"{_WORD}(?:AKIA|ASIA)[0-9A-Z]{{16}}{_END}"),
+    re.compile(rf"{_WORD}gh[pousr]_[0-9A-Za-z]{{20,}}{_END}"),
+    re.compile(rf"{_WORD}github_pat_[0-9A-Za-z_]{{20,}}{_END}"),
+    re.compile(rf"{_WORD}glpat-[0-9A-Za-z_-]{{16,}}"),
+    re.compile(rf"{_WORD}(?:sk|pk|rk)[-_](?:live|test|proj|ant)?[-_]?[0-9A-Za-z_-]{{16,}}"),
+    re.compile(rf"{_WORD}xox[abeoprs]-[0-9A-Za-z-]{{10,}}"),
+    re.compile(rf"{_WORD}AIza[0-9A-Za-z_-]{{30,}}"),
+    re.compile(rf"{_WORD}ya29\.[0-9A-Za-z_-]{{20,}}"),
+    re.compile(rf"{_WORD}hf_[0-9A-Za-z]{{20,}}{_END}"),
+    re.compile(rf"{_WORD}SG\.[0-9A-Za-z_-]{{16,}}\.[0-9A-Za-z_-]{{16,}}"),
+    re.compile(rf"{_WORD}eyJ[0-9A-Za-z_-]{{8,}}\.[0-9A-Za-z_-]{{8,}}\.[0-9A-Za-z_-]*"),
     re.compile(
         r"(?:api[ _-]?key|apiキー|access[ _-]?token|auth[ _-]?token"
         r"|secret(?:[ _-]?(?:access[ _-]?)?key)?|client[ _-]?secret|bearer"

@@ -21,10 +21,8 @@ _LINE_END = re.compile("[。．！？!?…：:」』）)]$")
 _ELLIPSIS_END = re.compile(r"(?:…|\.\.\.|・・・)$")
 _SYMBOL = re.compile(r"[^\w\s。、，．・「」『』（）()〔〕,.:：;/'\"-]")
 _RARE_KANA = re.compile("[ぬぢづぴぷぺぽぞぅぇぉぁぃゎゐゑヰヱゔ]")
-_IMPOSSIBLE_PARTICLES = re.compile(
-    "をを|をは|をが|がを|はを|にを|をに|のを、|がは|へを|をへ|とを、|もを"
-)
-_STRANDED_PARTICLE = re.compile("(?:^|[。、\n])[をがはへ](?=[ぁ-ん一-鿿ァ-ヺ、。])")
+_IMPOSSIBLE_PARTICLES = re.compile("[がはへを]を|[をはへ]。")
+_STRANDED_PARTICLE = re.compile("(?:^|[。、\n])(?:を|[はへ](?=[一-鿿ァ-ヺ、。])|が(?=[ァ-ヺ。]))")
 _ADVERTISING = re.compile(
     "今すぐ(?:クリック|登録|申し?込|購入|お電話|チェック)|無料(?:登録|会員|体験|プレゼント)|(?:初回|期間)限定|"
     "限定(?:価格|特価|セール)|激安|最安値|送料無料|大特価|セール開催|副業|高収入|在宅ワーク|簡単に稼|誰でも稼|"
@@ -80,7 +78,7 @@ PRESETS: dict[QualityPreset, Preset] = {
         max_duplicate_ngram=((10, 0.50),),  # Swallow 0.10; manuals repeat their phrases
         min_compressed=0.12,  # llm-jp 0.30; long manuals compress better
         max_rare_kana=0.08,  # ours, of hiragana: about 0.01 in prose, 0.2 in random kana
-        max_broken_particles=0.25,  # ours, a sentence: word salad
+        max_broken_particles=0.15,  # ours, a sentence: word salad
         max_advertising=3.0,  # ours: advertising phrases in 1,000 characters
     )
 }

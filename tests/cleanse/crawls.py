@@ -40,16 +40,16 @@ def write_crawl(folder: Path, pages: Sequence[Crawled]) -> None:
         for page in sorted(pages, key=lambda page: page.url):
             payload = page.body.encode(page.charset)
             start = file.tell()
-            writer.write_record(
-                writer.create_warc_record(
-                    page.url,
-                    "response",
-                    payload=io.BytesIO(payload),
-                    http_headers=StatusAndHeaders(
-                        "200 OK", [("Content-Type", "text/html")], protocol="HTTP/1.1"
-                    ),
-                )
+            record = writer.create_warc_record(
+                page.url,
+                "response",
+                payload=io.BytesIO(payload),
+                http_headers=StatusAndHeaders(
+                    "200 OK", [("Content-Type", "text/html")], protocol="HTTP/1.1"
+                ),
             )
+            writer.write_record(record)
+            record.raw_stream.close()
             rows.append(
                 {
                     "url": page.url,

@@ -35,7 +35,7 @@ def clusters_of(texts, threshold=0.8):
 
 def test_signatures_are_the_same_in_every_process():
     assert sign(["こんにちは、世界。"], 4) == sign(["こんにちは　世界"], 4)
-    assert sign(["こんにちは、世界。"], 4) == ["1fcf04be0a7a5b9c3a7c2a6a0d5d9f0e"] or True
+    assert sign(["こんにちは、世界。"], 4) == ["2f175a207d8058938e6005db11f02286"]
 
 
 def test_signatures_estimate_the_jaccard_index():

@@ -87,6 +87,13 @@ def test_every_form_is_masked_by_the_placeholder_of_its_type(kind, text, value):
     assert value not in masked.texts[0]
 
 
+@pytest.mark.parametrize(("kind", "text", "value"), FOUND)
+def test_a_value_is_found_right_between_kana_and_kanji(kind, text, value):
+    masked = mask([f"これは{text}という値"])
+    assert masked.counts[kind] == 1
+    assert value not in masked.texts[0]
+
+
 @pytest.mark.parametrize("text", HARMLESS)
 def test_numbers_that_are_nobodys_stay(text):
     assert mask([text]).texts == (text,)

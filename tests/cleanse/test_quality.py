@@ -49,3 +49,11 @@ def test_the_reason_is_the_true_one(kind, reason):
 @pytest.mark.parametrize(("characters", "reason"), [(199, "too_short"), (200, None)])
 def test_the_shortest_text_has_exactly_the_published_length(characters, reason):
     assert reject("".join(prose(1).split())[: characters - 1] + "。", SO8T) == reason
+
+
+def test_particles_that_words_only_look_like_are_no_word_salad():
+    text = (
+        "子どもをはじめ、友人とを、なにを頼むかをへて考えた。山と川とを、毎日眺めた。"
+        "はじめに、がんばることをにぎやかに話し合った。はがきを書いて、足がはやい人を呼んだ。"
+    )
+    assert reject(text * 2 + prose(2, 2), SO8T) != "word_salad"
