@@ -12,6 +12,8 @@ from typing import Any
 
 from jinja2.exceptions import TemplateError
 
+_QUOTES = '"""'
+"""What a Modelfile cannot hold inside a quoted text."""
 _CONVERSATION = (("user", "一つ目"), ("assistant", "二つ目"), ("user", "三つ目"))
 
 
@@ -68,6 +70,8 @@ def recognise_chat(tokenizer: Any) -> ChatForm | None:
         )
     except TemplateError:
         return None
+    if _QUOTES in rendered:
+        return None
     for kind in KINDS:
         expected = kind.render(_CONVERSATION)
         if not rendered.endswith(expected):
@@ -89,7 +93,7 @@ def render_modelfile(gguf: Path, form: ChatForm | None, *, context_tokens: int) 
     lines = [f"FROM ./{gguf.as_posix()}"]
     if form is not None:
         lines.append(f'TEMPLATE """{form.kind.go_template()}"""')
-        if form.default_system is not None and '"""' not in form.default_system:
+        if form.default_system is not None:
             lines.append(f'SYSTEM """{form.default_system}"""')
         lines += [f'PARAMETER stop "{word}"' for word in form.kind.stop]
     lines.append(f"PARAMETER num_ctx {context_tokens}")
