@@ -71,6 +71,7 @@ class ControlCenter(App[Leaving]):
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = DARK.name
+        self.animation_level = "none"  # movement costs bytes over SSH and says nothing
 
     @property
     def words(self) -> Words:

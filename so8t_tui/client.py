@@ -9,17 +9,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import replace
 
 from so8t_core.contract.control import Control, ControlStore, Desired, PauseMode
 from so8t_core.contract.errors import JournalError, So8tError, StoreError
-from so8t_core.contract.phases import PHASE_NAMES, PhaseName
 from so8t_core.contract.rundir import RunDir
-from so8t_core.contract.runs import list_runs
 from so8t_core.contract.watch import Seen, Watch
-from so8t_tui.standing import Standing, going, phase_standing, run_standing
+from so8t_tui.standing import Standing, resumable, run_standing
 
 SLICE_EVENTS = 250
 BUDGET_S = 0.04
@@ -33,7 +30,8 @@ START_PATIENCE_S = 20.0
 _UNFOLDABLE = (LookupError, TypeError, ValueError, AttributeError, AssertionError)
 
 
-def _vanished(run: RunDir) -> StoreError:
+def vanished(run: RunDir) -> StoreError:
+    """The error that says that a run's directory is not there any more."""
     return StoreError(
         "The run directory is gone.",
         where=str(run.root),
@@ -41,8 +39,11 @@ def _vanished(run: RunDir) -> StoreError:
     )
 
 
-def _advance(watch: Watch, deadline: float) -> tuple[bool, bool]:
-    """Fold until nothing is left or the deadline; returns (something came, something is left)."""
+def advance(watch: Watch, deadline: float) -> tuple[bool, bool]:
+    """Fold until nothing is left or the deadline; returns (something came, something is left).
+
+    Raises `JournalError` for events that cannot be folded.
+    """
     came = False
     while True:
         try:
@@ -102,6 +103,33 @@ class RunClient:
             return "starting"
         return run_standing(self.seen) if self.seen else "pending"
 
+    @property
+    def may_pause(self) -> bool:
+        """Whether asking for a pause means something now."""
+        seen = self.seen
+        return (
+            seen is not None
+            and seen.liveness.alive
+            and self.control.desired == "running"
+            and seen.status in {"pending", "running", "pausing"}
+        )
+
+    @property
+    def may_resume(self) -> bool:
+        """Whether asking to go on means something now, with an engine or by starting one."""
+        seen = self.seen
+        if seen is None or self.starting:
+            return False
+        if seen.liveness.alive:
+            return self.control.desired != "running" or seen.status == "paused"
+        return resumable(seen)
+
+    @property
+    def may_stop(self) -> bool:
+        """Whether an engine is there that has not come to its end."""
+        seen = self.seen
+        return seen is not None and seen.liveness.alive and seen.status not in {"done", "failed"}
+
     def poll(self) -> bool:
         """Read what is new, for at most about `BUDGET_S`; True when there is something to show."""
         before = (self.seen, self.problem, self.control.revision, self.starting)
@@ -127,14 +155,14 @@ class RunClient:
             self._check_place()
             self._read_control()
         assert self._watch is not None
-        came, self.behind = _advance(self._watch, now + BUDGET_S)
+        came, self.behind = advance(self._watch, now + BUDGET_S)
         if came or look_around or self.seen is None:
             self._look()
         self.problem = None
 
     def _open(self) -> None:
         if not self.run.root.is_dir():
-            raise _vanished(self.run)
+            raise vanished(self.run)
         self._watch = Watch(self.run)
         self._inode = os.stat(self.run.journal).st_ino
         self._read_control()
@@ -143,7 +171,7 @@ class RunClient:
         try:
             inode = os.stat(self.run.journal).st_ino
         except OSError as error:
-            raise _vanished(self.run) from error
+            raise vanished(self.run) from error
         if inode != self._inode:
             self._close_watch()
             self._open()
@@ -186,7 +214,7 @@ class RunClient:
     def amend(self, change: Callable[[Control], Control]) -> None:
         """Write what is wanted now. Raises `So8tError` when it cannot be written."""
         if not self.run.root.is_dir():
-            raise _vanished(self.run)
+            raise vanished(self.run)
         try:
             with ControlStore(self.run.control) as store:
                 self.control = store.amend(change)
@@ -217,124 +245,3 @@ def _bad_control(run: RunDir, error: Exception) -> StoreError:
         where=str(run.control),
         hint="Check permissions and disk space; a damaged file may be removed, it is made anew.",
     )
-
-
-@dataclass(frozen=True)
-class RunSummary:
-    """A run as the list shows it. `progress` is of the current phase, 0 to 1."""
-
-    run: RunDir
-    standing: Standing
-    phases: Mapping[PhaseName, Standing]
-    current: PhaseName | None = None
-    progress: float | None = None
-    created_at: float | None = None
-    last_ts: float = 0.0
-    problem: So8tError | None = None
-    reading: bool = False
-
-
-def _summary(run: RunDir, seen: Seen, *, reading: bool) -> RunSummary:
-    state = seen.state
-    current = state.phases[state.current] if state.current else None
-    share = None
-    if current is not None and current.total and going(seen):
-        share = min(1.0, current.done / current.total)
-    return RunSummary(
-        run,
-        run_standing(seen),
-        {name: phase_standing(state.phases[name], seen) for name in PHASE_NAMES},
-        state.current,
-        share,
-        state.created_at,
-        state.last_ts,
-        reading=reading,
-    )
-
-
-class RunList:
-    """All runs below a folder, summarised a slice at a time; finished ones are not kept open."""
-
-    def __init__(self, runs_dir: Path) -> None:
-        self.runs_dir = runs_dir
-        self.summaries: dict[Path, RunSummary] = {}
-        self.order: list[RunDir] = []
-        self._watches: dict[Path, Watch] = {}
-        self._sizes: dict[Path, tuple[float, int]] = {}
-        self._listed_at = -LOOK_AROUND_EVERY_S
-        self.behind = False
-
-    def poll(self) -> bool:
-        """Look for new runs once a second and read on; True when the list changed."""
-        now = time.monotonic()
-        before = (tuple(self.order), dict(self.summaries))
-        if now - self._listed_at >= LOOK_AROUND_EVERY_S or self.behind:
-            if not self.behind:
-                self.order = list_runs(self.runs_dir)
-            self._listed_at = now
-            self._read(now + BUDGET_S)
-        return (tuple(self.order), self.summaries) != before
-
-    def _read(self, deadline: float) -> None:
-        self.behind = False
-        for path in self.summaries.keys() - {run.root for run in self.order}:
-            del self.summaries[path]
-            self._forget(path)
-        for run in self.order:
-            if time.monotonic() > deadline:
-                self.behind = True
-                return
-            try:
-                self._read_one(run, deadline)
-            except (So8tError, OSError) as error:
-                self._note_problem(run, error)
-
-    def _read_one(self, run: RunDir, deadline: float) -> None:
-        known = self.summaries.get(run.root)
-        stamp = _stamp(run)
-        settled = known is not None and not known.reading and known.standing not in _MOVING
-        if settled and self._sizes.get(run.root) == stamp:
-            return
-        watch = self._watches.get(run.root)
-        if watch is None:
-            watch = self._watches[run.root] = Watch(run)
-        _, left = _advance(watch, deadline)
-        self.behind = self.behind or left
-        seen = watch.seen()
-        self.summaries[run.root] = _summary(run, seen, reading=left)
-        if not left and not seen.liveness.alive:
-            self._sizes[run.root] = stamp
-            self._forget(run.root)
-
-    def _note_problem(self, run: RunDir, error: So8tError | OSError) -> None:
-        self._forget(run.root)
-        self._sizes[run.root] = _stamp(run)
-        shown = error if isinstance(error, So8tError) else _vanished(run)
-        known = self.summaries.get(run.root)
-        if known is None or known.problem is None or known.problem.lines() != shown.lines():
-            self.summaries[run.root] = RunSummary(run, "failed", {}, problem=shown)
-
-    def _forget(self, path: Path) -> None:
-        watch = self._watches.pop(path, None)
-        if watch is not None:
-            watch.close()
-
-    def close(self) -> None:
-        """Let go of all files."""
-        for path in list(self._watches):
-            self._forget(path)
-
-
-_MOVING: frozenset[Standing] = frozenset({"running", "pausing", "starting", "silent"})
-
-
-def _stamp(run: RunDir) -> tuple[float, int]:
-    """Changes whenever something is appended to the journal."""
-    newest, total = 0.0, 0
-    for path in (run.journal, run.journal.with_name(run.journal.name + "-wal"), run.lock):
-        try:
-            found = path.stat()
-        except OSError:
-            continue
-        newest, total = max(newest, found.st_mtime), total + found.st_size
-    return newest, total

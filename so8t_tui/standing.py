@@ -46,7 +46,7 @@ LOOKS: dict[Standing, Look] = {
     "done": Look("✓", "done", "$good"),
     "skipped": Look("»", "skipped", "$faint"),
     "failed": Look("✗", "failed", "$bad"),
-    "interrupted": Look("!", "broken off", "$bad"),
+    "interrupted": Look("!", "cut off", "$bad"),
     "crashed": Look("✘", "crashed", "$bad"),
     "silent": Look("?", "silent", "$caution"),
 }

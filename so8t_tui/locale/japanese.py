@@ -24,7 +24,7 @@ JAPANESE: Final[dict[str, str]] = {
     "done": "完了",
     "skipped": "省略",
     "failed": "失敗",
-    "broken off": "中断",
+    "cut off": "中断",
     "crashed": "異常終了",
     "silent": "応答なし",
     # tabs and keys
@@ -144,7 +144,7 @@ JAPANESE: Final[dict[str, str]] = {
     # overview
     "Phases": "段階",
     "Machine": "マシン",
-    "Readings appear once the engine runs.": "エンジンが動くと表示されます。",
+    "Readings come with an engine.": "エンジンが動くと表示されます。",
     "Newest log lines": "最新のログ",
     "Messages of the phases appear here.": "各段階のメッセージがここに出ます。",
     "try {number} in {time}": "{time} 後に {number} 回目",
@@ -156,6 +156,13 @@ JAPANESE: Final[dict[str, str]] = {
     "disk free": "ディスク空き",
     "no GPU": "GPU なし",
     "heat": "温度",
+    # plain progress
+    "try {number}": "{number} 回目",
+    "checkpoint at step {step}, {size}, {reason}": (
+        "ステップ {step} のチェックポイント, {size}, {reason}"
+    ),
+    "goes on after step {step}": "ステップ {step} の後から続けます",
+    "engine ended: {reason}": "エンジン終了: {reason}",
     # crawl
     "Progress": "進み具合",
     "Starts with the crawl.": "収集が始まると表示されます。",
@@ -207,7 +214,7 @@ JAPANESE: Final[dict[str, str]] = {
     "gate": "ゲート",
     "norm": "ノルム",
     "tokens/s": "トークン/秒",
-    "Drawn from the first optimiser step on.": "最初の更新から描かれます。",
+    "Drawn from the first step on.": "最初の更新から描かれます。",
     "Training": "学習",
     "Starts after integration.": "統合の後に始まります。",
     "Checkpoints": "チェックポイント",

@@ -18,15 +18,14 @@ from textual.widgets import Tab, Tabs
 
 from so8t_core.contract.errors import So8tError
 from so8t_core.contract.phases import PHASE_NAMES
-from so8t_core.contract.watch import Seen
-from so8t_tui.amounts import duration
 from so8t_tui.client import RunClient
+from so8t_tui.heading import heading_of
 from so8t_tui.locale import Words
 from so8t_tui.remarks import remark_on
 from so8t_tui.screens.host import Host
 from so8t_tui.screens.quit import QuitDialog
 from so8t_tui.screens.stop import StopDialog
-from so8t_tui.standing import going, resumable
+from so8t_tui.standing import going
 from so8t_tui.text import outside
 from so8t_tui.widgets.cleanse import Cleanse
 from so8t_tui.widgets.crawl import Crawl
@@ -39,7 +38,7 @@ from so8t_tui.widgets.overview import Overview
 from so8t_tui.widgets.panel import Panel, Scene
 from so8t_tui.widgets.pipeline import Pipeline, strip_of
 from so8t_tui.widgets.report import Report
-from so8t_tui.widgets.titlebar import Heading, TitleBar
+from so8t_tui.widgets.titlebar import TitleBar
 from so8t_tui.widgets.train import Train
 
 PAINT_EVERY_S = 0.25
@@ -115,7 +114,7 @@ class RunScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         words = self.words
-        yield TitleBar(words, Heading(outside(self._client.run.name, 80)))
+        yield TitleBar(words, heading_of(self._client, words))
         yield Pipeline(words)
         yield Notice()
         yield Tabs(
@@ -169,39 +168,13 @@ class RunScreen(Screen[None]):
             panel = self._panels.get(self.tab)
             if panel is not None and panel.is_mounted:
                 panel.show(Scene(seen, now))
-        allowed = (self._may_pause(), self._may_resume(), self._may_stop())
+        allowed = (self._client.may_pause, self._client.may_resume, self._client.may_stop)
         if allowed != self._allowed:
             self._allowed = allowed
             self.refresh_bindings()
 
     def _heading(self) -> None:
-        client, words = self._client, self.words
-        name = outside(client.run.name, 80)
-        if client.seen is None or client.behind:
-            note = words("reading the journal") if client.behind else ""
-            self.query_one(TitleBar).put(Heading(name, None, (note,)))
-            return
-        notes = [self._wish(client.seen), self._worked(client.seen), self._driver(client.seen)]
-        heading = Heading(name, client.standing, tuple(note for note in notes if note))
-        self.query_one(TitleBar).put(heading)
-
-    def _wish(self, seen: Seen) -> str:
-        """What was asked for and the engine has not acknowledged yet."""
-        control = self._client.control
-        if not seen.liveness.alive or control.revision <= seen.state.control_revision:
-            return ""
-        asked = {"running": "resume asked", "paused": "pause asked", "stopped": "stop asked"}
-        return self.words(asked[control.desired])
-
-    def _worked(self, seen: Seen) -> str:
-        until = time.time() if seen.liveness.alive else seen.state.last_ts
-        total = sum(view.active_until(until) for view in seen.state.phases.values())
-        return duration(total) if seen.state.engine is not None else ""
-
-    def _driver(self, seen: Seen) -> str:
-        if not seen.liveness.alive:
-            return self.words("no engine")
-        return self.words("engine {pid}", pid=seen.liveness.pid)
+        self.query_one(TitleBar).put(heading_of(self._client, self.words))
 
     def _announce(self, before: _Milestone | None, after: _Milestone | None) -> None:
         """A bell and a message when a run that is being watched comes to its end."""
@@ -265,34 +238,13 @@ class RunScreen(Screen[None]):
 
     # --- control ---------------------------------------------------------------------------
 
-    def _may_pause(self) -> bool:
-        seen = self._client.seen
-        return (
-            seen is not None
-            and seen.liveness.alive
-            and self._client.control.desired == "running"
-            and seen.status in {"pending", "running", "pausing"}
-        )
-
-    def _may_resume(self) -> bool:
-        seen = self._client.seen
-        if seen is None or self._client.starting:
-            return False
-        if seen.liveness.alive:
-            return self._client.control.desired != "running" or seen.status == "paused"
-        return resumable(seen)
-
-    def _may_stop(self) -> bool:
-        seen = self._client.seen
-        return seen is not None and seen.liveness.alive and seen.status not in {"done", "failed"}
-
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in {"pause", "pause_hard"}:
-            return self._may_pause()
+            return self._client.may_pause
         if action == "resume":
-            return self._may_resume()
+            return self._client.may_resume
         if action == "stop":
-            return self._may_stop()
+            return self._client.may_stop
         return super().check_action(action, parameters)
 
     def _attempt(self, act: Callable[[], None]) -> None:
@@ -337,7 +289,7 @@ class RunScreen(Screen[None]):
 
     def action_ask_quit(self) -> None:
         """Leave; where an engine works, ask whether it is to go on."""
-        if not self._may_stop():
+        if not self._client.may_stop:
             self._host.leave("closed")
             return
 

@@ -15,8 +15,8 @@ from textual.screen import Screen
 from textual.widgets import DataTable, Static
 
 from so8t_core.contract.phases import PHASE_NAMES
-from so8t_tui.client import RunList, RunSummary
 from so8t_tui.locale import Words
+from so8t_tui.runlist import RunList, RunSummary
 from so8t_tui.screens.host import Host
 from so8t_tui.standing import LOOKS
 from so8t_tui.text import outside, table_cell

@@ -32,9 +32,7 @@ class Overview(Panel):
         words = self.words
         yield Rows(words("Phases"), id_="phases")
         with Horizontal(id="lower"):
-            yield Resources(
-                words("Machine"), words("Readings appear once the engine runs."), id_="machine"
-            )
+            yield Resources(words("Machine"), words("Readings come with an engine."), id_="machine")
             yield Rows(
                 words("Newest log lines"),
                 words("Messages of the phases appear here."),
@@ -45,11 +43,11 @@ class Overview(Panel):
             for name, title in (("load", "Load, %"), ("used", "Memory, GB")):
                 yield Chart(
                     words(title),
-                    words("Readings appear once the engine runs."),
+                    words("Readings come with an engine."),
                     over_time=True,
                     id_=name,
                 )
-            yield Chart(words("Loss"), words("Drawn from the first optimiser step on."), id_="loss")
+            yield Chart(words("Loss"), words("Drawn from the first step on."), id_="loss")
 
     def show(self, scene: Scene) -> None:
         seen = scene.seen
@@ -61,9 +59,7 @@ class Overview(Panel):
         self.query_one("#newest", Rows).put(log)
 
     def _show_trends(self, scene: Scene) -> None:
-        """Only where the terminal is tall enough to show them."""
-        if not self.query_one("#trends").display:
-            return
+        """Charts that the style sheet shows where the terminal is tall enough."""
         state = scene.seen.state
         gpus = [f"gpu{number}" for number in gpu_numbers(state.resources)[:1]]
         load = [("CPU", "cpu_percent"), *(("GPU", f"{gpu}_util_percent") for gpu in gpus)]

@@ -43,15 +43,13 @@ class Train(Panel):
         with Horizontal(classes="train"):
             with Grid(id="charts"):
                 for id_, title, _ in _CHARTS:
-                    yield Chart(
-                        words(title), words("Drawn from the first optimiser step on."), id_=id_
-                    )
+                    yield Chart(words(title), words("Drawn from the first step on."), id_=id_)
             with Vertical(id="side"):
                 yield Facts(words("Training"), words("Starts after integration."), id_="figures")
                 yield Rows(
                     words("Checkpoints"), words("Appear as they reach the disk."), id_="saved"
                 )
-                yield Resources(words("Machine"), words("Readings appear once the engine runs."))
+                yield Resources(words("Machine"), words("Readings come with an engine."))
 
     def show(self, scene: Scene) -> None:
         view = scene.seen.state.phases["train"]
