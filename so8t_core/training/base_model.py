@@ -4,6 +4,7 @@
 # mypy: disable-error-code="no-untyped-call, attr-defined"
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,6 +83,8 @@ def load_base(
     Raises `ModelError` when a weight is missing, or it was not stored as asked.
     """
     register()
+    # it warns at every single product that inputs are rounded, which is what int8 means
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     with quiet_transformers():
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,

@@ -5,6 +5,8 @@ optimiser steps and holds weights, optimiser and schedule as they were; the orde
 function of the position alone; every step seeds all random generators from the run's seed and its
 own number; nothing that depends on the clock touches a number. A hard pause in the middle of an
 accumulation therefore drops the gradients and saves the step's start; the replay gives them again.
+
+Longer than other modules, because every hook of Trainer must be a method of the one class.
 """
 
 # transformers annotates only part of what is called here, and its hooks have more arguments than
@@ -228,6 +230,8 @@ class SO8TTrainer(Trainer):
         """Mean cross-entropy over all held-out targets; may be paused between micro-batches."""
         assert self._held_out is not None
         set_evaluating(self.adapted)
+        step = self.state.global_step
+        self._around.emit.progress(step, self.args.max_steps, "steps", "measuring held-out loss")
         total, targets = 0.0, 0
         size = self.args.per_device_train_batch_size
         for start in range(0, len(self._held_out), size):
@@ -240,7 +244,6 @@ class SO8TTrainer(Trainer):
             total += loss.item() * count
             targets += count
         result = {"eval_loss": total / targets}
-        step = self.state.global_step
         self._around.evaluations.append({"step": step, **result, "targets": targets})
         self._evaluated_step = step
         self._around.emit.metric(step, result)

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from tests.training.trial import make_model, make_run
+from so8t_core.phases.base import Outcome
+from tests.training.trial import context, make_model, make_run, train
 
 
 @pytest.fixture(autouse=True)
@@ -30,3 +31,12 @@ def tokenizer(model: Path) -> Any:
 @pytest.fixture
 def new_run(tmp_path: Path, model: Path) -> Callable[[str], Path]:
     return lambda name: make_run(tmp_path / name, model)
+
+
+@pytest.fixture(scope="session")
+def straight(tmp_path_factory: pytest.TempPathFactory, model: Path) -> tuple[Path, Outcome, Any]:
+    """Run, outcome and context of a training from start to end without a break."""
+    root = make_run(tmp_path_factory.mktemp("straight") / "run", model)
+    torch.set_num_threads(1)
+    ctx = context(root)
+    return root, train(ctx), ctx

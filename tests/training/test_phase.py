@@ -17,7 +17,7 @@ from so8t_core.contract.errors import (
     PhaseError,
     So8tError,
 )
-from so8t_core.phases.base import HardPause, Outcome
+from so8t_core.phases.base import HardPause
 from so8t_core.training.adapter import load_adapter
 from so8t_core.training.series import read_series
 from tests.training.trial import PlannedGate, context, make_model, said, train
@@ -30,17 +30,6 @@ def series(root: Path) -> bytes:
     return b"".join(
         (root / "train" / name).read_bytes() for name in ("series.jsonl", "evaluations.jsonl")
     )
-
-
-@pytest.fixture(scope="module")
-def straight(tmp_path_factory: pytest.TempPathFactory, model: Path) -> tuple[Path, Outcome, Any]:
-    """A training from start to end without a break."""
-    from tests.training.trial import make_run
-
-    root = make_run(tmp_path_factory.mktemp("straight") / "run", model)
-    torch.set_num_threads(1)
-    ctx = context(root)
-    return root, train(ctx), ctx
 
 
 def test_every_step_and_evaluation_is_in_the_series(straight: Any) -> None:

@@ -1,0 +1,73 @@
+"""What a report shows of a finished training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from so8t_core.contract.settings.train import TrainSettings
+from so8t_core.training.adapter import trained_weights
+from so8t_core.training.base_model import weight_dtypes
+from so8t_core.training.gate_terms import trained_gates
+from so8t_core.training.preparation import PreparedData
+from so8t_core.training.series import read_series
+from so8t_core.training.surroundings import Surroundings
+from so8t_core.training.trainer import SO8TTrainer
+
+
+def training_figures(
+    data: PreparedData,
+    trainer: SO8TTrainer,
+    around: Surroundings,
+    threads: int,
+    settings: TrainSettings,
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Everything a report shows of a finished training, and what its reader must know."""
+    steps = list(read_series(around.series.path))
+    evaluations = [line["eval_loss"] for line in read_series(around.evaluations.path)]
+    gates = trained_gates(trainer.adapted)
+    gate_parameters = sum(gate.module.theta.numel() for gate in gates)
+    trained = sum(weight.numel() for weight in trained_weights(trainer.adapted).values())
+    rotation = trainer.terms.summary() if gates else {}
+    history = around.history.now
+    figures = {
+        "steps": len(steps),
+        "tokens": trainer.counters["tokens"],
+        "target_tokens": trainer.counters["targets"],
+        "first_loss": steps[0]["loss"],
+        "final_loss": steps[-1]["loss"],
+        "first_eval_loss": evaluations[0] if evaluations else None,
+        "final_eval_loss": evaluations[-1] if evaluations else None,
+        "lora_parameters": trained - gate_parameters,
+        "gate_parameters": gate_parameters,
+        **rotation,
+        "weight_dtypes": weight_dtypes(trainer.adapted),
+        "base_storage": settings.base_storage,
+        "device": trainer.args.device.type,
+        "compute_dtype": "bfloat16" if trainer.args.bf16 else "float32",
+        "threads": threads,
+        "checkpoints_written": history.checkpoints_written,
+        "resumes": history.starts - 1,
+        "rejected_checkpoints": len(history.rejected_checkpoints),
+        "train_s": history.train_s,
+        **data.figures,
+    }
+    return figures, _notes(settings, trainer, rotation, history.rejected_checkpoints)
+
+
+def _notes(
+    settings: TrainSettings,
+    trainer: SO8TTrainer,
+    rotation: Mapping[str, float],
+    rejected: tuple[str, ...],
+) -> tuple[str, ...]:
+    notes = [f"A damaged checkpoint was passed over: {reason}" for reason in rejected]
+    if rotation and rotation["rotation_angle_max_rad"] == 0.0:
+        notes.append("The gates did not move: every rotation is still the identity.")
+    if settings.optimizer == "paged_adamw_8bit" and trainer.args.device.type == "cpu":
+        notes.append("The optimiser's states were not paged: that needs a GPU.")
+    if rotation and not trainer.terms.free and settings.orthogonality_weight:
+        notes.append(
+            "The orthogonality term was zero throughout: these gates are rotations by construction."
+        )
+    return tuple(notes)
