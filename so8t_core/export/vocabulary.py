@@ -19,6 +19,9 @@ from so8t_core.contract.errors import ModelError
 # only then strips the spaces after control tokens, as Phi-3's own tokenizer does.
 _PHI3_TOKENS = frozenset({"</s>", "<unk>", "<s>", "<|endoftext|>"})
 _PHI3_NAMES = ("phi-3", "phi3")
+_FIRST_ONLY = (
+    "llama.cpp puts a space before the text after a control token, the tokenizer only at the start"
+)
 _ADDED_SCORE = -1000.0
 _UNUSED_SCORE = -10000.0
 
@@ -28,6 +31,7 @@ class Vocabulary:
     """Tokens by id and how text becomes tokens. `scores` for llama, `merges` for gpt2 alone.
 
     `strips_after_control`: spaces after a control token are dropped (Phi-3's `rstrip`).
+    `caveat`: where llama.cpp cuts text otherwise, because GGUF has no word for it.
     """
 
     model: Literal["gpt2", "llama"]
@@ -42,6 +46,7 @@ class Vocabulary:
     add_space_prefix: bool
     chat_template: str | None
     strips_after_control: bool
+    caveat: str | None = None
 
     @classmethod
     def of(cls, folder: Path, size: int) -> Vocabulary:
@@ -213,12 +218,14 @@ def _sentencepiece(folder: Path, parts: dict[str, Any], tokenizer: Any, size: in
         kind = TokenType.CONTROL if added["special"] else TokenType.USER_DEFINED
         tokens[added["id"]], types[added["id"]] = added["content"], int(kind)
         scores[added["id"]] = _ADDED_SCORE
+    scheme = _space_scheme(parts)
     return replace(
         frame,
         tokens=tuple(tokens),
         types=tuple(types),
         scores=tuple(scores),
-        add_space_prefix=_prepends_space(parts),
+        add_space_prefix=scheme != "never",
+        caveat=_FIRST_ONLY if scheme == "first" else None,
     )
 
 
@@ -234,10 +241,11 @@ def _piece_type(processor: Any, piece_id: int) -> int:
     return int(TokenType.NORMAL)
 
 
-def _prepends_space(parts: dict[str, Any]) -> bool:
+def _space_scheme(parts: dict[str, Any]) -> str:
+    """Where a space is put before text: `always` (after control tokens too), `first`, `never`."""
     normalizer = parts["normalizer"] or {}
     steps = normalizer.get("normalizers", [normalizer])
     if any(step.get("type") == "Prepend" for step in steps):
-        return True
+        return "always"
     pre = parts["pre_tokenizer"] or {}
-    return pre.get("type") == "Metaspace" and pre.get("prepend_scheme") != "never"
+    return str(pre["prepend_scheme"]) if pre.get("type") == "Metaspace" else "never"

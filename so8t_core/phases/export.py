@@ -61,6 +61,7 @@ class _Export:
                 )
                 outputs.append(path)
                 notes += self._note_kept(type_, figures["gguf"][type_]["kept_f16"])
+                notes += self._note_caveat(type_, figures["gguf"][type_]["tokenizer_caveat"])
             if settings.modelfile_type is not None:
                 form = self._modelfile(settings.modelfile_type)
                 figures["modelfile"] = form.kind.name if form else "without template"
@@ -169,6 +170,7 @@ class _Export:
             "relative_error": written.check.relative_error,
             "max_absolute_error": written.check.max_absolute_error,
             "kept_f16": list(written.kept_f16),
+            "tokenizer_caveat": self.source.vocabulary.caveat,
         }
 
     def _step(self, path: Path) -> Callable[[int, int], None]:
@@ -184,6 +186,12 @@ class _Export:
         why = f"their rows are no multiple of {type_}'s block"
         self.ctx.emit.fallback(f"{len(kept)} tensors of {type_} are stored as F16", why)
         return [f"{len(kept)} tensors of the {type_} file are stored as F16: {why}."]
+
+    def _note_caveat(self, type_: GgufType, caveat: str | None) -> list[str]:
+        if caveat is None:
+            return []
+        self.ctx.emit.fallback(f"The {type_} file's tokenizer is not quite the model's", caveat)
+        return [f"The {type_} file's tokenizer is not quite the model's: {caveat}."]
 
     def _modelfile(self, type_: GgufType) -> ChatForm | None:
         tokenizer = load_tokenizer(

@@ -123,6 +123,25 @@ def test_pieces_keep_their_scores_and_kinds(phi3_like: Path):
     assert found.add_space_prefix
 
 
+def test_where_spaces_go_before_text_is_said_or_its_difference_is(phi3_like: Path, tmp_path: Path):
+    """Phi-3's own normaliser is what llama.cpp does; the library's newer scheme is not."""
+    assert "only at the start" in str(Vocabulary.of(phi3_like, 400).caveat)
+    space = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
+    prepend = {"type": "Prepend", "prepend": "▁"}
+    folder = with_tokenizer(
+        phi3_like,
+        tmp_path / "phi3",
+        normalizer={"type": "Sequence", "normalizers": [prepend, space]},
+        pre_tokenizer=None,
+    )
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    config["tokenizer_class"] = "PreTrainedTokenizerFast"
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    found = Vocabulary.of(folder, 400)
+    assert found.add_space_prefix
+    assert found.caveat is None
+
+
 def test_sentencepiece_without_its_model_is_refused(phi3_like: Path, tmp_path: Path):
     folder = tmp_path / "lost"
     shutil.copytree(phi3_like, folder)
