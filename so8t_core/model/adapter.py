@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from so8t_core.contract.errors import InputMissing, ModelError
-from so8t_core.model.weights import ModelFolder
+from so8t_core.model.weights import ModelFolder, all_finite
 
 if TYPE_CHECKING:
     import torch
@@ -137,7 +137,7 @@ def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
             hint="Resume the training; it writes the adapter again.",
         ) from error
     for name, tensor in loaded.items():
-        if not bool(tensor.isfinite().all()):
+        if not all_finite(tensor):
             raise ModelError(
                 f"The adapter's tensor {name} holds NaN or infinity.",
                 where=str(path),

@@ -25,6 +25,7 @@ from so8t_core.model.weights import (
     SINGLE_FILE,
     ModelFolder,
     TensorEntry,
+    all_finite,
     torch_dtype,
 )
 
@@ -169,8 +170,6 @@ def _folded(
     pause: PauseGate | None,
 ) -> Iterator[torch.Tensor]:
     """The tensors of one shard to write, in order."""
-    import torch
-
     names = {code: name for name, code in DTYPE_CODES.items()}
     with model.opened(model.tensors[part[0][0]].file) as reader:
         for name, entry in part:
@@ -178,7 +177,7 @@ def _folded(
                 pause.point()
             folded = _fold_one(name, reader.read(name), trained, rotations)
             cast = folded.to(torch_dtype(names[entry.dtype]))
-            if not bool(torch.isfinite(cast).all()):
+            if not all_finite(cast):
                 raise ModelError(
                     f"The folded {name} is not finite in {names[entry.dtype]}.",
                     where=str(model.path),

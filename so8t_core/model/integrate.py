@@ -24,6 +24,7 @@ from so8t_core.model.weights import (
     ModelFolder,
     ShardReader,
     TensorEntry,
+    all_finite,
     torch_dtype,
 )
 
@@ -174,16 +175,14 @@ def _checked(
     pause: PauseGate | None,
 ) -> Iterator[torch.Tensor]:
     """The tensors of one shard in the asked dtype, each found to be finite before and after."""
-    import torch
-
     names = {code: name for name, code in DTYPE_CODES.items()}
     for source, entry in zip(stored, entries, strict=True):
         if pause is not None:
             pause.point()
         tensor = reader.read(source.name)
         cast = tensor.to(torch_dtype(names[entry.dtype]))
-        if not bool(torch.isfinite(cast).all()):
-            finite = bool(torch.isfinite(tensor).all())
+        if not all_finite(cast):
+            finite = all_finite(tensor)
             raise ModelError(
                 f"The tensor {source.name} "
                 + (f"overflows in {names[entry.dtype]}." if finite else "holds NaN or infinity."),

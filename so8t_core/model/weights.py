@@ -43,6 +43,7 @@ DTYPE_CODES = {
     "float16": "F16",
 }
 """Names of dtypes in torch, and in a safetensors header."""
+_PIECE = 1 << 20
 _CODE_BYTES = {"F64": 8, "F32": 4, "BF16": 2, "F16": 2}
 
 
@@ -266,3 +267,10 @@ def torch_dtype(name: str) -> torch.dtype:
 
     dtype: torch.dtype = getattr(torch, name)
     return dtype
+
+
+def all_finite(tensor: torch.Tensor) -> bool:
+    """Whether it holds neither NaN nor infinity; looked at in pieces that fit the cache."""
+    flat = tensor.reshape(-1)
+    starts = range(0, flat.numel(), _PIECE)
+    return all(bool(flat[start : start + _PIECE].isfinite().all()) for start in starts)

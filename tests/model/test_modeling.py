@@ -226,6 +226,7 @@ print(type(model).__name__, type(model).__module__.split(".")[0])
     assert torch.equal(torch.load(tmp_path / "logits.pt"), expected)
 
 
+@pytest.mark.long
 def test_the_rotated_model_compiles_without_a_break(gated: Path) -> None:
     model = rotated(gated)
     compiled = torch.compile(model, backend="eager", fullgraph=True)

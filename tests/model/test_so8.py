@@ -124,6 +124,39 @@ def test_rotated_rows_of_a_weight_are_the_weight_of_the_rotated_layer() -> None:
     assert (gated - folded).abs().max() <= 1e-12
 
 
+def test_a_gate_passes_gradients_back_with_their_norm() -> None:
+    generator = torch.Generator().manual_seed(6)
+    hidden = torch.randn(5, 24, generator=generator, dtype=torch.float64, requires_grad=True)
+    incoming = torch.randn(5, 24, generator=generator, dtype=torch.float64)
+    matrices = so8.rotation(random_theta(3), "exp")
+    (outgoing,) = torch.autograd.grad(so8.rotate(hidden, matrices), hidden, incoming)
+    assert torch.allclose(outgoing, incoming @ torch.block_diag(*matrices), rtol=0, atol=1e-13)
+    assert torch.allclose(outgoing.norm(dim=-1), incoming.norm(dim=-1))
+
+
+@pytest.mark.parametrize("parametrisation", ["exp", "cayley"])
+def test_at_zero_the_gradient_is_the_skew_part_of_the_rotations_gradient(
+    parametrisation: str,
+) -> None:
+    generator = torch.Generator().manual_seed(7)
+    hidden = torch.randn(5, 8, generator=generator, dtype=torch.float64)
+    incoming = torch.randn(5, 8, generator=generator, dtype=torch.float64)
+    theta = torch.zeros(1, 28, dtype=torch.float64, requires_grad=True)
+    turned = so8.rotate(hidden, so8.rotation(theta, parametrisation))
+    (gradient,) = torch.autograd.grad(turned, theta, incoming)
+    outer = incoming.mT @ hidden
+    rows, columns = torch.triu_indices(8, 8, offset=1)
+    assert torch.allclose(gradient[0], (outer - outer.mT)[rows, columns], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("parametrisation", ["exp", "cayley"])
+def test_the_orthogonality_loss_of_an_exact_rotation_has_no_gradient(parametrisation: str) -> None:
+    theta = random_theta(4).requires_grad_()
+    loss = so8.orthogonality_error(so8.rotation(theta, parametrisation)).square().sum()
+    (gradient,) = torch.autograd.grad(loss, theta)
+    assert gradient.abs().max() < 1e-12
+
+
 def test_angles_and_distance_are_those_that_were_planted() -> None:
     planted = torch.tensor([3.0, 2.0, 0.5, 0.01], dtype=torch.float64)
     skewed = torch.zeros(8, 8, dtype=torch.float64)
