@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from argparse import Namespace
-from dataclasses import asdict
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from so8t_core.commands.steer import launch
 from so8t_core.contract.config import load_settings
-from so8t_core.contract.errors import EXIT_DONE, UsageError
+from so8t_core.contract.errors import EXIT_DONE, EXIT_FAILED, UsageError
 from so8t_core.contract.runs import create_run, find_run
 
 
@@ -18,7 +20,8 @@ def phase(arguments: Namespace) -> int:
     if arguments.in_run is not None:
         run = find_run(arguments.in_run, arguments.runs_dir)
     elif arguments.config is not None:
-        run = create_run(arguments.runs_dir, load_settings(arguments.config, arguments.set))
+        settings = load_settings(arguments.config, arguments.set, section=arguments.command)
+        run = create_run(arguments.runs_dir, settings)
     else:
         raise UsageError(
             f"`so8t {arguments.command}` needs a run or a settings file.",
@@ -31,52 +34,72 @@ def verify(arguments: Namespace) -> int:
     """`so8t verify --model-path P`: the proof on one base model, as a table or JSON."""
     if arguments.model_path is None:
         return phase(arguments)
-    from so8t_core.model.verify import verify_folder
+    settings = load_settings(arguments.config, arguments.set)
+    from so8t_core.model.verify import verify as verify_folder
 
-    return _print(arguments, verify_folder(arguments.model_path))
+    with tempfile.TemporaryDirectory(prefix="so8t-verify-") as workspace:
+        result = verify_folder(
+            arguments.model_path,
+            settings.model,
+            settings.verify,
+            seed=settings.seed,
+            workspace=Path(workspace) / "copies",
+        )
+    if arguments.json:
+        _print_json(result.as_figures())
+    else:
+        for check in result.checks:
+            mark = "ok " if check.passed else "NO "
+            print(f"{mark} {check.name:<28} {check.value:<12.4g} bound {check.bound:.3g}")
+    return EXIT_FAILED if result.failed else EXIT_DONE
 
 
 def integrate(arguments: Namespace) -> int:
     """`so8t integrate --model-path P --output-path Q`: gates into any Phi-3 folder."""
     if arguments.model_path is None:
         return phase(arguments)
-    _need(arguments, "output_path")
-    from so8t_core.model.integrate import integrate_folder
+    output = _needed(arguments, "output_path")
+    settings = load_settings(arguments.config, arguments.set)
+    from so8t_core.model.integrate import integrate as integrate_folder
 
-    return _print(arguments, integrate_folder(arguments.model_path, arguments.output_path))
+    report = integrate_folder(arguments.model_path, output, settings.model)
+    _print_figures(arguments, report.as_figures())
+    if not report.has_tokenizer and not arguments.json:
+        print("The base has no tokenizer, so the gated checkpoint has none either.")
+    return EXIT_DONE
 
 
 def export(arguments: Namespace) -> int:
     """`so8t export --fold-only --model-path Q --output-path F`: fold a gated checkpoint."""
     if not arguments.fold_only:
         return phase(arguments)
-    _need(arguments, "model_path")
-    _need(arguments, "output_path")
+    gated, output = _needed(arguments, "model_path"), _needed(arguments, "output_path")
     from so8t_core.model.fold import fold_checkpoint
 
-    report = fold_checkpoint(
-        arguments.model_path,
-        arguments.output_path,
-        adapter=arguments.adapter_path,
-        dtype=arguments.dtype,
-    )
-    return _print(arguments, report)
+    report = fold_checkpoint(gated, output, adapter=arguments.adapter_path, dtype=arguments.dtype)
+    _print_figures(arguments, report.as_figures())
+    return EXIT_DONE
 
 
-def _need(arguments: Namespace, name: str) -> None:
-    if getattr(arguments, name) is None:
+def _needed(arguments: Namespace, name: str) -> Path:
+    value: Path | None = getattr(arguments, name)
+    if value is None:
         option = "--" + name.replace("_", "-")
         raise UsageError(
             f"`so8t {arguments.command}` needs {option} here.",
             hint=f"so8t {arguments.command} --help shows an example.",
         )
+    return value
 
 
-def _print(arguments: Namespace, report: Any) -> int:
-    values = report if isinstance(report, dict) else asdict(report)
+def _print_json(figures: Mapping[str, Any]) -> None:
+    print(json.dumps(figures, ensure_ascii=False, indent=2))
+
+
+def _print_figures(arguments: Namespace, figures: Mapping[str, Any]) -> None:
     if arguments.json:
-        print(json.dumps(values, ensure_ascii=False, indent=2, default=str))
-        return EXIT_DONE
-    for name, value in values.items():
-        print(f"{name.replace('_', ' '):<28} {value}")
-    return EXIT_DONE
+        _print_json(figures)
+        return
+    for name, value in figures.items():
+        shown = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+        print(f"{name.replace('_', ' '):<28} {shown}")

@@ -13,7 +13,7 @@ import psutil
 
 from so8t_core import __version__
 from so8t_core.contract.config import dump_settings, load_settings
-from so8t_core.contract.errors import EXIT_DONE, EXIT_FAILED
+from so8t_core.contract.errors import EXIT_DONE, EXIT_FAILED, UsageError
 from so8t_core.contract.settings import Settings
 
 _PACKAGES = (
@@ -111,7 +111,23 @@ def config_show(arguments: Namespace) -> int:
 
 def starter_model(arguments: Namespace) -> int:
     """`so8t starter-model`: build the demo's base model into the cache, or into a folder."""
-    from so8t_core.model.base import starter_folder
+    from so8t_core.contract.files import replacing_folder
+    from so8t_core.contract.settings.model import ModelSettings
+    from so8t_core.model.base import resolve_base
+    from so8t_core.model.starter import build_starter
 
-    print(starter_folder(arguments.output))
+    output: Path | None = arguments.output
+    if output is None:
+        print(resolve_base(ModelSettings(), seed=0))
+        return EXIT_DONE
+    if output.exists():
+        raise UsageError(
+            "The output folder exists already.", where=str(output), hint="Name a new folder."
+        )
+    with replacing_folder(output.absolute()) as partial:
+        report = build_starter(partial)
+    print(
+        f"{output}: {report.parameters:,} parameters; largest difference of a logit from the "
+        f"Llama original on {report.check_tokens} tokens: {report.logit_difference}"
+    )
     return EXIT_DONE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
 import sys
 import time
 from argparse import Namespace
@@ -12,12 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from so8t_core.contract.config import load_settings
-from so8t_core.contract.control import ControlStore, this_user
+from so8t_core.contract.control import ControlStore, PauseMode, this_user
 from so8t_core.contract.errors import EXIT_DONE, EXIT_FAILED, RunBusy, StoreError, UsageError
+from so8t_core.contract.events import Event
 from so8t_core.contract.lock import engine_liveness
 from so8t_core.contract.phases import PhaseName
 from so8t_core.contract.rundir import RunDir
-from so8t_core.contract.runs import create_run, find_run, list_runs
+from so8t_core.contract.runs import create_run, find_run, list_runs, run_settings
+from so8t_core.contract.settings.engine import NotifySettings
+from so8t_core.contract.state import RunState
 from so8t_core.contract.watch import Watch, status_document
 
 START_TIMEOUT_S = 20.0
@@ -43,19 +47,21 @@ def has_terminal() -> bool:
 
 def run_headless(run: RunDir, only: tuple[PhaseName, ...] = ()) -> int:
     """An engine in this process, with plain lines of progress; returns the run's exit code."""
-    from so8t_tui.plain import PlainFollower
-
     from so8t_core.engine.runner import Engine
+    from so8t_tui.plain import Narrator, wants_colour
 
-    follower = PlainFollower(sys.stdout)
-    return asyncio.run(Engine(run, only=only, observers=(follower.follow,)).run())
+    narrator = Narrator(colour=wants_colour(sys.stdout, os.environ))
+
+    def narrate(state: RunState, event: Event) -> None:
+        for line in narrator.tell(event, state):
+            print(line, flush=True)
+
+    print(f"{run.name}: {run.root}", flush=True)
+    return asyncio.run(Engine(run, only=only, observers=(narrate,)).run())
 
 
-def start_detached(run: RunDir, only: tuple[PhaseName, ...] = ()) -> int:
-    """An engine in a session of its own; returns its pid once it holds the run.
-
-    Raises `RunBusy` when another engine has it and `StoreError` when it does not come up.
-    """
+def start_engine_for(run: RunDir, only: tuple[PhaseName, ...] = ()) -> subprocess.Popen[bytes]:
+    """An engine in a session of its own, returned at once. Raises `RunBusy`."""
     from so8t_core.engine.process import start_engine
 
     before = engine_liveness(run)
@@ -65,8 +71,13 @@ def start_detached(run: RunDir, only: tuple[PhaseName, ...] = ()) -> int:
             where=str(run.root),
             hint="It is steered with `so8t pause`, `so8t resume` and `so8t stop`.",
         )
+    return start_engine(run, only=only)
+
+
+def start_detached(run: RunDir, only: tuple[PhaseName, ...] = ()) -> int:
+    """The same, returning its pid once it holds the run; `StoreError` when it does not come up."""
     began = time.time()
-    engine = start_engine(run, only=only)
+    engine = start_engine_for(run, only)
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         if engine_liveness(run).pid == engine.pid or _greeted(run, began):
@@ -92,23 +103,31 @@ def _greeted(run: RunDir, since: float) -> bool:
 
 def open_interface(runs_dir: Path, run: RunDir | None) -> int:
     """The terminal interface, on one run or on the list of runs."""
+    from so8t_core.engine.notify import terminal_notification
     from so8t_tui.app import ControlCenter
 
-    from so8t_core.engine.notify import terminal_notification
+    asked = run_settings(run).notify if run is not None else NotifySettings()
 
     def new_demo() -> RunDir:
         return create_run(runs_dir, load_settings(shipped_config("demo.yaml")))
 
     def start(chosen: RunDir) -> None:
-        start_detached(chosen)
+        start_engine_for(chosen)
 
-    ControlCenter(
+    def announcement(message: str) -> str:
+        return terminal_notification(message, os.environ, bell=asked.bell, desktop=asked.desktop)
+
+    left = ControlCenter(
         runs_dir,
         run,
         start_engine=start,
         new_demo=new_demo,
-        terminal_notification=lambda message: terminal_notification(message, os.environ),
+        terminal_notification=announcement,
     ).run()
+    if left is not None and left.run is not None and engine_liveness(left.run).alive:
+        print(
+            f"{left.run.name} goes on in the background; `so8t --run {left.run.name}` comes back."
+        )
     return EXIT_DONE
 
 
@@ -160,7 +179,7 @@ def resume(arguments: Namespace) -> int:
 def pause(arguments: Namespace) -> int:
     """`so8t pause [RUN]`."""
     run = find_run(arguments.run, arguments.runs_dir)
-    mode = "hard" if arguments.hard else "soft"
+    mode: PauseMode = "hard" if arguments.hard else "soft"
     with ControlStore(run.control) as store:
         store.amend(lambda c: replace(c, desired="paused", mode=mode))
     return _report_wish(run, f"{mode} pause", arguments.wait, until={"paused", "done", "failed"})
@@ -217,9 +236,11 @@ def status(arguments: Namespace) -> int:
     """`so8t status [RUN] [--json] [--watch]`."""
     run = find_run(arguments.run, arguments.runs_dir)
     if arguments.watch:
-        from so8t_tui.plain import follow_run
+        from so8t_tui.plain import follow
 
-        return follow_run(run, sys.stdout)
+        seen = follow(run, sys.stdout, after_seq=-1)
+        print(f"{run.name}: {seen}.")
+        return EXIT_DONE
     document = status_document(run)
     if arguments.json:
         print(json.dumps(document, ensure_ascii=False, indent=2))

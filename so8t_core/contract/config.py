@@ -203,9 +203,12 @@ def _read_pipeline(path: Path, seen: tuple[Path, ...] = ()) -> tuple[dict[str, A
     return _merged(below, raw), {**below_sources, **sources}
 
 
-def load_settings(path: Path | None, overrides: Sequence[str] = ()) -> Settings:
+def load_settings(
+    path: Path | None, overrides: Sequence[str] = (), *, section: str | None = None
+) -> Settings:
     """Read a pipeline YAML (None: all defaults), apply `NAME=VALUE` overrides, validate.
 
+    With `section` the file may also hold that section's settings alone, at its top level.
     `extends: FILE` lays the file over another one, section by section; the value of a section in
     `INCLUDABLE` may be a file. Both paths are relative to the file that names them.
     Raises `SettingsError` with file and line for everything that a person can get wrong.
@@ -214,6 +217,8 @@ def load_settings(path: Path | None, overrides: Sequence[str] = ()) -> Settings:
     sources: Sources = {}
     if path is not None:
         raw, sources = _read_pipeline(path)
+        if section is not None and raw.keys().isdisjoint(Settings.model_fields):
+            raw, sources = {section: raw}, {section: sources[""]}
     for assignment in overrides:
         _apply_override(raw, assignment)
     return _as_settings(raw, sources, path)

@@ -14,15 +14,15 @@ PhaseName = Literal[
 class PhaseSpec:
     """What the engine must know of a phase before it loads any of its code.
 
-    `needs`: phases whose manifests are inputs; the phase cannot run without them.
-    `uses`: phases whose manifests are inputs when they are there.
+    `needs`: phases whose results are inputs; the phase cannot run without them.
+    `reads`: phases whose manifests themselves are inputs, when they are there.
     `settings`: top-level sections of the settings that decide its result (hashed).
     """
 
     name: PhaseName
     needs: tuple[PhaseName, ...]
     settings: tuple[str, ...]
-    uses: tuple[PhaseName, ...] = ()
+    reads: tuple[PhaseName, ...] = ()
 
 
 PHASES: tuple[PhaseSpec, ...] = (

@@ -103,6 +103,7 @@ class ChannelEmitter:
         self._items: list[Mapping[str, Any]] = []
         self._lines: list[Mapping[str, Any]] = []
         self._lines_left_out = 0
+        self.fallbacks: list[str] = []
         threading.Thread(target=self._flush_forever, name="so8t-emitter", daemon=True).start()
 
     def progress(self, done: float, total: float | None, unit: str, message: str = "") -> None:
@@ -143,6 +144,9 @@ class ChannelEmitter:
 
     def fallback(self, what: str, why: str) -> None:
         """See `phases.base.Emitter`."""
+        told = f"{what} ({why})"
+        if told not in self.fallbacks:
+            self.fallbacks.append(told)
         self._send_now([("fallback", {"what": what, "why": why})])
 
     def checkpoint(self, step: int, path: str, reason: str, size_bytes: int) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,16 +29,36 @@ class Decision:
     manifest: Manifest | None = None
 
 
-def _input_digests(run: RunDir, spec: PhaseSpec) -> dict[str, str]:
-    digests: dict[str, str] = {}
-    for name in (*spec.needs, *spec.uses):
-        try:
+def needs_of(settings: Settings, spec: PhaseSpec) -> tuple[PhaseName, ...]:
+    """The phases that this one cannot run without, less those that the settings replace."""
+    given: set[PhaseName] = set()
+    if spec.name == "train":
+        given |= {"integrate"} if settings.train.model_path else set()
+        given |= {"cleanse"} if settings.train.dataset else set()
+    return tuple(name for name in spec.needs if name not in given)
+
+
+def input_manifests(run: RunDir, settings: Settings, spec: PhaseSpec) -> dict[PhaseName, Manifest]:
+    """The valid manifests that a phase builds on; a damaged one is as good as none."""
+    found: dict[PhaseName, Manifest] = {}
+    for name in (*needs_of(settings, spec), *spec.reads):
+        with suppress(ManifestError):
             manifest = Manifest.read(run.phase(name))
-        except ManifestError:
-            continue  # as good as none: that phase runs again before this one, or is missing
-        if manifest is not None:
-            digests[name] = manifest.digest
-    return digests
+            if manifest is not None:
+                found[name] = manifest
+    return found
+
+
+def input_digests(spec: PhaseSpec, manifests: Mapping[PhaseName, Manifest]) -> dict[str, str]:
+    """What identifies each input: the result it needs, or the very manifest that it reads."""
+    return {
+        name: manifest.manifest_sha256 if name in spec.reads else manifest.digest
+        for name, manifest in manifests.items()
+    }
+
+
+def _input_digests(run: RunDir, settings: Settings, spec: PhaseSpec) -> dict[str, str]:
+    return input_digests(spec, input_manifests(run, settings, spec))
 
 
 def decide(run: RunDir, settings: Settings, spec: PhaseSpec) -> Decision:
@@ -57,8 +78,8 @@ def decide(run: RunDir, settings: Settings, spec: PhaseSpec) -> Decision:
         return Decision("run", f"its earlier result cannot be trusted: {error.what}")
     if manifest.settings_sha256 != phase_settings_digest(settings, spec):
         return Decision("run", "its settings changed")
-    present = _input_digests(run, spec)
-    phases: set[str] = {*spec.needs, *spec.uses}
+    present = _input_digests(run, settings, spec)
+    phases: set[str] = {*spec.needs, *spec.reads}
     known = {name: digest for name, digest in manifest.inputs.items() if name in phases}
     for name in sorted(known.keys() | present):
         if known.get(name) != present.get(name):
@@ -66,10 +87,10 @@ def decide(run: RunDir, settings: Settings, spec: PhaseSpec) -> Decision:
     return Decision("reuse", "done before, and nothing it depends on changed", manifest)
 
 
-def missing_needs(run: RunDir, spec: PhaseSpec) -> tuple[PhaseName, ...]:
+def missing_needs(run: RunDir, settings: Settings, spec: PhaseSpec) -> tuple[PhaseName, ...]:
     """Needed phases without a readable manifest."""
-    present = _input_digests(run, spec)
-    return tuple(name for name in spec.needs if name not in present)
+    present = input_manifests(run, settings, spec)
+    return tuple(name for name in needs_of(settings, spec) if name not in present)
 
 
 def prepare_folder(run: RunDir, settings: Settings, spec: PhaseSpec) -> bool:
@@ -81,7 +102,7 @@ def prepare_folder(run: RunDir, settings: Settings, spec: PhaseSpec) -> bool:
     folder = run.phase(spec.name)
     basis = {
         "settings_sha256": phase_settings_digest(settings, spec),
-        "inputs": _input_digests(run, spec),
+        "inputs": _input_digests(run, settings, spec),
     }
     removed = False
     if folder.exists() and any(folder.iterdir()) and _read_basis(run, spec.name) != basis:

@@ -268,7 +268,7 @@ class Engine:
                 }
                 self._tell(Draft("phase_done", facts, spec.name))
             return "done"
-        missing = missing_needs(self._run, spec)
+        missing = missing_needs(self._run, self._settings, spec)
         if missing:
             return self._lacking(spec, missing)
         removed = prepare_folder(self._run, self._settings, spec)

@@ -21,11 +21,12 @@ from so8t_core import __version__
 from so8t_core.contract.config import phase_settings_digest
 from so8t_core.contract.errors import ResourceError, So8tError
 from so8t_core.contract.manifest import FileRecord, Manifest, utc_now
-from so8t_core.contract.phases import SPEC, PhaseName, PhaseSpec
+from so8t_core.contract.phases import SPEC
 from so8t_core.contract.rundir import RunDir
 from so8t_core.contract.runs import run_settings
 from so8t_core.contract.settings import Settings
 from so8t_core.engine.emitter import Channel, ChannelEmitter, ChannelGate
+from so8t_core.engine.plan import input_digests, input_manifests
 from so8t_core.phases.base import HardPause, Outcome, PhaseContext
 
 _PR_SET_PDEATHSIG = 1
@@ -60,12 +61,6 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def input_manifests(run: RunDir, spec: PhaseSpec) -> dict[PhaseName, Manifest]:
-    """The valid manifests that a phase builds on."""
-    found = {name: Manifest.read(run.phase(name)) for name in (*spec.needs, *spec.uses)}
-    return {name: manifest for name, manifest in found.items() if manifest is not None}
-
-
 def run_phase(
     context: PhaseContext,
     *,
@@ -73,21 +68,22 @@ def run_phase(
     attempt: int,
     active_before_s: float,
     gate: ChannelGate,
+    emitter: ChannelEmitter,
 ) -> Manifest:
     """Run the phase's code and write its manifest, last of all."""
     started_at, began = utc_now(), time.monotonic()
+    spec = SPEC[context.phase]
     outcome: Outcome = importlib.import_module(module).run(context)
     context.pause.point()
-    inputs: dict[str, str] = {name: m.digest for name, m in context.inputs.items()}
     manifest = Manifest(
         phase=context.phase,
         run=context.run.name,
-        settings_sha256=phase_settings_digest(context.settings, SPEC[context.phase]),
-        inputs={**inputs, **outcome.extra_inputs},
+        settings_sha256=phase_settings_digest(context.settings, spec),
+        inputs={**input_digests(spec, context.inputs), **outcome.extra_inputs},
         digest=outcome.digest,
         outputs=tuple(FileRecord.of(context.folder, path) for path in outcome.outputs),
         figures=dict(outcome.figures),
-        notes=outcome.notes,
+        notes=(*outcome.notes, *(f"Fallback: {fallback}." for fallback in emitter.fallbacks)),
         versions=_versions(),
         attempt=attempt,
         started_at=started_at,
@@ -140,7 +136,7 @@ def _work(arguments: Mapping[str, Any], channel: Channel) -> Mapping[str, Any]:
             run=run,
             phase=phase,
             settings=settings,
-            inputs=input_manifests(run, SPEC[phase]),
+            inputs=input_manifests(run, settings, SPEC[phase]),
             emit=emitter,
             pause=gate,
             live=lambda: channel.live,
@@ -151,6 +147,7 @@ def _work(arguments: Mapping[str, Any], channel: Channel) -> Mapping[str, Any]:
             attempt=arguments["attempt"],
             active_before_s=arguments["active_before_s"],
             gate=gate,
+            emitter=emitter,
         )
     except HardPause:
         end: Mapping[str, Any] = {"t": "end", "status": "paused"}

@@ -19,7 +19,9 @@ class EngineSettings(Section):
     )
     skip: tuple[PhaseName, ...] = Field((), description="Phases that are not to run.")
     min_free_disk_gb: float = Field(
-        2.0, ge=0, description="Below this the engine pauses the run (hard) and says so."
+        2.0,
+        ge=0,
+        description="With less, the running phase saves and the run stops with a message.",
     )
     min_free_memory_gb: float = Field(0.5, ge=0, description="The same for available main memory.")
     resources_every_s: float = Field(
