@@ -10,7 +10,7 @@ from textual.theme import Theme
 _DARK = {
     "ink": "#d6dde6",
     "soft": "#a3afbd",
-    "faint": "#7f8b9a",
+    "faint": "#8995a4",
     "line": "#2c3744",
     "brand": "#7cc4f0",
     "running": "#56b4e9",
@@ -25,7 +25,7 @@ _DARK = {
 _LIGHT = {
     "ink": "#1d2733",
     "soft": "#45525f",
-    "faint": "#5f6c79",
+    "faint": "#566370",
     "line": "#c9d1d9",
     "brand": "#0b5f93",
     "running": "#0b66a0",

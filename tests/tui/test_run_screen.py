@@ -12,7 +12,7 @@ from so8t_tui.screens.run import TABS
 from .glass import center, on_screen, opened, sees, wanted
 from .stage import Play, living_engine, make_run, with_report
 
-SIZES = [(80, 24), (120, 40), (60, 20), (200, 60), (20, 6)]
+SIZES = [((60, 20), "ja"), ((120, 40), "en"), ((200, 60), "ja"), ((20, 6), "en")]
 
 
 async def test_a_running_run_shows_all_phases_rate_and_time_left(tmp_path: Path) -> None:
@@ -25,8 +25,7 @@ async def test_a_running_run_shows_all_phases_rate_and_time_left(tmp_path: Path)
             assert all(name in text for name in PHASE_NAMES)
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("language", ["en", "ja"])
+@pytest.mark.parametrize(("size", "language"), SIZES)
 async def test_every_tab_opens_at_every_size(
     tmp_path: Path, size: tuple[int, int], language: str
 ) -> None:

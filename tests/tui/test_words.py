@@ -1,0 +1,74 @@
+"""Every string of the interface has a Japanese wording, and none is left over."""
+
+import ast
+import string
+from pathlib import Path
+
+import pytest
+
+import so8t_tui
+from so8t_core.contract.phases import PHASE_NAMES
+from so8t_tui.locale import Words, language_of
+from so8t_tui.locale.japanese import JAPANESE
+from so8t_tui.standing import LOOKS
+
+ROOT = Path(so8t_tui.__file__).parent
+
+
+def literals() -> set[str]:
+    """Every string in the package's code, the catalogue itself and docstrings aside."""
+    found: set[str] = set()
+    for path in ROOT.rglob("*.py"):
+        if path.name != "japanese.py":
+            found |= {
+                node.value
+                for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+                if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            }
+    return found
+
+
+def translated() -> set[str]:
+    """The strings that are handed to `words(...)` where they are written."""
+    found: set[str] = set()
+    for path in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+                name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+                binding = name == "Binding" and isinstance(node.args[2], ast.Constant)
+                if name in {"words", "_words"}:
+                    found.add(node.args[0].value)
+                elif binding:
+                    found.add(node.args[2].value)
+    return found
+
+
+def test_every_string_has_a_japanese_wording() -> None:
+    names = {*PHASE_NAMES, *(look.word for look in LOOKS.values())}
+    assert (translated() | names) - JAPANESE.keys() == set()
+
+
+def test_no_wording_is_left_over() -> None:
+    engines = {"base", "tuned", "queued", "in flight", "steps", "tasks", "documents", "pages"}
+    names = {*PHASE_NAMES, *(look.word for look in LOOKS.values()), *engines}
+    assert JAPANESE.keys() - literals() - names == set()
+
+
+@pytest.mark.parametrize("text", sorted(JAPANESE))
+def test_wordings_have_the_same_places(text: str) -> None:
+    def places(wording: str) -> set[str | None]:
+        return {name for _, name, _, _ in string.Formatter().parse(wording) if name is not None}
+
+    assert places(text) == places(JAPANESE[text])
+
+
+def test_the_language_follows_the_environment() -> None:
+    assert language_of({}) == "en"
+    assert language_of({"LANG": "ja_JP.UTF-8"}) == "ja"
+    assert language_of({"LANG": "ja_JP.UTF-8", "LC_ALL": "C"}) == "en"
+    assert language_of({"LC_ALL": "en_GB.UTF-8", "SO8T_LANG": "ja"}) == "ja"
+    assert Words("ja").other == Words("en")
+
+
+def test_names_that_an_engine_adds_stay_as_they_are() -> None:
+    assert Words("ja")("brand new counter") == "brand new counter"
