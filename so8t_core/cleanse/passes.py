@@ -73,15 +73,9 @@ def prepare(row: PageRow, crawl: Path, settings: CleanseSettings) -> Prepared:
 
 
 def _masked(extracted: Extracted) -> Masked:
-    """Title, text and the parts of each pair masked.
-
-    A value that stands in the text and again in a pair is counted once: by the text.
-    """
-    page = mask([extracted.title, extracted.text])
-    texts = list(page.texts)
-    for pair in extracted.pairs:
-        texts.extend(mask([pair.instruction, pair.output]).texts)
-    return Masked(tuple(texts), page.counts)
+    """Title, text and the parts of each pair, masked together."""
+    parts = [part for pair in extracted.pairs for part in (pair.instruction, pair.output)]
+    return mask([extracted.title, extracted.text, *parts])
 
 
 def _document(page: str, url: str, row: PageRow, extracted: Extracted, masked: Masked) -> Document:

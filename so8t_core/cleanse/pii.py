@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from so8t_core.cleanse.pii_rules import FIELD_END, Kind, Span, find_all
@@ -33,6 +33,9 @@ PLACEHOLDERS: dict[Kind, str] = {
     Kind.IP_ADDRESS: "〔IPアドレス〕",
 }
 
+_LEAST_VALUE = 6  # characters of a value that is masked wherever it stands again
+_LEAST_NAME = 3
+
 _FOLDED = str.maketrans(
     {chr(0xFF01 + place): chr(0x21 + place) for place in range(94)}
     | dict.fromkeys("‐‑‒–—―−－ｰ─━", "-")
@@ -45,7 +48,7 @@ _LONG_VOWEL_BETWEEN = re.compile("(?<=[0-9])ー(?=[0-9])")
 
 @dataclass(frozen=True)
 class Masked:
-    """Texts without personal data, and how many values of each type were masked."""
+    """Texts without personal data, and how many different values of each type they had."""
 
     texts: tuple[str, ...]
     counts: dict[str, int]
@@ -62,21 +65,38 @@ def mask(texts: Sequence[str]) -> Masked:
     """Mask the fields of one page together.
 
     A label in one field (a question for a telephone number) thus tells what a bare number in the
-    next one is; a match never swallows the border between two fields.
+    next one is, and a value found once is masked wherever it stands again. A match never swallows
+    the border between two fields.
     """
     if not texts:
         return Masked((), {})
     joined = FIELD_END.join(text.replace(FIELD_END, " ") for text in texts)
-    counts: Counter[str] = Counter()
+    spans = _without_overlaps(find_all(fold(joined)))
+    counts = Counter(kind for kind, _ in {(s.kind, joined[s.start : s.end]) for s in spans})
     pieces: list[str] = []
     end = 0
-    for span in _without_overlaps(find_all(fold(joined))):
+    for span in _without_overlaps([*spans, *_found_again(joined, spans)]):
         pieces += [joined[end : span.start], PLACEHOLDERS[span.kind]]
         pieces.append(FIELD_END * joined[span.start : span.end].count(FIELD_END))
-        counts[span.kind.value] += 1
         end = span.end
     pieces.append(joined[end:])
-    return Masked(tuple("".join(pieces).split(FIELD_END)), dict(sorted(counts.items())))
+    masked = tuple("".join(pieces).split(FIELD_END))
+    return Masked(masked, {kind.value: count for kind, count in sorted(counts.items())})
+
+
+def _found_again(text: str, spans: Sequence[Span]) -> Iterator[Span]:
+    """Other places of the values, where no label stands near; very short values are left out."""
+    kinds = {text[span.start : span.end]: span.kind for span in spans}
+    values = [
+        value
+        for value, kind in kinds.items()
+        if len(value) >= (_LEAST_NAME if kind is Kind.NAME else _LEAST_VALUE)
+    ]
+    if not values:
+        return
+    again = re.compile("|".join(map(re.escape, sorted(values, key=len, reverse=True))))
+    for found in again.finditer(text):
+        yield Span(kinds[found[0]], found.start(), found.end())
 
 
 def mask_url(url: str) -> str:

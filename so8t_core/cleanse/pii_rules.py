@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -35,6 +35,7 @@ from so8t_core.cleanse.pii_patterns import (
     PUBLIC_PHONES,
     SECRETS,
     SECTION_NUMBER,
+    SPACED_NAME,
     THIRTEEN,
     TWELVE,
     TWELVE_APART,
@@ -72,6 +73,15 @@ class Span(NamedTuple):
     kind: Kind
     start: int
     end: int
+
+
+_REACHES = frozenset(
+    {Kind.EMAIL, Kind.PHONE, Kind.ADDRESS, Kind.POSTAL_CODE, Kind.BANK_ACCOUNT, Kind.BIRTHDAY}
+)
+_PRIVATE_NETWORKS = tuple(
+    map(ipaddress.IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"))
+)  # RFC 1918 and 3927; is_private would also cover the addresses of documentation
+_NAME_REACH = 150  # characters between a name and the data that makes it one
 
 
 def _digits(value: str) -> str:
@@ -169,7 +179,7 @@ def find_ip_addresses(view: str) -> Iterator[Span]:
 
 
 def _may_be_personal(value: str) -> bool:
-    """An address but loopback, unspecified, multicast, netmasks and C++ scopes such as a::b."""
+    """An address but those of private networks, loopback, multicast, netmasks and C++ scopes."""
     try:
         address = ipaddress.ip_address(value)
     except ValueError:
@@ -177,8 +187,10 @@ def _may_be_personal(value: str) -> bool:
     if address.is_loopback or address.is_unspecified or address.is_multicast:
         return False
     if address.version == 6:
-        return sum(map(str.isdigit, value)) >= 2
-    return not value.startswith(("255.", "0."))
+        return not address.is_link_local and sum(map(str.isdigit, value)) >= 2
+    return not value.startswith(("255.", "0.")) and not any(
+        address in network for network in _PRIVATE_NETWORKS
+    )
 
 
 def find_addresses(view: str) -> Iterator[Span]:
@@ -221,6 +233,18 @@ DETECTORS: tuple[Callable[[str], Iterator[Span]], ...] = (
 )
 
 
+def find_names_near(view: str, spans: Sequence[Span]) -> Iterator[Span]:
+    """Family and given name with a blank between them, close to how one reaches the person."""
+    reaches = [span for span in spans if span.kind in _REACHES]
+    for name in _values(Kind.NAME, SPACED_NAME, view):
+        if any(
+            name.start - _NAME_REACH <= span.end and span.start <= name.end + _NAME_REACH
+            for span in reaches
+        ):
+            yield name
+
+
 def find_all(view: str) -> list[Span]:
     """What every detector finds; places may overlap."""
-    return [span for detector in DETECTORS for span in detector(view)]
+    spans = [span for detector in DETECTORS for span in detector(view)]
+    return [*spans, *find_names_near(view, spans)]

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from so8t_core.cleanse.lexicon import CATEGORIES, Category
+from so8t_core.cleanse.lexicon import CATEGORIES, REPORTING, Category
 from so8t_core.cleanse.text import is_mojibake
 from so8t_core.contract.labels import SafetyLabel, strictest
 
@@ -16,6 +16,7 @@ UNKNOWN = "unknown"
 _WEAK_HITS = 4
 _WEAK_WORDS = 2
 _WEAK_CHARACTERS_A_HIT = 250  # weak words count only where they stand as dense as this
+_WEAK_OVER_REPORTING = 2  # and outnumber the words of news, law and help by so many times
 _MASK = "○"
 _MASKS = re.compile("[○◯●〇×*]")
 _OBFUSCATORS = re.compile(r"[\s・_\-‐.,'`~^|/\\☆★♡♥]")
@@ -52,18 +53,22 @@ def _maskable(word: str) -> str:
 
 
 _STRONG = {category.name: _pattern(category.strong) for category in CATEGORIES}
+_REPORTING = _pattern(REPORTING)
 _WEAK = {category.name: _pattern(category.weak) for category in CATEGORIES}
 
 
-def _applies(category: Category, folded: str) -> bool:
+def _label(category: Category, folded: str) -> SafetyLabel | None:
+    """The category's label for a strong phrase; ESCALATION where only weak words meet."""
     if _STRONG[category.name].search(folded):
-        return True
+        return category.label
     hits = _WEAK[category.name].findall(folded)
-    return (
+    meet = (
         len(hits) >= _WEAK_HITS
         and len(set(hits)) >= _WEAK_WORDS
         and len(hits) * _WEAK_CHARACTERS_A_HIT >= len(folded)
+        and len(hits) > _WEAK_OVER_REPORTING * len(_REPORTING.findall(folded))
     )
+    return SafetyLabel.ESCALATION if meet else None
 
 
 def assess(text: str) -> Verdict:
@@ -74,13 +79,17 @@ def assess(text: str) -> Verdict:
     folded = _fold(text)
     if not any(map(str.isalnum, folded)) or is_mojibake(text):
         return Verdict(SafetyLabel.ESCALATION, (UNKNOWN,), ())
-    found = [category for category in CATEGORIES if _applies(category, folded)]
+    found = {
+        category: label
+        for category in CATEGORIES
+        if (label := _label(category, folded)) is not None
+    }
     if not found:
         return Verdict(SafetyLabel.ALLOW, (), ())
     return Verdict(
-        strictest([category.label for category in found]),
+        strictest(list(found.values())),
         tuple(category.name for category in found),
-        _passages(text, found),
+        _passages(text, list(found)),
     )
 
 

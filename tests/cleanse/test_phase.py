@@ -59,8 +59,8 @@ def planted_pages():
         for number, text in enumerate(bad_texts().values())
     ]
     pages += [
-        Crawled(f"{HOST}/copy/0", page("写し", prose(0, 6))),
-        Crawled(f"{HOST}/near/1", page("写し", edited(prose(1, 6), 8, 1))),
+        Crawled(f"{HOST}/copy/0", page("記事0", prose(0, 6))),
+        Crawled(f"{HOST}/near/1", page("記事1", edited(prose(1, 6), 8, 1))),
         Crawled(f"{HOST}/personal", page("連絡先", f"{prose(101, 4)}\n{PERSONAL}", faq(PERSONAL))),
         Crawled(f"{HOST}/?mail={VALUES[1]}", page("検索", prose(102, 4))),
         Crawled(f"{HOST}/sjis", page("文字", prose(103, 4)), charset="cp932"),

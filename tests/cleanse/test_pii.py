@@ -31,6 +31,8 @@ FOUND = [
     ("address", "大阪府大阪市北区中之島１－３－２０", "中之島１－３－２０"),
     ("address", "横浜市中区本町六丁目五十番地の十", "本町六丁目五十番地の十"),
     ("address", "東京都港区芝2丁目3番4号 芝ビル5階", "芝ビル5階"),
+    ("address", "ことは県ことは市高台1-2-3 まぼろし荘205号室", "高台1-2-3 まぼろし荘205号室"),
+    ("postal_code", "住所は 999-0034 ことは県ことは市", "999-0034"),
     ("my_number", "マイナンバー 1234 5678 9018", "1234 5678 9018"),
     ("my_number", "個人番号は123456789018", "123456789018"),
     ("my_number", "番号 １２３４５６７８９０１８", "１２３４５６７８９０１８"),
@@ -52,6 +54,7 @@ FOUND = [
     ("secret", "AKIAIOSFODNN7EXAMPLE", "AKIAIOSFODNN7EXAMPLE"),
     ("private_key", "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----", "MIIE"),
     ("name", "氏名：山田太郎、東京在住", "山田太郎"),
+    ("name", "幹事の夢野 かすみが承ります。電話は03-0000-1357。", "夢野 かすみ"),
     ("birthday", "生年月日：昭和55年1月2日", "昭和55年1月2日"),
 ]
 
@@ -76,6 +79,9 @@ HARMLESS = [
     "免許を取って12年になる",
     "お名前を書いてください",
     "第1章 3-2 節",
+    "家庭の機械は 192.168.0.1 で開く",
+    "東の空、山 川に日が昇る",
+    "緊急の電話は110、119、118、171、#7119 へ",
 ]
 
 
@@ -137,3 +143,10 @@ def test_exactly_one_check_digit_is_right(digits):
     assert len(right) == 1
     assert sum(is_corporate_number(first + digits + "0") for first in "123456789") == 1
     assert sum(passes_luhn(digits + last) for last in "0123456789") == 1
+
+
+def test_a_value_found_once_is_masked_wherever_it_stands_again():
+    masked = mask(["氏名：山田太郎\n口座番号 1234567", "山田太郎の番号は？", "1234567だそうです。"])
+    assert "山田太郎" not in str(masked.texts)
+    assert "1234567" not in str(masked.texts)
+    assert masked.counts == {"bank_account": 1, "name": 1}

@@ -73,3 +73,12 @@ def test_every_label_but_allow_has_a_refusal_that_its_key_chooses():
         found = {refusal(label, str(key)) for key in range(50)}
         assert len(found) == 3
         assert refusal(label, "7") == refusal(label, "7")
+
+
+def test_weak_words_that_meet_are_escalated_unless_the_text_reports_on_them():
+    crime = "受け子と出し子を闇バイトで集め、オレオレ詐欺とフィッシング詐欺でだまし取る。" * 2
+    report = (
+        "警察は被害の防止を呼びかけ、相談窓口で対策を案内した。容疑者は逮捕され、裁判になる。" * 2
+    )
+    assert assess(crime).label is SafetyLabel.ESCALATION
+    assert assess(crime + report).label is SafetyLabel.ALLOW
