@@ -168,6 +168,7 @@ JAPANESE: Final[dict[str, str]] = {
     "Starts with the crawl.": "収集が始まると表示されます。",
     "Answers": "応答",
     "HTTP status classes.": "HTTP ステータスの種類。",
+    "Failed": "失敗したもの",
     "Refused": "取得しなかったもの",
     "What a rule kept out, and which.": "どの規則で除いたか。",
     "Newest pages": "新しいページ",
@@ -178,7 +179,7 @@ JAPANESE: Final[dict[str, str]] = {
     "speed": "速さ",
     "received": "受信",
     "queued": "待ち",
-    "in flight": "取得中",
+    "in-flight": "取得中",
     # cleanse
     "Funnel": "選別",
     "Starts when the crawl is done.": "収集が終わると始まります。",
@@ -234,6 +235,7 @@ JAPANESE: Final[dict[str, str]] = {
     "Answers appear here.": "回答がここに出ます。",
     "base": "元",
     "tuned": "学習後",
+    "difference": "差",
     # report
     "The report appears when all phases are done.": "すべての段階が終わると報告書が出ます。",
     "The report cannot be read: {why}. It should be at {path}": (

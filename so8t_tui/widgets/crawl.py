@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.widget import Widget
@@ -15,7 +17,9 @@ from so8t_tui.widgets.panel import Panel, Scene
 from so8t_tui.widgets.recent import recent_rows
 from so8t_tui.widgets.rows import Rows
 
-_KNOWN = frozenset({"pages_per_s", "bytes", "status", "refused", "hosts", "frontier"})
+_KNOWN = frozenset(
+    {"pages_per_s", "body_bytes", "status", "refusals", "failures", "hosts", "frontier"}
+)
 
 
 class Crawl(Panel):
@@ -26,6 +30,7 @@ class Crawl(Panel):
         with Horizontal(classes="upper"):
             yield Facts(words("Progress"), words("Starts with the crawl."), id_="progress")
             yield Counts(words("Answers"), words("HTTP status classes."), id_="answers")
+            yield Counts(words("Failed"), words("None so far."), id_="failed")
             yield Counts(words("Refused"), words("What a rule kept out, and which."), id_="refused")
         with Horizontal(classes="lower"):
             yield Hosts(words)
@@ -35,8 +40,12 @@ class Crawl(Panel):
         view = scene.seen.state.phases["crawl"]
         self.query_one("#progress", Facts).put(self._progress(view))
         self.query_one("#answers", Counts).put(counts_of(self.counted(view, "status")))
-        self.query_one("#refused", Counts).put(counts_of(self.counted(view, "refused")))
-        self.query_one(Hosts).put(self.counted(view, "hosts"))
+        failures = self.query_one("#failed", Counts)
+        failures.put(counts_of(self.counted(view, "failures")))
+        failures.display = bool(failures.value)
+        self.query_one("#refused", Counts).put(counts_of(self.counted(view, "refusals")))
+        hosts = self.counted(view, "hosts") or view.figures.get("hosts", {})
+        self.query_one(Hosts).put(hosts if isinstance(hosts, Mapping) else {})
         self.query_one("#pages", Rows).put(recent_rows(view.items, "page"))
 
     def focus_target(self) -> Widget | None:
@@ -50,7 +59,7 @@ class Crawl(Panel):
         speed = stats.get("pages_per_s")
         if isinstance(speed, int | float):
             facts.append(Fact(words("speed"), rate(speed, words("pages"))))
-        received = stats.get("bytes")
+        received = stats.get("body_bytes")
         if isinstance(received, int | float):
             facts.append(Fact(words("received"), size(received)))
         for key, value in self.counted(view, "frontier").items():

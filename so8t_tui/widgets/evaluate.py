@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from textual.app import ComposeResult
 
+from so8t_core.contract.state import Item
 from so8t_tui.text import outside
 from so8t_tui.widgets.facts import Facts
 from so8t_tui.widgets.panel import Panel, Scene
-from so8t_tui.widgets.recent import recent_rows
 from so8t_tui.widgets.rows import Cell, Row, Rows
+
+_SIDES = ("base", "tuned")
+_COLUMNS = (*_SIDES, "difference")
+_ANSWER_LIMIT = 400
+
+Compared = tuple[str, Mapping[str, Any]]
 
 
 class Evaluate(Panel):
@@ -25,46 +31,96 @@ class Evaluate(Panel):
 
     def show(self, scene: Scene) -> None:
         view = scene.seen.state.phases["evaluate"]
-        values = {**view.stats, **view.figures}
-        compared = _comparable(values)
-        self.query_one("#compared", Rows).put(self._table(compared))
-        self.query_one("#compared", Rows).display = bool(compared)
-        rest = {key: value for key, value in values.items() if key not in compared}
-        self.query_one("#figures", Facts).put(self.facts_from(rest))
-        self.query_one("#samples", Rows).put(recent_rows(view.items))
+        values = view.figures or view.stats
+        table = self._table(list(compared(values)))
+        self.query_one("#compared", Rows).put(table)
+        self.query_one("#compared", Rows).display = bool(table)
+        self.query_one("#figures", Facts).put(self.facts_from(uncompared(values)))
+        samples = [row for item in reversed(view.items) for row in self._sample(item)]
+        self.query_one("#samples", Rows).put(tuple(samples))
 
-    def _table(self, compared: Mapping[str, Mapping[str, Any]]) -> tuple[Row, ...]:
-        if not compared:
+    def _table(self, rows: list[Compared]) -> tuple[Row, ...]:
+        if not rows:
             return ()
-        keys = list(dict.fromkeys(key for values in compared.values() for key in values))
-        head: Row = (
-            Cell(""),
-            *(Cell(self.label(name), "bold $brand", flush_right=True) for name in compared),
-            Cell(""),
-        )
-        rows: list[Row] = [head]
-        for key in keys:
-            facts = [
-                self.fact(key, values[key]).value if key in values else ""
-                for values in compared.values()
-            ]
-            label = self.fact(key, next(v[key] for v in compared.values() if key in v)).label
-            cells = (Cell(text, "$ink", flush_right=True) for text in facts)
-            rows.append((Cell(outside(label, 60), "$soft"), *cells, Cell("")))
-        return tuple(rows)
+        columns = [name for name in _COLUMNS if any(name in values for _, values in rows)]
+        head = (Cell(self.words(name), "bold $brand", flush_right=True) for name in columns)
+        table: list[Row] = [(Cell(""), *head, Cell(""))]
+        for path, values in rows:
+            *parents, key = path.split(".")
+            name = self.fact(key, _value(values[_SIDES[0]])).label
+            label = " · ".join([*(self.label(part) for part in parents), name])
+            cells = (
+                Cell(
+                    self.fact(key, _value(values[name])).value if name in values else "",
+                    "$ink",
+                    flush_right=True,
+                )
+                for name in columns
+            )
+            table.append((Cell(label, "$soft"), *cells, Cell(_interval(values), "$faint")))
+        return tuple(table)
+
+    def _sample(self, item: Item) -> Iterator[Row]:
+        yield (Cell(outside(item.text, _ANSWER_LIMIT), "$ink"),)
+        for side in _SIDES:
+            if side in item.fields:
+                answer = outside(item.fields[side], _ANSWER_LIMIT)
+                yield (Cell(f"  {self.words(side)}: {answer}", "$soft"),)
 
 
-def _comparable(values: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The nested figures that share a key with another: one column each."""
-    nested = {
-        key: value
-        for key, value in values.items()
-        if isinstance(value, Mapping)
-        and value
-        and all(isinstance(v, int | float | str) for v in value.values())
-    }
-    return {
-        key: value
-        for key, value in nested.items()
-        if any(value.keys() & other.keys() for name, other in nested.items() if name != key)
-    }
+def _value(found: Any) -> Any:
+    return found["value"] if isinstance(found, Mapping) else found
+
+
+def _interval(values: Mapping[str, Any]) -> str:
+    """The uncertainty of the difference, where the evaluation tells it."""
+    found = values.get("difference")
+    bounds = found.get("interval") if isinstance(found, Mapping) else None
+    if not isinstance(bounds, list) or not all(isinstance(b, int | float) for b in bounds):
+        return ""
+    return "[" + ", ".join(f"{bound:+.3g}" for bound in bounds) + "]"
+
+
+def _single(found: Any) -> bool:
+    if isinstance(found, Mapping):
+        return isinstance(found.get("value"), int | float)
+    return isinstance(found, int | float | str)
+
+
+def _pair(values: Mapping[str, Any]) -> bool:
+    return all(side in values for side in _SIDES)
+
+
+def compared(values: Mapping[str, Any], path: str = "") -> Iterator[Compared]:
+    """Every figure that is there for base and tuned, with its dotted path."""
+    if _pair(values):
+        if all(_single(values[side]) for side in _SIDES):
+            yield path, {name: values[name] for name in _COLUMNS if _single(values.get(name))}
+            return
+        sides = [values[side] for side in _SIDES]
+        if all(isinstance(side, Mapping) for side in sides):
+            for key in sides[0]:
+                if all(_single(side.get(key)) for side in sides):
+                    row = dict(zip(_SIDES, (side[key] for side in sides), strict=True))
+                    yield _joined(path, key), row
+        return
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from compared(value, _joined(path, key))
+
+
+def uncompared(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures without those of base and tuned."""
+    rest: dict[str, Any] = {}
+    for key, value in values.items():
+        if key in _SIDES:
+            continue
+        if not isinstance(value, Mapping):
+            rest[key] = value
+        elif not _pair(value) and (inner := uncompared(value)):
+            rest[key] = inner
+    return rest
+
+
+def _joined(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key

@@ -44,6 +44,9 @@ class Facts(Card[tuple[Fact, ...]]):
                 for fact in value[row::rows]
             ]
             lines.append(Content(" " * _GAP * 2).join(parts))
+        if rows > height > 0:
+            hidden = len(value) - (height - 1) * columns
+            return [*lines[: height - 1], Content.styled(f"+ {hidden}", "$faint")]
         return lines
 
 

@@ -32,7 +32,7 @@ class Hosts(DataTable[Text]):
     def put(self, hosts: Mapping[str, Any]) -> None:
         """Show the hosts' states."""
         for name, state in list(hosts.items())[:_LIMIT]:
-            told = outside(state, 200)
+            told = _told(state)
             if self._shown.get(name) == told:
                 continue
             cell = self._cell(told, "$soft")
@@ -47,3 +47,10 @@ class Hosts(DataTable[Text]):
 
     def _cell(self, text: str, style: str) -> Text:
         return table_cell([(text, style)], self.app.theme_variables)
+
+
+def _told(state: Any) -> str:
+    """A host's state while the crawl runs; its counts afterwards."""
+    if isinstance(state, Mapping):
+        return ", ".join(outside(f"{key} {value}", 40) for key, value in state.items())
+    return outside(state, 200)

@@ -40,7 +40,7 @@ class Model(Panel):
     def show(self, scene: Scene) -> None:
         for name in _SHOWN:
             view = scene.seen.state.phases[name]
-            values = {**view.stats, **view.figures}
+            values = view.figures or view.stats
             self.query_one(f"#{name}", Facts).put(self.facts_from(values))
         series = scene.seen.state.phases["train"].series
         for id_, key in (("angle", "rotation_angle_mean"), ("orthogonality", "orthogonality")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,9 @@ from so8t_tui.widgets.facts import Fact
 
 _KEY_LIMIT = 60
 _VALUE_LIMIT = 120
+_LISTED = 20
+_DIGEST = re.compile(r"[0-9a-f]{40,}")
+_DIGEST_SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,9 @@ class Panel(Container):
         for key, value in values.items():
             if key in known:
                 continue
-            if isinstance(value, Mapping):
+            if isinstance(value, list):
+                facts += self._listed(key, value)
+            elif isinstance(value, Mapping):
                 facts += [
                     Fact(f"{self.label(key)} · {fact.label}", fact.value, fact.style)
                     for fact in self.facts_from(value)
@@ -64,9 +70,28 @@ class Panel(Container):
                 facts.append(self.fact(key, value))
         return tuple(facts)
 
+    def _listed(self, key: str, values: list[Any]) -> list[Fact]:
+        """Named checks as a fact each, scalars as one fact, of other things their number."""
+        if values and all(isinstance(v, Mapping) and "name" in v for v in values):
+            return [self._check(value) for value in values]
+        if all(isinstance(v, str | int | float) for v in values):
+            told = ", ".join(str(v) for v in values[:_LISTED])
+            return [Fact(self.label(key), outside(told, _VALUE_LIMIT))]
+        return [Fact(self.label(key), f"{len(values):,}")]
+
+    def _check(self, check: Mapping[str, Any]) -> Fact:
+        fact = self.fact(str(check["name"]), check.get("value", ""))
+        passed = check.get("passed")
+        if passed is None:
+            return fact
+        sign, style = ("✓", "$good") if passed else ("✗", "$bad")
+        return Fact(fact.label, f"{sign} {fact.value}".rstrip(), style)
+
     def fact(self, key: str, value: object) -> Fact:
         """One key and value; the unit is read from the key."""
         label, text = measured(outside(key, _KEY_LIMIT), value)
+        if _DIGEST.fullmatch(text):
+            text = text[:_DIGEST_SHOWN] + "…"
         return Fact(self.words(label), outside(text, _VALUE_LIMIT))
 
     def label(self, key: str) -> str:

@@ -158,7 +158,7 @@ class Pipeline(Widget):
         ]
         if present.amount:
             parts += ["  ", (present.amount, "$ink")]
-        if present.speed:
+        if present.speed and width >= _ONE_ROW_FROM:
             parts += ["  ", (present.speed, "$soft")]
         if present.eta:
             parts += ["  ", (self._words("{time} left", time=present.eta), "$soft")]

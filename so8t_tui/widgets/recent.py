@@ -15,7 +15,7 @@ _FIELDS_SHOWN = 3
 
 
 def recent_rows(items: tuple[Item, ...], kind: str | None = None) -> tuple[Row, ...]:
-    """A row for each item of a kind (None: all): time, a few fields, the text."""
+    """A row for each item of a kind (None: all): time, text, a few fields."""
     chosen = [item for item in reversed(items) if kind is None or item.kind == kind]
     return tuple(_row(item) for item in chosen)
 
@@ -27,8 +27,5 @@ def _row(item: Item) -> Row:
         for value in list(item.fields.values())[:_FIELDS_SHOWN]
         if isinstance(value, int | float | str)
     ]
-    return (
-        Cell(clock, "$faint"),
-        Cell(" ".join(fields), "$soft"),
-        Cell(outside(item.text, _TEXT_LIMIT)),
-    )
+    text = outside(item.text, _TEXT_LIMIT)
+    return Cell(clock, "$faint"), Cell("  ".join([text, *fields]))

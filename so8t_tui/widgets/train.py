@@ -32,7 +32,7 @@ _HEALTH = (
     ("orthogonality", "orthogonality error"),
     ("rotation_angle_mean", "rotation angle, mean"),
 )
-_KNOWN = frozenset({"eta_s", "epoch"})
+_KNOWN = frozenset({"eta_s", "epoch", "tokens_per_s"})
 
 
 class Train(Panel):

@@ -106,15 +106,15 @@ class Play:
     def _crawl_stats(self, n: int) -> dict[str, Any]:
         return {
             "pages_per_s": 2.5,
-            "bytes": n * 18_500,
+            "body_bytes": n * 18_500,
             "status": {"2xx": n, "3xx": 1, "4xx": 1, "5xx": 1},
-            "refused": {"robots.txt": 3, "noindex": 2, "trap: calendar": 1, "content type": 2},
+            "refusals": {"robots.txt": 3, "noindex": 2, "trap: calendar": 1, "content type": 2},
             "hosts": {
                 HOSTS[0]: "waiting, 0.3 s of its delay left",
                 HOSTS[1]: "fetching, /pages/012",
                 HOSTS[2]: "closed, robots.txt refuses everything",
             },
-            "frontier": {"queued": PAGES - n, "in_flight": 1, "done": n},
+            "frontier": {"queued": PAGES - n, "in-flight": 1, "done": n},
         }
 
     def cleanse(self, share: float = 1.0) -> None:

@@ -79,7 +79,7 @@ async def test_hostile_text_changes_nothing_but_its_own_cell(tmp_path: Path) -> 
         "[red]x[/red] [@click=app.quit]y[/] \x1b[2J\x1b]0;t\x07 \u202eabc\u2066 " + "長" * 100_000
     )
     play.tell("item", "crawl", item="page", text=evil, status="[b]", note="\x9b31m")
-    play.tell("stats", "crawl", values={"refused": {evil: 1}, "hosts": {evil: evil}, evil: evil})
+    play.tell("stats", "crawl", values={"refusals": {evil: 1}, "hosts": {evil: evil}, evil: evil})
     play.tell("progress", "crawl", done=1, total=2, unit=evil, message=evil)
     play.log("crawl", "warning", evil)
     play.until_now()

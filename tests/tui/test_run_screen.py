@@ -52,7 +52,9 @@ async def test_the_tabs_show_what_the_phases_told(tmp_path: Path) -> None:
         await pilot.press("5")
         await sees(pilot, "120 / 120", "41.3 MB", "Learning rate", "eval 2.189")
         await pilot.press("6")
-        await sees(pilot, "1.412  1.187", "八ツ橋です")
+        await sees(
+            pilot, "bits per byte  1.412  1.187", "format ok      62.0%  94.0%", "八ツ橋です"
+        )
         await pilot.press("8")
         await sees(pilot, "answers 503", "13 of 13 lines")
 
@@ -230,3 +232,43 @@ async def test_help_lists_the_keys_that_work_here_and_all_states(tmp_path: Path)
         await sees(pilot, "Keys", "Detach", *TABS, "↻ retrying", "✘ crashed")
         await pilot.press("escape")
         assert "↻ retrying" not in on_screen(app)
+
+
+async def test_uncertain_comparisons_show_both_sides_and_the_interval(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "crawl")
+    play = Play()
+    figures = {
+        "documents": {
+            "items": 8,
+            "bits_per_byte": {
+                "base": {"value": 5.25, "interval": [5.0, 5.5]},
+                "tuned": {"value": 4.75, "interval": [4.5, 5.0]},
+                "difference": {"value": -0.5, "interval": [-0.6, -0.4]},
+            },
+        }
+    }
+    play.tell(
+        "item", "evaluate", item="sample", text="名物は？", base="わかりません", tuned="八ツ橋です"
+    )
+    play.done("evaluate", 3, **figures)
+    play.write(run)
+    app = center(run)
+    async with opened(app, (100, 40)) as pilot:
+        await pilot.press("6")
+        await sees(pilot, "documents · bits per byte  5.25   4.75        -0.5  [-0.6, -0.4]")
+        await sees(pilot, "documents · items  8", "base: わかりません", "tuned: 八ツ橋です")
+
+
+async def test_named_checks_show_whether_they_passed(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "crawl")
+    play = Play()
+    checks = [
+        {"name": "identity_logits", "value": 0.0, "passed": True},
+        {"name": "norm", "value": 0.5, "passed": False},
+    ]
+    play.done("verify", 3, checks=checks, base_digest="8a5135ecb3107f44eb7998422d8c54ff2ae9f683")
+    play.write(run)
+    app = center(run)
+    async with opened(app, (120, 40)) as pilot:
+        await pilot.press("4")
+        await sees(pilot, "identity logits  ✓ 0", "✗ 0.5", "8a5135ecb310…")

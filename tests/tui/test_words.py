@@ -49,7 +49,7 @@ def test_every_string_has_a_japanese_wording() -> None:
 
 
 def test_no_wording_is_left_over() -> None:
-    engines = {"base", "tuned", "queued", "in flight", "steps", "tasks", "documents", "pages"}
+    engines = {"base", "tuned", "queued", "in-flight", "steps", "tasks", "documents", "pages"}
     names = {*PHASE_NAMES, *(look.word for look in LOOKS.values()), *engines}
     assert JAPANESE.keys() - literals() - names == set()
 
