@@ -11,7 +11,7 @@ from textual.content import Content
 from so8t_tui.text import fitted
 from so8t_tui.widgets.card import Card
 
-_LABEL_SHARE = 0.6
+_LABEL_SHARE = 0.4
 _GAP = 2
 
 
@@ -35,7 +35,8 @@ class Facts(Card[tuple[Fact, ...]]):
         while len(value) > columns * height and (columns + 1) * (one + _GAP * 2) <= width:
             columns += 1
         column_width = (width - (columns - 1) * _GAP * 2) // columns
-        label_width = min(label_width, max(1, int(column_width * _LABEL_SHARE)))
+        least = max(1, int(column_width * _LABEL_SHARE))
+        label_width = min(label_width, max(least, column_width - _GAP - value_width))
         rows = -(-len(value) // columns)
         lines = []
         for row in range(rows):
