@@ -37,8 +37,8 @@ class ControlCenter(App[Leaving]):
     """Watches and steers runs. It works on files alone: engines are started by `start_engine`.
 
     `start_engine` starts an engine process for a run and returns at once; `new_demo` makes a demo
-    run. Both may raise `So8tError`. `terminal_notification` gives the escape sequence with which
-    this terminal shows a message on the desktop, or an empty string.
+    run. Both may raise `So8tError`. `terminal_notification` gives the sequence, bell included, with
+    which this terminal tells of the end of a run, or an empty string; without it the bell rings.
     """
 
     TITLE = "SO8T"
@@ -142,10 +142,11 @@ class ControlCenter(App[Leaving]):
         self.exit(Leaving(reason, self._client.run if self._client is not None else None))
 
     def announce(self, message: str, *, failed: bool) -> None:
-        """Ring, show the message, and send it to the desktop where the terminal can."""
-        self.bell()
+        """Show the message, and ring or notify as the terminal can and the settings wish."""
         self.notify(message, severity="error" if failed else "information", markup=False)
-        if self._terminal_notification is not None and self._driver is not None:
+        if self._terminal_notification is None:
+            self.bell()
+        elif self._driver is not None:
             sequence = self._terminal_notification(message)
             if sequence:
                 self._driver.write(sequence)
