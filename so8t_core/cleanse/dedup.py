@@ -16,6 +16,8 @@ from so8t_core.contract.files import sha256_text
 SHINGLE_CHARACTERS = 5
 _MINHASH_SEED = 42  # part of the signature's format; the run's seed does not change duplicates
 
+_ESTIMATE_MARGIN = 0.2  # more than five standard deviations of an estimate by 128 permutations
+
 Signatures = npt.NDArray[np.uint32]
 
 
@@ -91,6 +93,11 @@ def bucket_members(signatures: Signatures, bands: int) -> Iterator[list[int]]:
         yield from (members for members in buckets.values() if len(members) > 1)
 
 
+def _estimate(signatures: Signatures, left: int, right: int) -> float:
+    """The Jaccard index as the signatures show it: the share of equal permutations."""
+    return float(np.count_nonzero(signatures[left] == signatures[right])) / signatures.shape[1]
+
+
 def near_duplicates(
     signatures: Signatures,
     bands: int,
@@ -100,7 +107,8 @@ def near_duplicates(
 ) -> Clusters:
     """Clusters of texts connected by a Jaccard index of at least `threshold`.
 
-    Candidates share a bucket; each is compared exactly, once with every cluster in its bucket.
+    Candidates share a bucket; each is compared once with every cluster in its bucket: by the
+    signatures, then exactly unless these are further below the threshold than chance allows.
     `tick` is called for every bucket.
     """
     clusters = Clusters(len(signatures))
@@ -114,7 +122,8 @@ def near_duplicates(
                     break
                 if (other, member) in refused:
                     continue
-                if jaccard(shingles_of(other), shingles_of(member)) >= threshold:
+                hopeless = _estimate(signatures, other, member) < threshold - _ESTIMATE_MARGIN
+                if not hopeless and (jaccard(shingles_of(other), shingles_of(member)) >= threshold):
                     clusters.join(other, member)
                     break
                 refused.add((other, member))

@@ -99,7 +99,9 @@ def crossing_groups(
         for place in {place for shingle in rare for place in postings.get(shingle, ())}:
             group, other = held_out[place]
             crosses = split_of[text.group] != split_of[group]
-            if crosses and jaccard(grams, other) >= threshold:
+            shorter, longer = sorted((len(grams), len(other)))
+            alike = shorter >= threshold * longer
+            if crosses and alike and jaccard(grams, other) >= threshold:
                 found.add(_mover(text.group, group, split_of))
     return found
 
