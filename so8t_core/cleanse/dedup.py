@@ -95,7 +95,8 @@ def bucket_members(signatures: Signatures, bands: int) -> Iterator[list[int]]:
 
 def _estimate(signatures: Signatures, left: int, right: int) -> float:
     """The Jaccard index as the signatures show it: the share of equal permutations."""
-    return float(np.count_nonzero(signatures[left] == signatures[right])) / signatures.shape[1]
+    equal = int(np.count_nonzero(signatures[left] == signatures[right]))
+    return equal / len(signatures[left])
 
 
 def near_duplicates(
