@@ -62,7 +62,8 @@ class Monitor:
         tallies = self._frontier.tallies()
         hosts = dict.fromkeys(fetching, "fetching") | dict(waiting)
         counts = self._frontier.census.counts()
-        self._emit.progress(self._kept, self._settings.max_pages, "pages")
+        known = self._kept + counts.get("queued", 0) + counts.get("in_flight", 0)
+        self._emit.progress(self._kept, min(known, self._settings.max_pages), "pages")
         self._emit.stats(
             {
                 "pages_per_s": round(len(self._kept_at) / span_s, 2) if span_s else 0.0,
