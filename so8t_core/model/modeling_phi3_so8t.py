@@ -27,7 +27,12 @@ from transformers.models.phi3.modeling_phi3 import (
     Phi3PreTrainedModel,
 )
 
-from .so8 import BLOCK, PARAMETRISATIONS, parameter_shape, rotate, rotation
+from .so8 import BLOCK, PARAMETRISATIONS, parameter_shape, rotation
+
+try:  # the same operation with kernels, where the package that they are part of is installed
+    from so8t_core.model.ops import rotate
+except ImportError:
+    from .so8 import rotate
 
 
 @strict
@@ -67,14 +72,17 @@ class SO8TRotationGate(nn.Module):
     """Rotates each block of eight hidden dimensions: y_b = R_b h_b.
 
     `theta`: float32, (width / 8, 28), zero at the start; for `free` (width / 8, 8, 8), the identity
-    at the start.
+    at the start. `prepared`: R as built from outside, for the gates of all layers at once; None
+    lets the gate build it at each call.
     """
 
     theta: nn.Parameter
+    prepared: Tensor | None
 
     def __init__(self, width: int, parametrisation: str = "exp") -> None:
         super().__init__()
         self.parametrisation = parametrisation
+        self.prepared = None
         shape = (width // BLOCK, *parameter_shape(parametrisation))
         self.theta = nn.Parameter(torch.empty(shape, dtype=torch.float32))
         self.reset_parameters()
@@ -87,6 +95,8 @@ class SO8TRotationGate(nn.Module):
 
     def rotation(self) -> Tensor:
         """The matrices R: (width / 8, 8, 8), float32."""
+        if self.prepared is not None:
+            return self.prepared
         return rotation(self.theta, self.parametrisation)
 
     def forward(self, hidden: Tensor) -> Tensor:

@@ -18,7 +18,9 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 from so8t_core.contract.errors import InputMissing, ModelError, ResourceError
 from so8t_core.contract.settings.train import TrainSettings
 from so8t_core.model import register
+from so8t_core.model.int8 import multiply_dequantized
 from so8t_core.model.loading import load_tokenizer, quiet_transformers
+from so8t_core.training.liger import apply_liger, liger_wanted
 
 KEPT_IN_FULL = ("lm_head", "rotation_gate", "embed_tokens")
 """Modules that quantisation must leave alone; naming any replaces transformers' own default."""
@@ -104,6 +106,10 @@ def load_base(
         )
     _require_targets(base, settings.lora_targets, str(folder))
     _require_storage(base, settings, str(folder))
+    if device.type == "cuda" and settings.int8_matmul == "dequantized":
+        multiply_dequantized(base)
+    if liger_wanted(settings, device):
+        apply_liger(base)
     if settings.gradient_checkpointing:
         _checkpoint_activations(base)
     model: nn.Module = base
@@ -111,7 +117,8 @@ def load_base(
 
 
 def _checkpoint_activations(base: Any) -> None:
-    # Re-entrant: bitsandbytes keeps each input as an attribute, which the other kind cannot drop.
+    # Re-entrant: bitsandbytes' own int8 and 4-bit products keep each input as an attribute, which
+    # the other kind cannot drop.
     base.enable_input_require_grads()
     enable = getattr(base, "activation_checkpointing_enable", None)
     if enable is None:  # before transformers 5.2x

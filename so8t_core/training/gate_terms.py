@@ -33,6 +33,12 @@ def trained_gates(model: nn.Module) -> tuple[Gate, ...]:
     )
 
 
+def active_gates(model: nn.Module) -> tuple[SO8TRotationGate, ...]:
+    """The gates that a forward pass uses: the trained ones, or all where none is trained."""
+    trained = tuple(gate.module for gate in trained_gates(model))
+    return trained or tuple(m for m in model.modules() if isinstance(m, SO8TRotationGate))
+
+
 @dataclass(frozen=True)
 class GateTerms:
     """Penalties on all gates together.

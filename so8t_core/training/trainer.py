@@ -34,13 +34,14 @@ from so8t_core.training.base_model import set_evaluating
 from so8t_core.training.callbacks import StepBounds
 from so8t_core.training.checkpoint import Snapshot
 from so8t_core.training.dataset import IGNORED, PaddingCollator, RunOrder, SampleSet
-from so8t_core.training.gate_terms import GateTerms
+from so8t_core.training.gate_terms import GateTerms, active_gates
 from so8t_core.training.optimizer import (
     build_optimizer,
     optimizer_state,
     parameter_names,
     restore_optimizer,
 )
+from so8t_core.training.rotation_bank import RotationBank
 from so8t_core.training.schedule import seed_step
 from so8t_core.training.surroundings import Surroundings
 
@@ -74,6 +75,7 @@ class SO8TTrainer(Trainer):
         self._resume = resume
         self._held_out = held_out
         self._names = parameter_names(model)
+        self._bank = RotationBank(active_gates(model))
         self.counters = dict(resume.counters) if resume else {"tokens": 0, "targets": 0}
         self._evaluated_step = resume.counters["evaluated_step"] if resume else -1
         self._saved_step = resume.step if resume else -1
@@ -132,6 +134,8 @@ class SO8TTrainer(Trainer):
         self._pause_point()
         tokens = int(inputs["attention_mask"].sum())
         loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
+        if self.accelerator.sync_gradients:  # the step's last micro-batch; clipping comes next
+            self._bank.send_back()
         if not torch.isfinite(loss):
             self._stop_at("loss", self.state.global_step + 1, loss.item())
         self._step_tokens += tokens
@@ -162,6 +166,7 @@ class SO8TTrainer(Trainer):
         """Called before the first micro-batch of a step."""
         seed_step(self.args.seed, self.state.global_step)
         self._begin_counting()
+        self._bank.open()
 
     def note_rates(self) -> None:
         """Keep the learning rates that the optimiser is about to use."""
@@ -230,6 +235,7 @@ class SO8TTrainer(Trainer):
         """Mean cross-entropy over all held-out targets; may be paused between micro-batches."""
         assert self._held_out is not None
         set_evaluating(self.adapted)
+        self._bank.open()
         step = self.state.global_step
         self._around.emit.progress(step, self.args.max_steps, "steps", "measuring held-out loss")
         total, targets = 0.0, 0
@@ -243,6 +249,7 @@ class SO8TTrainer(Trainer):
                 loss = self.adapted(**{k: v.to(self.args.device) for k, v in batch.items()}).loss
             total += loss.item() * count
             targets += count
+        self._bank.close()
         result = {"eval_loss": total / targets}
         self._around.evaluations.append({"step": step, **result, "targets": targets})
         self._evaluated_step = step

@@ -69,6 +69,17 @@ class TrainSettings(Section):
     base_storage: Literal["int8", "nf4", "bf16", "float32"] = Field(
         "int8", description="How the frozen linears are stored: LLM.int8, NF4, or unquantised."
     )
+    int8_matmul: Literal["dequantized", "llm_int8"] = Field(
+        "dequantized",
+        description="How int8 linears multiply on a GPU. dequantized: weights as 16-bit numbers; "
+        "llm_int8: bitsandbytes' own product, which rounds activations to 8 bits as well. On CPU "
+        "bitsandbytes' path is used for both; while training it multiplies dequantised weights.",
+    )
+    liger: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Liger's kernels for norm, MLP, position embedding and loss. auto: on a GPU "
+        "where liger-kernel is installed; on: required.",
+    )
     dtype: Literal["auto", "bfloat16", "float32"] = Field(
         "auto", description="Precision of the arithmetic; auto: bfloat16 on a GPU, float32 on CPU."
     )

@@ -1,0 +1,92 @@
+"""Operations with kernels: block rotation and int8 rows; which implementation runs is chosen here.
+
+On a GPU the Triton kernels, elsewhere the reference. Where a GPU has to do without the kernels,
+that is counted with its reason: see `fallbacks`.
+"""
+
+# torch annotates its autograd functions only in part
+# mypy: disable-error-code="no-untyped-call, no-any-return"
+from __future__ import annotations
+
+from collections import Counter
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from so8t_core.model import so8
+from so8t_core.model.ops import reference
+
+try:
+    from so8t_core.model.ops import triton as kernels
+except ImportError:  # Triton comes with torch for CUDA only; `_choose` counts where it is missed
+    _KERNELS: ModuleType | None = None
+else:
+    _KERNELS = kernels
+
+_FALLBACKS: Counter[str] = Counter()
+
+
+def fallbacks() -> dict[str, int]:
+    """How often this process did without the kernels on a GPU, by reason."""
+    return dict(_FALLBACKS)
+
+
+def _choose(tensor: Tensor, matrices: Tensor | None = None) -> ModuleType:
+    """The module of kernels or the reference."""
+    if tensor.device.type != "cuda":
+        return reference
+    if _KERNELS is None:
+        _FALLBACKS["Triton is not installed"] += 1
+        return reference
+    if matrices is not None and (
+        tensor.dtype not in _KERNELS.DTYPES or matrices.dtype != torch.float32
+    ):
+        _FALLBACKS[f"no rotation kernel for {tensor.dtype} by {matrices.dtype}"] += 1
+        return reference
+    return _KERNELS
+
+
+class BlockRotation(Function):
+    """Block rotation whose forward and backward are those of a module: reference or kernels."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, matrices: Tensor, implementation: ModuleType) -> Tensor:
+        """y_b = R_b h_b."""
+        ctx.save_for_backward(hidden, matrices)
+        ctx.implementation = implementation
+        return implementation.forward(hidden, matrices)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> Any:
+        """Gradients of what needs one."""
+        hidden, matrices = ctx.saved_tensors
+        if not ctx.needs_input_grad[1]:
+            return ctx.implementation.turn_back(upstream, matrices), None, None
+        return *ctx.implementation.backward(hidden, matrices, upstream), None
+
+
+def rotate(hidden: Tensor, matrices: Tensor) -> Tensor:
+    """Turn each block of the last dimension: block b becomes R_b h_b.
+
+    `hidden`: (..., 8 n) of any floating dtype; `matrices`: (n, 8, 8), float32 or float64. Returns
+    the shape and dtype of `hidden`, equal to it to the bit where every R is the identity. Sums in
+    float32 at least. By kernels differentiable once, with bits that do not change from run to run;
+    otherwise as `so8.rotate`.
+    """
+    implementation = _choose(hidden, matrices)
+    if implementation is reference:
+        return so8.rotate(hidden, matrices)
+    return BlockRotation.apply(hidden, matrices, implementation)
+
+
+def dequantize(codes: Tensor, scales: Tensor, dtype: torch.dtype) -> Tensor:
+    """int8 rows as numbers: codes · scales / 127, computed in float32 and rounded once to `dtype`.
+
+    `codes`: (rows, columns) int8, contiguous; `scales`: (rows,) float32.
+    """
+    return _choose(codes).dequantize(codes, scales, dtype)
