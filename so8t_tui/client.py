@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from so8t_core.contract.control import Control, ControlStore, Desired, PauseMode
-from so8t_core.contract.errors import JournalError, So8tError, StoreError
+from so8t_core.contract.errors import So8tError, StoreError
 from so8t_core.contract.rundir import RunDir
 from so8t_core.contract.watch import Seen, Watch
 from so8t_tui.standing import Standing, resumable, run_standing
@@ -26,8 +26,6 @@ POLL_BEHIND_S = 0.001
 LOOK_AROUND_EVERY_S = 1.0
 IDLE_AFTER_S = 3.0
 START_PATIENCE_S = 20.0
-
-_UNFOLDABLE = (LookupError, TypeError, ValueError, AttributeError, AssertionError)
 
 
 def vanished(run: RunDir) -> StoreError:
@@ -46,14 +44,7 @@ def advance(watch: Watch, deadline: float) -> tuple[bool, bool]:
     """
     came = False
     while True:
-        try:
-            count = watch.advance(SLICE_EVENTS)
-        except _UNFOLDABLE as error:
-            raise JournalError(
-                f"Event {watch.state.last_seq + 1} or a later one of the journal is malformed.",
-                where=str(watch.run.journal),
-                hint="Was it written by another version? The run itself can still be resumed.",
-            ) from error
+        count = watch.advance(SLICE_EVENTS)
         came = came or count > 0
         if count < SLICE_EVENTS:
             return came, False

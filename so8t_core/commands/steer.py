@@ -238,7 +238,7 @@ def status(arguments: Namespace) -> int:
     if arguments.watch:
         from so8t_tui.plain import follow
 
-        seen = follow(run, sys.stdout, after_seq=-1)
+        seen = follow(run, sys.stdout, after_seq=-1, patience_s=0.0)
         print(f"{run.name}: {seen}.")
         return EXIT_DONE
     document = status_document(run)

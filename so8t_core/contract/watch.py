@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from so8t_core.contract.control import ControlStore
+from so8t_core.contract.errors import JournalError
 from so8t_core.contract.journal import JournalReader
 from so8t_core.contract.lock import Liveness, engine_liveness
 from so8t_core.contract.phases import PHASE_NAMES
@@ -44,7 +45,14 @@ class Watch:
         events = self._reader.after(self.state.last_seq, limit)
         state = self.state
         for event in events:
-            state = fold(state, event)
+            try:
+                state = fold(state, event)
+            except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+                raise JournalError(
+                    f"Event {event.seq} of the journal is malformed.",
+                    where=str(self.run.journal),
+                    hint="Was it written by another version? The run itself can still be resumed.",
+                ) from error
         self.state = state
         return len(events)
 

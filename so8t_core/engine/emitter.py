@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -9,7 +10,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from importlib.abc import MetaPathFinder
+from types import ModuleType
 from typing import Any
 
 from so8t_core.contract.control import PauseMode
@@ -208,6 +211,7 @@ class ChannelGate:
     def __init__(self, channel: Channel, emitter: ChannelEmitter) -> None:
         self._channel = channel
         self._emitter = emitter
+        self._leaving = False
         self.paused_s = 0.0
 
     @property
@@ -217,21 +221,21 @@ class ChannelGate:
 
     def point(self, save: Callable[[], None] | None = None) -> None:
         """See `phases.base.PauseGate`."""
-        if self._channel.pause is None:
+        if self._channel.pause is None and not self._leaving:
             return
-        if self._channel.pause == "soft":
+        if self._channel.pause == "soft" and not self._leaving:
             self._hold()
-        if self._channel.pause == "hard":
-            if save is not None:
+        if self._channel.pause == "hard" or self._leaving:
+            if save is not None and not self._leaving:
                 save()
+            # a library that swallowed this once, around an import, must not go on half-loaded
+            self._leaving = True
             raise HardPause
 
     async def apoint(self) -> None:
         """See `phases.base.PauseGate`; other tasks of the loop go on while it holds."""
         if self._channel.pause is None:
             return
-        import asyncio
-
         await asyncio.to_thread(self.point)
 
     def _hold(self) -> None:
@@ -242,3 +246,26 @@ class ChannelGate:
         self.paused_s += time.monotonic() - began
         if self._channel.pause is None:
             self._channel.send({"t": "resumed"})
+
+
+class PausingImports(MetaPathFinder):
+    """Makes every import of the main thread a pause point: loading libraries takes seconds."""
+
+    def __init__(self, gate: ChannelGate) -> None:
+        self._gate = gate
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> None:
+        """Find nothing; hold or leave where a pause is wanted, but never inside an event loop."""
+        del fullname, path, target
+        if threading.current_thread() is threading.main_thread() and not _loop_runs():
+            self._gate.point()
+
+
+def _loop_runs() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -25,7 +25,7 @@ from so8t_core.contract.phases import SPEC
 from so8t_core.contract.rundir import RunDir
 from so8t_core.contract.runs import run_settings
 from so8t_core.contract.settings import Settings
-from so8t_core.engine.emitter import Channel, ChannelEmitter, ChannelGate
+from so8t_core.engine.emitter import Channel, ChannelEmitter, ChannelGate, PausingImports
 from so8t_core.engine.plan import input_digests, input_manifests
 from so8t_core.phases.base import HardPause, Outcome, PhaseContext
 
@@ -129,6 +129,7 @@ def _failure(error: Exception) -> Mapping[str, Any]:
 def _work(arguments: Mapping[str, Any], channel: Channel) -> Mapping[str, Any]:
     emitter = ChannelEmitter(channel)
     gate = ChannelGate(channel, emitter)
+    sys.meta_path.insert(0, PausingImports(gate))
     run, phase = RunDir(Path(arguments["run"])), arguments["phase"]
     try:
         settings: Settings = run_settings(run)
