@@ -16,6 +16,7 @@ from so8t_core.contract.manifest import Manifest
 from so8t_core.contract.phases import PhaseName, PhaseSpec
 from so8t_core.contract.rundir import RunDir
 from so8t_core.contract.settings import Settings
+from so8t_core.phases.external import external_inputs
 
 BASIS_FILE = "basis.json"
 
@@ -84,6 +85,9 @@ def decide(run: RunDir, settings: Settings, spec: PhaseSpec) -> Decision:
     for name in sorted(known.keys() | present):
         if known.get(name) != present.get(name):
             return Decision("run", f"the result of {name} changed")
+    for name, digest in external_inputs(spec.name, settings).items():
+        if manifest.inputs.get(name) != digest:
+            return Decision("run", f"{name.replace('_', ' ')} changed")
     return Decision("reuse", "done before, and nothing it depends on changed", manifest)
 
 
