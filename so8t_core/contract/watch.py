@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -71,7 +72,7 @@ class Watch:
         self._reader.close()
 
 
-def _phase_status(view: PhaseView, *, crashed: bool) -> dict[str, Any]:
+def _phase_status(view: PhaseView, *, crashed: bool, now: float) -> dict[str, Any]:
     state = view.state
     if crashed and state in {"running", "pausing"}:
         state = "pending"
@@ -82,7 +83,7 @@ def _phase_status(view: PhaseView, *, crashed: bool) -> dict[str, Any]:
         "done": view.done,
         "total": view.total,
         "unit": view.unit,
-        "active_s": round(view.active_until(view.running_since or 0.0), 3),
+        "active_s": round(view.active_until(now), 3),
         "eta_s": view.eta_s,
         "error": view.error,
         "fallbacks": dict(view.fallbacks),
@@ -104,6 +105,7 @@ def status_document(run: RunDir) -> dict[str, Any]:
     with ControlStore(run.control) as store:
         control = store.read()
     crashed = seen.status == "crashed"
+    now = time.time() if seen.liveness.alive else state.last_ts
     return {
         "run": run.name,
         "path": str(run.root),
@@ -123,7 +125,8 @@ def status_document(run: RunDir) -> dict[str, Any]:
             "who": control.who,
         },
         "phases": {
-            name: _phase_status(state.phases[name], crashed=crashed) for name in PHASE_NAMES
+            name: _phase_status(state.phases[name], crashed=crashed, now=now)
+            for name in PHASE_NAMES
         },
         "events": state.last_seq,
         "settings_sha256": state.settings_sha256,

@@ -25,10 +25,15 @@ _ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+    "OMP_WAIT_POLICY": "PASSIVE",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
 }
-"""Set for every phase unless the user set them: reproducible hashing, no chatter, no telemetry."""
+"""Set for every phase unless the user set them: reproducible hashing, no chatter, no telemetry.
+
+OpenMP threads sleep while they wait: spinning ones starve one another as soon as another process
+wants a core, and small operations then take a hundred times as long (docs/log.md).
+"""
 
 
 class PhaseProcess:
