@@ -1,0 +1,175 @@
+"""The command line as scripts rely on it: exit codes, shapes, messages without tracebacks."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from so8t_core.cli import build_parser, main
+from so8t_core.contract.config import load_settings
+from so8t_core.contract.control import ControlStore
+from so8t_core.contract.lock import EngineLock
+from so8t_core.contract.phases import PHASE_NAMES
+from so8t_core.contract.rundir import RunDir
+from so8t_core.contract.runs import create_run
+from so8t_core.model.tiny import build_tiny
+
+CLI = [sys.executable, "-m", "so8t_core.cli"]
+
+
+def so8t(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*CLI, *map(str, words)], capture_output=True, text=True, env={**os.environ, **environment}
+    )
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDir:
+    return create_run(tmp_path / "runs", load_settings(None, ["name=trial"]))
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("base") / "tiny"
+    folder.mkdir()
+    build_tiny(folder, seed=1)
+    return folder
+
+
+def commands() -> list[str]:
+    group = build_parser()._subparsers._group_actions[0]
+    return sorted(group.choices)
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_has_help_with_an_example(command: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    assert f"so8t {command}" in capsys.readouterr().out.partition("example:")[2]
+
+
+def test_status_has_the_shape_that_scripts_read(run: RunDir, capsys):
+    assert main(["status", run.name, "--json", "--runs-dir", str(run.root.parent)]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["run"] == run.name
+    assert document["state"] == "pending"
+    assert list(document["phases"]) == list(PHASE_NAMES)
+    assert {phase["state"] for phase in document["phases"].values()} == {"pending"}
+
+
+def test_the_runs_folder_may_be_named_before_or_behind_the_command(run: RunDir, capsys):
+    folder = str(run.root.parent)
+    for words in (
+        ["--runs-dir", folder, "runs", "--json"],
+        ["runs", "--json", "--runs-dir", folder],
+    ):
+        assert main(words) == 0
+        assert [row["run"] for row in json.loads(capsys.readouterr().out)] == [run.name]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["status", "nowhere"], 2, "no run called 'nowhere'"),
+        (["status"], 2, "There is no run yet"),
+        (["run", "-c", "missing.yaml"], 2, "cannot be read"),
+        (["config", "check", "missing.yaml"], 2, "cannot be read"),
+        (["demo", "--set", "engine.max_attemps=2"], 2, "Did you mean `max_attempts`?"),
+        (["train"], 2, "needs a run or a settings file"),
+        (["integrate", "--model-path", "x"], 2, "needs --output-path"),
+        (["integrate", "--model-path", "x", "--output-path", "y"], 4, "no model folder"),
+        (
+            ["export", "--fold-only", "--model-path", "x", "--output-path", "y"],
+            4,
+            "no model folder",
+        ),
+        (["verify", "--model-path", "x"], 4, "no model folder"),
+    ],
+)
+def test_what_a_user_can_get_wrong_is_said_without_a_traceback(
+    words: list[str], code: int, message: str, tmp_path: Path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == code
+    shown = capsys.readouterr().err
+    assert message in shown
+    assert "Traceback" not in shown
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_debug_shows_the_traceback(tmp_path: Path):
+    answer = so8t("--debug", "--runs-dir", tmp_path, "status", "nowhere")
+    assert "Traceback" in answer.stderr
+
+
+def test_a_run_whose_lock_is_held_is_refused_with_code_5(run: RunDir):
+    lock = EngineLock(run)
+    lock.acquire()
+    answer = so8t("resume", run.root, "--headless")
+    assert answer.returncode == 0  # resuming a living engine means to let it go on
+    answer = subprocess.run(
+        [sys.executable, "-m", "so8t_core.engine", run.root], capture_output=True, text=True
+    )
+    assert answer.returncode == 5
+    assert str(os.getpid()) in answer.stderr
+    lock.release()
+
+
+def test_pausing_without_an_engine_is_kept_for_the_next_one(run: RunDir, capsys):
+    assert main(["pause", str(run.root), "--hard"]) == 0
+    assert "no engine runs now" in capsys.readouterr().out
+    with ControlStore(run.control) as store:
+        assert (store.read().desired, store.read().mode) == ("paused", "hard")
+
+
+def test_a_base_without_a_tokenizer_is_integrated_and_the_output_says_so(
+    base: Path, tmp_path: Path, capsys
+):
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(base / name, bare)
+    gated, folded = tmp_path / "gated", tmp_path / "folded"
+    assert main(["integrate", "--model-path", str(bare), "--output-path", str(gated)]) == 0
+    assert "no tokenizer" in capsys.readouterr().out
+    words = ["export", "--fold-only", "--model-path", str(gated), "--output-path", str(folded)]
+    assert main([*words, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["folded_layers"] == 4
+    config = json.loads((folded / "config.json").read_text())
+    assert config["model_type"] == "phi3"
+
+
+def test_output_into_a_closed_pipe_ends_quietly(run: RunDir):
+    answer = subprocess.run(
+        f"{sys.executable} -m so8t_core.cli config schema | head -1",
+        shell=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert answer.stderr == ""
+
+
+def test_without_a_terminal_the_bare_command_lists_runs(run: RunDir):
+    answer = so8t("--runs-dir", run.root.parent)
+    assert answer.returncode == 0
+    assert run.name in answer.stdout
+
+
+def test_doctor_names_every_package_of_the_design(capsys, tmp_path: Path):
+    main(["doctor", "--json", "--runs-dir", str(tmp_path)])
+    rows = {row["what"]: row for row in json.loads(capsys.readouterr().out)}
+    for package in ("textual", "torch", "transformers", "peft", "bitsandbytes", "aiohttp"):
+        assert rows[package]["ok"]
+
+
+def test_a_shown_configuration_is_a_valid_one(tmp_path: Path, capsys):
+    main(["config", "show"])
+    file = tmp_path / "shown.yaml"
+    file.write_text(capsys.readouterr().out, encoding="utf-8")
+    assert main(["config", "check", str(file)]) == 0
