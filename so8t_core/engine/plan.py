@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from so8t_core.contract.config import phase_settings_digest
-from so8t_core.contract.errors import ManifestError
+from so8t_core.contract.errors import ManifestError, So8tError
 from so8t_core.contract.files import write_json
 from so8t_core.contract.manifest import Manifest
 from so8t_core.contract.phases import PhaseName, PhaseSpec
@@ -85,7 +85,11 @@ def decide(run: RunDir, settings: Settings, spec: PhaseSpec) -> Decision:
     for name in sorted(known.keys() | present):
         if known.get(name) != present.get(name):
             return Decision("run", f"the result of {name} changed")
-    for name, digest in external_inputs(spec.name, settings).items():
+    try:
+        outside = external_inputs(spec.name, settings)
+    except So8tError as error:
+        return Decision("run", f"an input cannot be read: {error.what}")
+    for name, digest in outside.items():
         if manifest.inputs.get(name) != digest:
             return Decision("run", f"{name.replace('_', ' ')} changed")
     return Decision("reuse", "done before, and nothing it depends on changed", manifest)
