@@ -73,7 +73,9 @@ def test_a_finished_run_started_again_reuses_everything(new_trial):
     assert kinds_of(trial).count("phase_started") == len(PHASE_NAMES)
 
 
-def test_a_damaged_output_makes_its_phase_run_again_and_others_only_where_the_result_differs(new_trial):
+def test_a_damaged_output_makes_its_phase_run_again_and_others_only_where_the_result_differs(
+    new_trial,
+):
     trial = new_trial()
     trial.finish()
     (trial.run.phase("verify") / "result.txt").write_text("tampered")
