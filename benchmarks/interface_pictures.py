@@ -30,7 +30,10 @@ async def draw(
             await pilot.press(str(TABS.index(tab) + 1))
             await pilot.pause(SETTLE_S)
             path = out / f"{tab}-{language}-{size[0]}x{size[1]}.svg"
-            path.write_text(app.export_screenshot(title=f"so8t — {run.name}"), encoding="utf-8")
+            picture = app.export_screenshot(title=f"so8t — {run.name}")
+            # without this some viewers drop the spaces that columns are aligned with
+            picture = picture.replace("<text ", '<text xml:space="preserve" ')
+            path.write_text(picture, encoding="utf-8")
             print(path)
 
 

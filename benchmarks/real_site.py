@@ -110,9 +110,10 @@ def served(unpacked: Path) -> Iterator[int]:
     try:
         yield port.result()
     finally:
+        task.add_done_callback(lambda _: loop.stop())
         loop.call_soon_threadsafe(task.cancel)
-        loop.call_soon_threadsafe(loop.stop)
         thread.join()
+        loop.close()
 
 
 def settings(port: int, steps: int) -> dict[str, Any]:
