@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from so8t_core.commands.steer import launch
+from so8t_core.commands.steer import launch, want_running
 from so8t_core.contract.config import load_settings
 from so8t_core.contract.errors import EXIT_DONE, EXIT_FAILED, UsageError
 from so8t_core.contract.runs import create_run, find_run
@@ -19,6 +19,7 @@ def phase(arguments: Namespace) -> int:
     """`so8t PHASE (-c FILE | --run RUN)`: this phase alone, in a new run or an old one."""
     if arguments.in_run is not None:
         run = find_run(arguments.in_run, arguments.runs_dir)
+        want_running(run)
     elif arguments.config is not None:
         settings = load_settings(arguments.config, arguments.set, section=arguments.command)
         run = create_run(arguments.runs_dir, settings)

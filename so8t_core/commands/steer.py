@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from so8t_core.contract.config import load_settings
-from so8t_core.contract.control import ControlStore, PauseMode, this_user
+from so8t_core.contract.control import Control, ControlStore, PauseMode, this_user
 from so8t_core.contract.errors import EXIT_DONE, EXIT_FAILED, RunBusy, StoreError, UsageError
 from so8t_core.contract.events import Event
 from so8t_core.contract.lock import engine_liveness
@@ -54,10 +54,24 @@ def run_headless(run: RunDir, only: tuple[PhaseName, ...] = ()) -> int:
 
     def narrate(state: RunState, event: Event) -> None:
         for line in narrator.tell(event, state):
-            print(line, flush=True)
+            _say(line)
 
-    print(f"{run.name}: {run.root}", flush=True)
+    _say(f"{run.name}: {run.root}")
     return asyncio.run(Engine(run, only=only, observers=(narrate,)).run())
+
+
+def _say(line: str) -> None:
+    """Print a line; a reader that went away ends the narration, not the run."""
+    try:
+        print(line, flush=True)
+    except OSError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - lives as long as the process
+
+
+def want_running(run: RunDir) -> Control:
+    """Lift whatever pause or stop was wanted of the run."""
+    with ControlStore(run.control) as store:
+        return store.amend(lambda c: replace(c, desired="running", mode="soft"), who=this_user())
 
 
 def start_engine_for(run: RunDir, only: tuple[PhaseName, ...] = ()) -> subprocess.Popen[bytes]:
@@ -166,14 +180,27 @@ def demo(arguments: Namespace) -> int:
 def resume(arguments: Namespace) -> int:
     """`so8t resume [RUN]`: lift a pause, or start an engine that goes on where the last ended."""
     run = find_run(arguments.run, arguments.runs_dir)
-    with ControlStore(run.control) as store:
-        store.amend(lambda c: replace(c, desired="running", mode="soft"), who=this_user())
-    if engine_liveness(run).alive:
+    wish = want_running(run)
+    if _engine_heard(run, wish):
         if has_terminal() and not (arguments.headless or arguments.detach):
             return open_interface(arguments.runs_dir, run)
         print(f"{run.name}: its engine was told to go on.")
         return EXIT_DONE
     return launch(run, arguments)
+
+
+def _engine_heard(run: RunDir, wish: Control) -> bool:
+    """Whether a living engine has taken the wish; one that is just ending has not."""
+    watch = Watch(run)
+    try:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while engine_liveness(run).alive and time.monotonic() < deadline:
+            if watch.catch_up().control_revision >= wish.revision:
+                return True
+            time.sleep(0.05)
+        return engine_liveness(run).alive
+    finally:
+        watch.close()
 
 
 def pause(arguments: Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -72,6 +73,8 @@ class Attempts:
             return "skipped", None
         if end is None:
             if self._steering.signals > 1:
+                facts = {"reason": "ended at once by a second signal", "at": time.time()}
+                self._book.tell(Draft("phase_interrupted", facts, name))
                 return "stopped", None
             return "failed", _died(name, self._run)
         if status == "failed":
@@ -93,14 +96,16 @@ class Attempts:
         listener = asyncio.create_task(
             process.listen(lambda message: inbox.put_nowait(Heard("phase", message)))
         )
-        listener.add_done_callback(lambda task: inbox.put_nowait(Heard("exit", task.result())))
+        listener.add_done_callback(lambda _: inbox.put_nowait(Heard("exit")))
         self._steer(running)
         try:
             while (heard := await inbox.get()).kind != "exit":
                 self._hear(running, heard)
+            await listener  # an error in listening is the engine's, not the phase's
         finally:
             self._steering.phase_runs = False
             await process.close()
+            listener.cancel()
         return running
 
     def _hear(self, running: _Running, heard: Heard) -> None:
@@ -114,7 +119,7 @@ class Attempts:
         elif self._steering.signals > 1:
             running.process.kill()
         else:
-            self._steering.note(self._steering.newest())
+            self._steering.hear(heard)
         self._steer(running)
 
     def _steer(self, running: _Running) -> None:
@@ -145,7 +150,8 @@ class Attempts:
         elif message["t"] == "quiescing":
             self._book.tell(Draft("quiescing", {"mode": running.told}, name))
         elif message["t"] == "paused":
-            self._book.tell(Draft("paused", {"mode": "soft"}, name))
+            if running.told == "soft" and self._book.state.state != "paused":
+                self._book.tell(Draft("paused", {"mode": "soft"}, name))
         elif message["t"] == "resumed":
             if self._book.state.phases[name].state in {"paused", "pausing"}:
                 self._book.tell(Draft("resumed", {"who": self._steering.control.who}, name))

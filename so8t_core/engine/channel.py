@@ -17,9 +17,17 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from so8t_core.contract.rundir import RunDir
+
 MAX_LINE_BYTES = 64 << 20
 WORKER_MARK = "SO8T_WORKER_OF"
-"""Environment variable that marks every process of a phase with the run's path."""
+"""Environment variable that marks every process of a phase with its run."""
+
+
+def run_mark(run: RunDir) -> str:
+    """What identifies a run's directory on this machine, however it is called or reached."""
+    status = run.root.stat()
+    return f"{status.st_dev}:{status.st_ino}"
 
 
 def encode(message: Mapping[str, Any]) -> bytes:

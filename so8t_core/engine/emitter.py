@@ -36,6 +36,7 @@ class Channel:
         self._changed = threading.Condition()
         self._pause: PauseMode | None = None
         self._live: dict[str, Any] = {}
+        self._wishes = 0
         self._acked = 0
         self._asked = 0
         threading.Thread(target=self._listen, name="so8t-channel", daemon=True).start()
@@ -65,10 +66,15 @@ class Channel:
         with self._changed:
             self._changed.wait_for(lambda: self._acked >= number)
 
-    def wait_for_change(self, pause: PauseMode | None, timeout_s: float | None = None) -> None:
-        """Block while the wanted pause is `pause`."""
+    @property
+    def wishes(self) -> int:
+        """How many wishes have come; a wish that changes nothing counts too."""
+        return self._wishes
+
+    def wait_for_wish(self, seen: int) -> None:
+        """Block until more wishes have come than were seen."""
         with self._changed:
-            self._changed.wait_for(lambda: self._pause != pause, timeout_s)
+            self._changed.wait_for(lambda: self._wishes > seen)
 
     def _listen(self) -> None:
         try:
@@ -86,6 +92,7 @@ class Channel:
                 self._acked = max(self._acked, message["ack"])
             else:
                 quiesce = self._pause is None and message["pause"] is not None
+                self._wishes += 1
                 self._pause = message["pause"]
                 self._live = message["live"]
             self._changed.notify_all()
@@ -212,6 +219,8 @@ class ChannelGate:
         self._channel = channel
         self._emitter = emitter
         self._leaving = False
+        self.at_work = False
+        """True once the phase has something to save: from then on imports are no pause points."""
         self.paused_s = 0.0
 
     @property
@@ -221,6 +230,7 @@ class ChannelGate:
 
     def point(self, save: Callable[[], None] | None = None) -> None:
         """See `phases.base.PauseGate`."""
+        self.at_work = self.at_work or save is not None
         if self._channel.pause is None and not self._leaving:
             return
         if self._channel.pause == "soft" and not self._leaving:
@@ -241,8 +251,14 @@ class ChannelGate:
     def _hold(self) -> None:
         began = time.monotonic()
         self._emitter.flush()
-        self._channel.send({"t": "paused"})
-        self._channel.wait_for_change("soft")
+        while True:
+            # said again after every wish: a pause that was lifted and asked for anew while this
+            # process could not look must be answered too
+            seen = self._channel.wishes
+            if self._channel.pause != "soft":
+                break
+            self._channel.send({"t": "paused"})
+            self._channel.wait_for_wish(seen)
         self.paused_s += time.monotonic() - began
         if self._channel.pause is None:
             self._channel.send({"t": "resumed"})
@@ -259,7 +275,8 @@ class PausingImports(MetaPathFinder):
     ) -> None:
         """Find nothing; hold or leave where a pause is wanted, but never inside an event loop."""
         del fullname, path, target
-        if threading.current_thread() is threading.main_thread() and not _loop_runs():
+        on_main = threading.current_thread() is threading.main_thread()
+        if on_main and not self._gate.at_work and not _loop_runs():
             self._gate.point()
 
 

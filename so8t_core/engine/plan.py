@@ -62,10 +62,10 @@ def _input_digests(run: RunDir, settings: Settings, spec: PhaseSpec) -> dict[str
     return input_digests(spec, input_manifests(run, settings, spec))
 
 
-def decide(run: RunDir, settings: Settings, spec: PhaseSpec) -> Decision:
+def decide(run: RunDir, settings: Settings, spec: PhaseSpec, *, hashes: bool = True) -> Decision:
     """Look at one phase, given that all phases before it are settled.
 
-    Reads and hashes all of its outputs, so it may take seconds for large models.
+    Hashes all of its outputs unless told otherwise, which may take seconds for large models.
     """
     if spec.name in settings.engine.skip:
         return Decision("skip", "the settings say so (engine.skip)")
@@ -74,7 +74,7 @@ def decide(run: RunDir, settings: Settings, spec: PhaseSpec) -> Decision:
         manifest = Manifest.read(folder)
         if manifest is None:
             return Decision("run", "it has not been done yet")
-        manifest.check_outputs(folder)
+        manifest.check_outputs(folder, hashes=hashes)
     except ManifestError as error:
         return Decision("run", f"its earlier result cannot be trusted: {error.what}")
     if manifest.settings_sha256 != phase_settings_digest(settings, spec):
@@ -140,6 +140,6 @@ def preview(
     """What the plan looks like now; phases after one that runs may still turn out reusable."""
     decisions: dict[str, dict[str, str]] = {}
     for spec in specs:
-        decision = decide(run, settings, spec)
+        decision = decide(run, settings, spec, hashes=False)
         decisions[spec.name] = {"action": decision.action, "reason": decision.reason}
     return decisions

@@ -18,7 +18,7 @@ import psutil
 
 from so8t_core.contract.phases import PhaseName
 from so8t_core.contract.rundir import RunDir
-from so8t_core.engine.channel import MAX_LINE_BYTES, WORKER_MARK, encode
+from so8t_core.engine.channel import MAX_LINE_BYTES, WORKER_MARK, encode, run_mark
 
 _ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
@@ -85,7 +85,7 @@ class PhaseProcess:
                 close_fds=True,
                 pass_fds=(theirs.fileno(),),
                 process_group=0,
-                env={**_ENVIRONMENT, **os.environ, WORKER_MARK: str(run.root)},
+                env={**_ENVIRONMENT, **os.environ, WORKER_MARK: run_mark(run)},
             )
         theirs.close()
         reader, writer = await asyncio.open_connection(sock=ours, limit=MAX_LINE_BYTES)
@@ -123,11 +123,12 @@ def end_leftovers(run: RunDir) -> list[int]:
     They are known by the mark in their environment, so a recycled pid is never hit.
     """
     ended = []
+    mark = run_mark(run)
     for process in psutil.process_iter(["pid"]):
         if process.pid == os.getpid():
             continue
         try:
-            if process.environ().get(WORKER_MARK) == str(run.root):
+            if process.environ().get(WORKER_MARK) == mark:
                 process.kill()
                 process.wait(timeout=10)
                 ended.append(process.pid)

@@ -11,6 +11,7 @@ import platform
 import signal
 import sqlite3
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 from so8t_core import __version__
@@ -21,6 +22,8 @@ from so8t_core.contract.errors import (
     EXIT_PAUSED,
     InputMissing,
     ResourceError,
+    So8tError,
+    StoreError,
 )
 from so8t_core.contract.events import Draft
 from so8t_core.contract.lock import EngineLock, boot_id
@@ -90,21 +93,48 @@ class Engine:
         self._attempts = Attempts(
             self._run, self._book, self._steering, tickers, self._phases_package
         )
-        ending = await _first_of(asyncio.create_task(self._drive_all()), tickers.start())
+        try:
+            ending = await _first_of(asyncio.create_task(self._whole_run()), tickers.start())
+        except Exception as error:
+            self._give_up(error)
+            raise
         if ending == "stopped":
             code, reason = EXIT_PAUSED, "stopped; resume it whenever you like"
         else:
-            await self._finish(ending)
             code, reason = (EXIT_FAILED if ending == "failed" else EXIT_DONE), ending
         self._book.tell(Draft("engine_stopped", {"exit_code": code, "reason": reason}))
         return code
 
+    async def _whole_run(self) -> Ending:
+        """Drive the phases, again where a resume came while they were being stopped."""
+        while (ending := await self._drive_all()) == "stopped":
+            control = self._steering.newest()
+            if control.desired != "running" or self._steering.signals:
+                return "stopped"
+            self._steering.note(control)
+        await self._finish(ending)
+        return ending
+
+    def _give_up(self, error: Exception) -> None:
+        """Journal why this engine cannot go on, where the journal can still be written."""
+        what = error.what if isinstance(error, So8tError) else f"{type(error).__name__}: {error}"
+        message = f"The engine cannot go on: {what}"
+        with suppress(sqlite3.Error, So8tError):
+            self._book.tell(
+                Draft("log", {"level": "error", "message": message}),
+                Draft("run_finished", {"outcome": "failed", "message": message}),
+                Draft("engine_stopped", {"exit_code": EXIT_FAILED, "reason": message}),
+            )
+
     def _greet(self) -> None:
+        last = self._book.state.engine
+        cleanly = last is not None and last.stopped
+        cause = "stopped with its engine" if cleanly else "its engine ended before it did"
         interrupted = [
             Draft(
                 "phase_interrupted",
                 {
-                    "reason": "its engine ended before it did; it goes on from what is saved",
+                    "reason": f"{cause}; it goes on from what is saved",
                     "at": self._book.state.last_ts,
                 },
                 name,
@@ -121,27 +151,51 @@ class Engine:
         self._book.tell(*interrupted, Draft("engine_started", facts))
 
     async def _finish(self, ending: Ending) -> None:
-        failed = [name for name, view in self._book.state.phases.items() if view.state == "failed"]
+        """Say how the run stands, and notify; parts of a run that go well leave it unfinished."""
+        by_state: dict[str, list[str]] = {}
+        for name, view in self._book.state.phases.items():
+            by_state.setdefault(view.state, []).append(name)
+        message = "; ".join(
+            f"{len(names)} {state}" if state == "done" else f"{state}: {', '.join(names)}"
+            for state, names in by_state.items()
+        )
+        failed = ending == "failed" or "failed" in by_state
+        if failed or not by_state.keys() - {"done", "skipped"}:
+            told = {"outcome": "failed" if failed else "done", "message": message}
+            self._book.tell(Draft("run_finished", told))
         outcome: Literal["done", "failed"] = "failed" if ending == "failed" else "done"
-        message = f"{', '.join(failed)} failed" if failed else "all phases are done"
-        if self._only and not failed:
-            message = f"{', '.join(self._only)} done"
-        self._book.tell(Draft("run_finished", {"outcome": outcome, "message": message}))
-        lines = await notify(outcome, self._run, self._settings.notify, message)
+        call = asyncio.create_task(notify(outcome, self._run, self._settings.notify, message))
+        signalled = asyncio.create_task(self._steering.signalled.wait())
+        await asyncio.wait([call, signalled], return_when=asyncio.FIRST_COMPLETED)
+        lines = call.result() if call.done() else ["cut short by a signal"]
+        for task in (call, signalled):
+            task.cancel()
+        await asyncio.gather(call, signalled, return_exceptions=True)
         self._book.tell(Draft("notified", {"lines": lines}))
 
     def _specs(self) -> list[PhaseSpec]:
         return [spec for spec in PHASES if not self._only or spec.name in self._only]
 
     async def _drive_all(self) -> Ending:
-        for name in self._steering.unserved_retries():
-            forget(self._run, name)
+        """Settle all phases in order, and once more as long as somebody wants one again."""
         self._steering.note(self._steering.control)
-        decisions = await asyncio.to_thread(preview, self._run, self._settings, self._specs())
-        self._book.tell(Draft("plan_made", {"decisions": decisions}))
+        while True:
+            for name in self._steering.unserved_retries():
+                forget(self._run, name)
+                self._steering.retried(name)
+            decisions = await asyncio.to_thread(preview, self._run, self._settings, self._specs())
+            self._book.tell(Draft("plan_made", {"decisions": decisions}))
+            ending = await self._settle_all()
+            if ending == "stopped" or not self._steering.unserved_retries():
+                return ending
+
+    async def _settle_all(self) -> Ending:
         failed = False
         for spec in self._specs():
-            ending = await self._settle(spec)
+            try:
+                ending = await self._settle(spec)
+            except (OSError, So8tError) as error:
+                ending = self._unusable(spec, error)
             if ending == "stopped":
                 return "stopped"
             if ending == "failed":
@@ -149,6 +203,17 @@ class Engine:
                 if not self._settings.engine.continue_on_error:
                     break
         return "failed" if failed else "done"
+
+    def _unusable(self, spec: PhaseSpec, error: OSError | So8tError) -> Ending:
+        """A phase whose folder cannot be looked at or made ready."""
+        if isinstance(error, OSError):
+            error = StoreError(
+                f"The folder of {spec.name} cannot be used: {error.strerror or error}.",
+                where=str(error.filename or self._run.phase(spec.name)),
+                hint="Mend or remove it, then resume the run.",
+            )
+        self._fail(spec, 1, error.as_payload(), None)
+        return "failed"
 
     async def _settle(self, spec: PhaseSpec) -> Ending:
         decision = await asyncio.to_thread(decide, self._run, self._settings, spec)
@@ -200,8 +265,7 @@ class Engine:
             self._fail(spec, number, error, wait)
             if wait is None:
                 return "failed"
-            if await self._steering.wait_for_retry(spec.name, wait) == "stopped":
-                return "stopped"
+            await self._steering.wait_for_retry(spec.name, wait)
         return "failed"
 
     def _fail(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from so8t_core.contract.control import Control, ControlStore
+from so8t_core.contract.errors import So8tError
 from so8t_core.contract.events import Draft
 from so8t_core.contract.phases import PhaseName
 from so8t_core.engine.book import Book
@@ -34,6 +35,7 @@ class Steering:
         self.inbox: asyncio.Queue[Heard] = asyncio.Queue()
         self.control = store.read()
         self.signals = 0
+        self.signalled = asyncio.Event()
         self.phase_runs = False
         """True while a phase's process runs and is the one to acknowledge a pause."""
 
@@ -44,9 +46,13 @@ class Steering:
     def on_signal(self) -> None:
         """SIGINT or SIGTERM: the first one asks for a clean stop, a second one ends at once."""
         self.signals += 1
+        self.signalled.set()
+        self.inbox.put_nowait(Heard("signal"))
         if self.signals == 1:
-            self._store.amend(lambda c: replace(c, desired="stopped", mode="hard"), who="signal")
-        self.inbox.put_nowait(Heard("signal", self.signals))
+            with suppress(So8tError):  # a full disk must not keep a signal from being obeyed
+                self._store.amend(
+                    lambda c: replace(c, desired="stopped", mode="hard"), who="signal"
+                )
 
     def changed(self, control: Control) -> None:
         """A new revision was found: acknowledge a pause at once, let the rest come in order."""
@@ -60,11 +66,10 @@ class Steering:
             self._book.tell(Draft("pause_requested", facts))
 
     def note(self, control: Control) -> None:
-        """Take a revision as the one in force, and journal that it was seen.
-
-        Retries count as acted on when seen, skips when their phase is settled.
-        """
+        """Take a revision as the one in force, and journal that it was seen."""
         self.control = control
+        if control.desired == "running":
+            self.signals = 0
         if control.revision == self._book.state.control_revision:
             return
         payload = {
@@ -73,7 +78,6 @@ class Steering:
             "desired": control.desired,
             "mode": control.mode,
             "live": control.live,
-            "acted": {f"retry:{name}": count for name, count in control.retry.items()},
         }
         self._book.tell(Draft("control_seen", payload))
 
@@ -83,28 +87,33 @@ class Steering:
         wanted = self.control.retry.items()
         return [name for name, count in wanted if count > acted.get(f"retry:{name}", 0)]
 
+    def retried(self, name: PhaseName) -> None:
+        """Journal that a phase runs again on request, and that the request is thereby served."""
+        self._serve(f"retry:{name}", self.control.retry.get(name, 0))
+
+    def _serve(self, request: str, count: int, *before: Draft) -> None:
+        served = {
+            "revision": self.control.revision,
+            "who": self.control.who,
+            "acted": {request: count},
+        }
+        self._book.tell(*before, Draft("control_seen", served))
+
     def skip_wanted(self, name: PhaseName) -> bool:
         """Whether somebody wants the phase skipped, and it has not been since."""
         return self.control.skip.get(name, 0) > self._book.state.acted.get(f"skip:{name}", 0)
 
     def skipped(self, name: PhaseName) -> None:
         """Journal that a phase is skipped on request, and that the request is thereby served."""
-        served = {
-            "revision": self.control.revision,
-            "who": self.control.who,
-            "acted": {f"skip:{name}": self.control.skip.get(name, 0)},
-        }
-        self._book.tell(
-            Draft("phase_skipped", {"reason": f"{self.control.who} asked for it"}, name),
-            Draft("control_seen", served),
-        )
+        told = Draft("phase_skipped", {"reason": f"{self.control.who} asked for it"}, name)
+        self._serve(f"skip:{name}", self.control.skip.get(name, 0), told)
 
     def hear(self, heard: Heard) -> None:
         """Take in something while no phase's process runs."""
         if heard.kind == "control":
             self.note(heard.body)
         elif heard.kind == "signal":
-            self.note(self.newest())
+            self.note(replace(self.newest(), desired="stopped", mode="hard"))
 
     async def clear_to_run(self, name: PhaseName) -> Ending | None:
         """Hold here while a pause is wanted; `stopped` or `skipped` where that is wanted."""
@@ -128,16 +137,14 @@ class Steering:
                 self._book.tell(Draft("paused", {"mode": self.control.mode}))
             self.hear(await self.inbox.get())
 
-    async def wait_for_retry(self, name: PhaseName, wait_s: float) -> Ending | None:
-        """Wait out the backoff; a stop ends it, a pause or a wish to retry cuts it short."""
+    async def wait_for_retry(self, name: PhaseName, wait_s: float) -> None:
+        """Wait out the backoff; a pause, a stop, a skip or a wish to retry cuts it short."""
         end = time.monotonic() + wait_s
         while (left := end - time.monotonic()) > 0:
+            if self.control.desired != "running" or self.skip_wanted(name):
+                return
+            if name in self.unserved_retries():
+                self.retried(name)
+                return
             with suppress(TimeoutError):
-                heard = await asyncio.wait_for(self.inbox.get(), left)
-                retries = self.control.retry.get(name, 0)
-                self.hear(heard)
-                if self.control.desired == "stopped":
-                    return "stopped"
-                if self.control.desired == "paused" or self.control.retry.get(name, 0) > retries:
-                    return None
-        return None
+                self.hear(await asyncio.wait_for(self.inbox.get(), left))

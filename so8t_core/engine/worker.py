@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,7 @@ def run_phase(
         settings_sha256=phase_settings_digest(context.settings, spec),
         inputs={**input_digests(spec, context.inputs), **outcome.extra_inputs},
         digest=outcome.digest,
-        outputs=tuple(FileRecord.of(context.folder, path) for path in outcome.outputs),
+        outputs=tuple(_records(context, outcome.outputs)),
         figures=dict(outcome.figures),
         notes=(*outcome.notes, *(f"Fallback: {fallback}." for fallback in emitter.fallbacks)),
         versions=_versions(),
@@ -92,6 +92,12 @@ def run_phase(
     ).sealed()
     manifest.write(context.folder)
     return manifest
+
+
+def _records(context: PhaseContext, paths: Iterable[Path]) -> Iterator[FileRecord]:
+    for path in paths:
+        context.pause.point()
+        yield FileRecord.of(context.folder, path)
 
 
 def as_known_error(error: Exception) -> So8tError | None:

@@ -15,7 +15,7 @@ from so8t_core.contract.journal import JournalReader
 from so8t_core.contract.manifest import Manifest
 from so8t_core.contract.phases import PHASE_NAMES
 from so8t_core.contract.watch import status_document
-from so8t_core.engine.channel import WORKER_MARK
+from so8t_core.engine.channel import WORKER_MARK, run_mark
 
 
 def events_of(trial) -> list[Event]:
@@ -35,7 +35,7 @@ def processes_of(trial) -> list[int]:
     found = []
     for process in psutil.process_iter(["pid"]):
         try:
-            if process.environ().get(WORKER_MARK) == str(trial.run.root):
+            if process.environ().get(WORKER_MARK) == run_mark(trial.run):
                 found.append(process.pid)
         except psutil.Error:
             continue
@@ -363,4 +363,101 @@ def test_no_process_of_a_run_is_left_when_its_engine_and_worker_groups_are_kille
     engine.wait()
     code, _ = trial.finish()
     assert code == 0
+    assert processes_of(trial) == []
+
+
+def test_a_retry_asked_for_while_a_later_phase_runs_is_not_lost(new_trial):
+    trial = new_trial()
+    engine = trial.start()
+    trial.await_state(lambda s: s.phases["evaluate"].done >= 3)
+    trial.amend(lambda c: c.retrying("cleanse"))
+    assert engine.wait(timeout=60) == 0
+    assert kinds_of(trial, "cleanse").count("phase_started") == 2
+    assert set(states_of(trial).values()) == {"done"}
+
+
+def test_a_pause_lifted_and_asked_for_anew_while_the_phase_is_stalled_is_answered(new_trial):
+    trial = new_trial()
+    engine = trial.start()
+    trial.await_state(lambda s: s.phases["crawl"].done >= 3)
+    trial.want(desired="paused", mode="soft")
+    trial.await_state(lambda s: s.state == "paused")
+    (worker,) = processes_of(trial)
+    os.kill(worker, signal.SIGSTOP)
+    trial.want(desired="running")
+    trial.await_state(lambda s: s.control_revision == 2)
+    trial.want(desired="paused")
+    trial.await_state(lambda s: s.control_revision == 3)
+    os.kill(worker, signal.SIGCONT)
+    paused = trial.await_state(lambda s: s.state == "paused")
+    assert paused.phases["crawl"].state == "paused"
+    trial.want(desired="running")
+    assert engine.wait(timeout=60) == 0
+
+
+def test_a_second_signal_ends_at_once_and_leaves_no_phase_running(new_trial):
+    trial = new_trial()
+    engine = trial.start()
+    trial.await_state(lambda s: s.phases["crawl"].done >= 3)
+    (worker,) = processes_of(trial)
+    os.kill(worker, signal.SIGSTOP)  # it cannot pause
+    engine.send_signal(signal.SIGINT)
+    trial.await_state(lambda s: s.state == "pausing")
+    engine.send_signal(signal.SIGINT)
+    assert engine.wait(timeout=60) == 3
+    assert states_of(trial)["crawl"] == "pending"
+    trial.want(desired="running")
+    assert trial.finish()[0] == 0
+
+
+@pytest.mark.parametrize("wish", ["stop", "skip"])
+def test_a_stop_or_a_skip_does_not_wait_out_a_retry(new_trial, wish):
+    trial = new_trial("engine.retry_delay_s=1000")
+    trial.wish("crawl", "unreachable 1")
+    engine = trial.start()
+    trial.await_state(lambda s: s.phases["crawl"].retry_at is not None)
+    if wish == "stop":
+        trial.want(desired="stopped")
+        assert engine.wait(timeout=60) == 3
+    else:
+        trial.amend(lambda c: c.skipping("crawl"))
+        assert engine.wait(timeout=60) == 0
+        assert states_of(trial)["crawl"] == "skipped"
+
+
+def test_a_run_of_which_only_a_part_was_done_is_not_called_done(new_trial):
+    trial = new_trial()
+    assert trial.finish("verify")[0] == 0
+    assert trial.seen().status == "paused"
+    assert kinds_of(trial).count("run_finished") == 0
+    assert trial.finish()[0] == 0
+    assert trial.seen().status == "done"
+    assert trial.state().message == "8 done"
+
+
+def test_a_run_with_skipped_phases_says_which(new_trial):
+    trial = new_trial("engine.skip=[crawl]")
+    trial.finish()
+    assert trial.state().message.startswith("skipped: crawl, cleanse, train")
+
+
+def test_a_folder_that_cannot_be_used_fails_its_phase_with_a_name(new_trial):
+    trial = new_trial()
+    trial.run.phase("verify").write_text("a file in the way")
+    code, output = trial.finish()
+    assert code == 4
+    assert "Traceback" not in output
+    assert "folder of verify cannot be used" in trial.state().phases["verify"].error["what"]
+
+
+def test_leftovers_are_known_after_the_run_was_renamed(new_trial):
+    trial = new_trial()
+    engine = trial.start()
+    trial.await_state(lambda s: s.phases["crawl"].done >= 3)
+    (worker,) = processes_of(trial)
+    os.kill(worker, signal.SIGSTOP)
+    engine.kill()
+    engine.wait()
+    trial.run = type(trial.run)(trial.run.root.rename(trial.run.root.with_name("renamed")))
+    assert trial.finish()[0] == 0
     assert processes_of(trial) == []
