@@ -86,8 +86,8 @@ def _identity(
 def run(ctx: PhaseContext) -> Outcome:
     """Train, or go on training; done when the adapter folder is whole."""
     settings = ctx.settings.train
-    history = HistoryFile(ctx.folder / "history.json")
-    threads = settings.threads or history.now.threads or torch.get_num_threads()
+    history = _history(ctx)
+    threads = settings.threads or history.now.threads or _threads_before(ctx)
     torch.set_num_threads(threads)
     device = choose_device(settings)
     inputs = _resolve(ctx)
@@ -103,11 +103,32 @@ def run(ctx: PhaseContext) -> Outcome:
         return _finish(ctx, inputs, data, trainer, around, threads)
 
 
+def _history(ctx: PhaseContext) -> HistoryFile:
+    history = HistoryFile(ctx.folder / "history.json")
+    if history.damage is not None:
+        ctx.emit.fallback(
+            "a new history of the training; counts of earlier starts and checkpoints are lost",
+            history.damage,
+        )
+    return history
+
+
+def _threads_before(ctx: PhaseContext) -> int:
+    """The threads that the newest checkpoint was computed with, else this machine's own choice."""
+    snapshot, _ = _store(ctx).newest(lambda _: None)
+    before = snapshot.identity.get("train.threads") if snapshot is not None else None
+    return before if isinstance(before, int) else torch.get_num_threads()
+
+
+def _store(ctx: PhaseContext) -> CheckpointStore:
+    return CheckpointStore(ctx.folder / "checkpoints", ctx.settings.train.keep_checkpoints)
+
+
 def _surroundings(ctx: PhaseContext, history: HistoryFile) -> Surroundings:
     return Surroundings(
         emit=ctx.emit,
         pause=ctx.pause,
-        store=CheckpointStore(ctx.folder / "checkpoints", ctx.settings.train.keep_checkpoints),
+        store=_store(ctx),
         series=SeriesFile(ctx.folder / "series.jsonl"),
         evaluations=SeriesFile(ctx.folder / "evaluations.jsonl"),
         history=history,
@@ -141,7 +162,7 @@ def _start(around: Surroundings, snapshot: Snapshot | None, threads: int) -> Non
     marks = snapshot.marks if snapshot else {"series": START, "evaluations": START}
     around.series.rewind(marks["series"])
     around.evaluations.rewind(marks["evaluations"])
-    if around.history.now.starts:
+    if around.history.now.starts or snapshot is not None:
         around.emit.rewound(snapshot.step if snapshot else 0)
     around.history.change(starts=around.history.now.starts + 1, threads=threads)
 

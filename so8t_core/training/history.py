@@ -2,42 +2,52 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
-from so8t_core.contract.errors import CheckpointError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
 from so8t_core.contract.files import write_json
+
+_Count = Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True)
 class History:
     """`starts`: processes that began; `threads`: CPU threads of the first of them."""
 
-    starts: int = 0
-    threads: int | None = None
-    checkpoints_written: int = 0
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
+    starts: _Count = 0
+    threads: Annotated[int, Field(ge=1)] | None = None
+    checkpoints_written: _Count = 0
     rejected_checkpoints: tuple[str, ...] = ()
-    train_s: float = 0.0
+    train_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+
+
+_STORED = TypeAdapter(History)
 
 
 class HistoryFile:
-    """The history, durable after each change."""
+    """The history, durable after each change.
+
+    `damage`: why the stored one could not be read, or None. A new one then begins, which counts one
+    start; the thread count is to be had from a checkpoint's identity.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.now = History()
+        self.damage: str | None = None
         if path.is_file():
             try:
-                raw = json.loads(path.read_text(encoding="utf-8"))
-                rejected = tuple(raw.pop("rejected_checkpoints"))
-                self.now = History(**raw, rejected_checkpoints=rejected)
-            except (ValueError, TypeError, KeyError) as error:
-                raise CheckpointError(
-                    "The history of the training cannot be read.",
-                    where=str(path),
-                    hint="Remove the file; only the counts of starts and checkpoints are lost.",
-                ) from error
+                self.now = _STORED.validate_json(path.read_bytes())
+            except ValidationError as error:
+                first = error.errors(include_url=False)[0]
+                place = ".".join(map(str, first["loc"]))
+                self.damage = f"{path.name}: {place + ': ' if place else ''}{first['msg']}"
+                self.now = History(starts=1)
 
     def change(self, **fields: object) -> None:
         """Set fields and write the file."""

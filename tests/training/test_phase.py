@@ -19,6 +19,7 @@ from so8t_core.contract.errors import (
 )
 from so8t_core.phases.base import HardPause
 from so8t_core.training.adapter import load_adapter
+from so8t_core.training.history import HistoryFile
 from so8t_core.training.series import read_series
 from tests.training.trial import PlannedGate, context, make_model, said, train
 
@@ -133,6 +134,36 @@ def test_damaged_checkpoints_and_other_settings(straight: Any, new_run: NewRun) 
     result = train(resumed)
     assert result.figures["rejected_checkpoints"] == 1
     assert any("damaged checkpoint" in note for note in result.notes)
+
+
+@pytest.mark.parametrize(
+    "damage", [b"{torn", b"[]", b'{"starts": "many"}', b"\xff", b'{"threads": -1}', b"{}"]
+)
+def test_a_history_that_cannot_be_trusted_begins_anew(tmp_path: Path, damage: bytes) -> None:
+    path = tmp_path / "history.json"
+    path.write_bytes(damage)
+    history = HistoryFile(path)
+    assert (history.damage is None) == (damage == b"{}")
+    assert history.now.threads is None
+    history.change(starts=history.now.starts + 1, threads=2, rejected_checkpoints=("step-1",))
+    again = HistoryFile(path)
+    assert again.damage is None
+    assert again.now == history.now
+
+
+def test_a_damaged_history_changes_no_result(straight: Any, new_run: NewRun) -> None:
+    whole, outcome, _ = straight
+    root = new_run("forgetful")
+    with pytest.raises(HardPause):
+        train(context(root, PlannedGate(pause_at=28), threads=None))
+    (root / "train" / "history.json").write_text('{"starts": 1, "thr')
+    # another machine's own choice: the checkpoint knows what the training began with
+    torch.set_num_threads(2)
+    ctx = context(root, threads=None)
+    assert train(ctx).digest == outcome.digest
+    assert series(root) == series(whole)
+    assert [event for event in said(ctx, "fallback") if "new history" in event["what"]]
+    assert said(ctx, "rewound")
 
 
 def test_soft_pauses_checkpoints_by_time_and_the_size_penalty(
