@@ -25,6 +25,20 @@ _JAPANESE = (
     (re.compile(r"公共データ利用規約.{0,3}第\s*(\d\.\d)\s*版"), "PDL"),
     (re.compile(r"政府標準利用規約.{0,3}第\s*(\d\.\d)\s*版"), "JGSL"),
 )
+_COPYING = r"(?:転載|複製|複写|転用|引用|使用|利用|コピー)"
+_FORBIDDEN = r"(?:禁(?:止|じ|ず)|お断り|ご遠慮|不可|認め(?:ません|ない))"
+_WITHDRAWN = r"(?!(?:て|されて|して|する(?:もの)?では|では)(?:い|あり)?(?:ません|ない))"
+_PROHIBITION = re.compile(
+    rf"無断.{{0,8}}?{_COPYING}[^。]{{0,24}}?{_FORBIDDEN}{_WITHDRAWN}"
+    rf"|(?:転載|複製|複写)[^。自可歓OＯ○]{{0,16}}?{_FORBIDDEN}{_WITHDRAWN}"
+    r"|禁\s?(?:無断)?(?:転載|複製|複写)|不許複製"
+)
+_RESERVED = re.compile(r"all\s+rights?\s+reserved", re.I)
+PROHIBITED_ID = "reproduction-prohibited"
+RESERVED_ID = "all-rights-reserved"
+WORDS = (PROHIBITED_ID, RESERVED_ID)
+"""Ids of what is said in words where no licence is named."""
+_QUOTE_CHARS = 60
 _STRICTNESS: dict[LicenceDecision, int] = {
     "unknown": 0,
     "allow": 1,
@@ -46,8 +60,10 @@ class Mark:
 class Licence:
     """The licence of a page.
 
-    `id` is SPDX-like, `other` for a mark that is not recognised, `none` without any mark. `url`
-    is the mark's URL or empty; `evidence` says where it stands and quotes it.
+    `id` is SPDX-like, `reproduction-prohibited` where copying is forbidden in words,
+    `all-rights-reserved` for that phrase alone, `other` for a mark that is not recognised, `none`
+    without any mark. `url` is the mark's URL or empty; `evidence` says where it stands and quotes
+    it.
     """
 
     id: str
@@ -73,7 +89,20 @@ def identify(value: str) -> str:
     for pattern, name in _JAPANESE:
         if found := pattern.search(value):
             return f"{name}-{found.group(1)}"
-    return "other"
+    if _PROHIBITION.search(value):
+        return PROHIBITED_ID
+    return RESERVED_ID if _RESERVED.search(value) else "other"
+
+
+def quoted(value: str) -> str:
+    """A footer cut down to its words on copying, if these are all that it says of a licence."""
+    name = identify(value)
+    if name not in WORDS:
+        return value
+    found = (_PROHIBITION if name == PROHIBITED_ID else _RESERVED).search(value)
+    if found is None:
+        return value
+    return value[max(0, found.start() - _QUOTE_CHARS) : found.end() + _QUOTE_CHARS].strip()
 
 
 def decide(licence_id: str, policy: LicenceSettings) -> LicenceDecision:
@@ -88,7 +117,11 @@ def decide(licence_id: str, policy: LicenceSettings) -> LicenceDecision:
 
 
 def judge(marks: Iterable[Mark], policy: LicenceSettings) -> Licence:
-    """The licence of a page from its marks: of several decisions the strictest counts."""
+    """The licence of a page from its marks: of several decisions the strictest counts.
+
+    Words that reserve all rights or forbid copying count only where no licence is named: on a page
+    under an open licence they speak of what lies around the text.
+    """
     found = [
         Licence(
             id=(name := identify(mark.value)),
@@ -100,4 +133,6 @@ def judge(marks: Iterable[Mark], policy: LicenceSettings) -> Licence:
     ]
     if not found:
         return Licence("none", "", "", decide("none", policy))
+    if any(licence.id not in (*WORDS, "other") for licence in found):
+        found = [licence for licence in found if licence.id not in WORDS]
     return max(found, key=lambda licence: _STRICTNESS[licence.decision])

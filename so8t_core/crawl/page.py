@@ -11,12 +11,15 @@ from typing import Any
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from so8t_core.crawl.licence import Mark, MarkKind, identify
+from so8t_core.crawl.licence import WORDS, Mark, MarkKind, identify, quoted
 from so8t_core.crawl.url import BadUrl, canonicalise
 
 _LINKS = "a[href], area[href], frame[src], iframe[src], meta[http-equiv]"
 _REFRESH = re.compile(r"^\s*[\d.]*\s*[;,]?\s*url\s*=\s*['\"]?([^'\"]+)", re.IGNORECASE)
-_FOOTERS = "footer, address, small, #footer, .footer, .copyright, .license, .licence"
+_FOOTERS = (
+    "footer, address, small, #footer, .footer, .license, .licence, "
+    "[class*='copyright'], [id*='copyright']"
+)
 _FOOTER_CHARS = 2000
 _TITLE_CHARS = 300
 _E_MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
@@ -108,14 +111,24 @@ def _marks(tree: LexborHTMLParser, base: str) -> Iterator[Mark]:
     for name, content in _metas(tree):
         if name.lower() in ("dc.rights", "dcterms.rights", "dcterms.license", "dc.rights.license"):
             yield Mark("meta", content)
-    yield from _recognised("link", (_attribute(a, "href") for a in tree.css("a[href]")))
-    footers = (node.text(separator=" ")[:_FOOTER_CHARS] for node in tree.css(_FOOTERS))
-    yield from _recognised("footer", (" ".join(text.split()) for text in footers))
+        elif name.lower() in ("copyright", "rights"):
+            yield from _recognised("meta", iter((content,)))
+    hrefs = (_attribute(a, "href") for a in tree.css("a[href]"))
+    yield from _recognised("link", (href for href in hrefs if identify(href) not in WORDS))
+    footers = (_ends(" ".join(node.text(separator=" ").split())) for node in tree.css(_FOOTERS))
+    yield from _recognised("footer", footers)
+
+
+def _ends(text: str) -> str:
+    """The text without the middle of a very long one; words on copying often end a footer."""
+    if len(text) <= 2 * _FOOTER_CHARS:
+        return text
+    return f"{text[:_FOOTER_CHARS]} {text[-_FOOTER_CHARS:]}"
 
 
 def _recognised(kind: MarkKind, values: Iterator[str]) -> Iterator[Mark]:
     """Marks of weaker places count only where they name a licence that is known."""
-    return (Mark(kind, value) for value in values if identify(value) != "other")
+    return (Mark(kind, quoted(value)) for value in values if identify(value) != "other")
 
 
 def _resolved(value: str, base: str) -> str:

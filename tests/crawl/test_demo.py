@@ -49,3 +49,11 @@ def test_charsets_are_those_that_the_pages_were_written_in(crawled: Path) -> Non
 
 def test_busy_pages_are_kept_all_the_same(crawled: Path) -> None:
     assert set(DemoSite.facts().busy_once) <= set(kept(crawled))
+
+
+def test_a_page_that_forbids_copying_in_words_is_refused_with_the_words(crawled: Path) -> None:
+    facts = DemoSite.facts()
+    reserved = {url for url in facts.open_pages if facts.licences[url] == "reserved"}
+    assert reserved
+    assert not reserved & set(kept(crawled))
+    assert {outcome_of(crawled, url)[1] for url in reserved} == {"licence-deny"}

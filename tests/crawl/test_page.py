@@ -53,3 +53,19 @@ def test_licence_marks_are_found_where_they_stand() -> None:
         "link",
         "footer",
     ]
+
+
+def test_words_on_copying_are_found_at_the_end_of_a_long_footer_and_quoted() -> None:
+    menu = "<li>お知らせ</li>" * 2000
+    page = read_page(f"<footer>{menu}<p>© 灯台 無断転載を禁じます。</p></footer>", URL)
+    (mark,) = page.marks
+    assert mark.kind == "footer"
+    assert "無断転載を禁じます" in mark.value
+    assert len(mark.value) < 160
+
+
+def test_words_on_copying_stand_in_metas_and_copyright_elements_not_in_links_or_prose() -> None:
+    words = "無断転載を禁じます"
+    assert read_page(f'<meta name="copyright" content="{words}">', URL).marks
+    assert read_page(f'<p class="site-copyright">{words}</p>', URL).marks
+    assert not read_page(f'<p>「{words}」とある。<a href="/{words}">札</a></p>', URL).marks

@@ -18,7 +18,9 @@ class LicenceSettings(Section):
     """Which licences permit what. Patterns are shell globs on ids such as `CC-BY-SA-4.0`."""
 
     deny: tuple[str, ...] = Field(
-        ("CC-BY-ND-*", "CC-BY-NC-ND-*"), description="Asked first: pages that are refused."
+        ("CC-BY-ND-*", "CC-BY-NC-ND-*", "reproduction-prohibited"),
+        description="Asked first: pages that are refused. `reproduction-prohibited` is a page "
+        "that forbids copying in words (無断転載禁止) and names no licence.",
     )
     allow_noncommercial: tuple[str, ...] = Field(
         ("CC-BY-NC-*",), description="Asked second: pages for non-commercial use alone."
