@@ -38,8 +38,7 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], yaml.Node | None]:
             "The settings file is not UTF-8.", where=str(path), hint="Save it as UTF-8."
         ) from error
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        value = yaml.safe_load(text)
+        value, node = _parse(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
@@ -57,11 +56,42 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], yaml.Node | None]:
             where=str(path),
             hint="Start with `name: my-run`; `so8t config show` prints an example.",
         )
-    _refuse_duplicate_keys(node, path)
+    _refuse_duplicate_keys(node, path, set())
     return cast("dict[str, Any]", value), node
 
 
-def _refuse_duplicate_keys(node: yaml.Node | None, path: Path) -> None:
+def _parse(text: str) -> tuple[Any, yaml.Node | None]:
+    """The value of a YAML text and its nodes. Raises `yaml.YAMLError`, whatever the text is."""
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        _refuse_circles(node, set(), set())
+        return yaml.safe_load(text), node
+    except RecursionError as error:
+        raise yaml.YAMLError("it is nested too deeply") from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # PyYAML lets its own conversions fail so, for example of `2026-99-99` or `!!bool x`
+        raise yaml.YAMLError(f"a value cannot be converted ({error})") from error
+
+
+def _refuse_circles(node: yaml.Node | None, above: set[int], settled: set[int]) -> None:
+    if not isinstance(node, yaml.CollectionNode) or id(node) in settled:
+        return
+    if id(node) in above:
+        raise yaml.MarkedYAMLError(
+            problem="an alias stands for something that contains it", problem_mark=node.start_mark
+        )
+    above.add(id(node))
+    for part in node.value:
+        for inner in part if isinstance(part, tuple) else (part,):
+            _refuse_circles(inner, above, settled)
+    above.remove(id(node))
+    settled.add(id(node))
+
+
+def _refuse_duplicate_keys(node: yaml.Node | None, path: Path, settled: set[int]) -> None:
+    if not isinstance(node, yaml.CollectionNode) or id(node) in settled:
+        return
+    settled.add(id(node))
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
@@ -72,10 +102,10 @@ def _refuse_duplicate_keys(node: yaml.Node | None, path: Path) -> None:
                     hint="Keep one of the two.",
                 )
             seen.add(key.value)
-            _refuse_duplicate_keys(value, path)
-    elif isinstance(node, yaml.SequenceNode):
+            _refuse_duplicate_keys(value, path, settled)
+    else:
         for value in node.value:
-            _refuse_duplicate_keys(value, path)
+            _refuse_duplicate_keys(value, path, settled)
 
 
 def _line_of(node: yaml.Node | None, location: Location) -> int | None:
@@ -126,20 +156,42 @@ def _explain(detail: ErrorDetails) -> tuple[str, str]:
     return what, "`so8t config schema` describes every setting."
 
 
-def _as_settings(raw: Mapping[str, Any], sources: Sources, path: Path | None) -> Settings:
+def _place_in_files(location: Location, sources: Sources, path: Path | None) -> str | None:
+    head = str(location[0]) if location else ""
+    file, node = sources.get(head, (path, None))
+    inside = location[1:] if head in sources and head else location
+    if head not in sources and "" in sources:
+        file, node = sources[""]
+    line = _line_of(node, inside)
+    return f"{file}:{line}" if file and line else (str(file) if file else None)
+
+
+def _place(
+    location: Location, sources: Sources, path: Path | None, overrides: Sequence[str]
+) -> str | None:
+    """Where a value comes from; of a whole section, the file and what was laid over it."""
+    parts = [str(part) for part in location]
+    within = None
+    for assignment in reversed(overrides):
+        given = assignment.partition("=")[0].split(".")
+        if parts[: len(given)] == given:
+            return f"--set {assignment}"
+        if given[: len(parts)] == parts:
+            within = within or f"--set {assignment}"
+    found = _place_in_files(location, sources, path)
+    return " with ".join(place for place in (found, within) if place) or None
+
+
+def _as_settings(
+    raw: Mapping[str, Any], sources: Sources, path: Path | None, overrides: Sequence[str]
+) -> Settings:
     try:
         return Settings.model_validate(raw)
     except ValidationError as error:
         details = error.errors()
         first = details[0]
         what, hint = _explain(first)
-        head = str(first["loc"][0]) if first["loc"] else ""
-        file, node = sources.get(head, (path, None))
-        inside = first["loc"][1:] if head in sources and head else first["loc"]
-        if head not in sources and "" in sources:
-            file, node = sources[""]
-        line = _line_of(node, inside)
-        where = f"{file}:{line}" if file and line else (str(file) if file else None)
+        where = _place(first["loc"], sources, path, overrides)
         if len(details) > 1:
             others = "; ".join(_explain(d)[0].rstrip(".") for d in details[1:4])
             hint += f" ({len(details) - 1} more: {others}.)"
@@ -154,7 +206,7 @@ def _apply_override(raw: dict[str, Any], assignment: str) -> None:
             hint="For example --set train.max_steps=100",
         )
     try:
-        value = yaml.safe_load(text)
+        value, _ = _parse(text)
     except yaml.YAMLError as error:
         raise SettingsError(
             f"The value of `--set {name}` is not valid YAML.", hint="Quote it."
@@ -221,7 +273,7 @@ def load_settings(
             raw, sources = {section: raw}, {section: sources[""]}
     for assignment in overrides:
         _apply_override(raw, assignment)
-    return _as_settings(raw, sources, path)
+    return _as_settings(raw, sources, path, overrides)
 
 
 def dump_settings(settings: Settings) -> str:

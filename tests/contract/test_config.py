@@ -125,3 +125,51 @@ def test_every_shipped_pipeline_file_is_valid(path: Path):
             for other in path.parents[0].rglob("*.yaml")
             if other != path
         )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: &a [*a]\n", "crawl: &a {x: *a}\n", "crawl: &a\n  seeds: [b, *a]\n"],
+)
+def test_an_alias_of_what_contains_it_is_refused_with_its_line(tmp_path: Path, text: str):
+    error = refused(tmp_path / "a.yaml", text)
+    assert "alias" in error.what
+    assert error.where.startswith(f"{tmp_path / 'a.yaml'}:1:")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["name: " + "[" * 20_000, "name: 2026-99-99\n", "name: !!bool x\n", "name: !!timestamp x\n"],
+    ids=lambda text: text[:20],
+)
+def test_what_the_yaml_reader_itself_stumbles_over_is_refused(tmp_path: Path, text: str):
+    assert "not valid YAML" in refused(tmp_path / "a.yaml", text).what
+    with pytest.raises(SettingsError, match="not valid YAML"):
+        load_settings(None, [f"name={text.partition(' ')[2]}"])
+
+
+def test_aliases_of_aliases_are_read_in_no_time(tmp_path: Path):
+    lines = ["x0: &x0 [a, a]"] + [f"x{n}: &x{n} [*x{n - 1}, *x{n - 1}]" for n in range(1, 60)]
+    assert "Unknown setting `x0`" in refused(tmp_path / "a.yaml", "\n".join(lines)).what
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    ["train.learning_rate=.inf", "train.epochs=.nan", "train.max_steps=10000000000",
+     "engine.retry_delay_s=1.0e+300", "cleanse.shard_documents=" + "9" * 400],
+)  # fmt: skip
+def test_numbers_beyond_all_use_are_refused(assignment: str):
+    with pytest.raises(SettingsError):
+        load_settings(None, [assignment])
+
+
+def test_an_override_is_named_as_the_place_of_its_own_error(tmp_path: Path):
+    path = tmp_path / "a.yaml"
+    path.write_text("name: x\ntrain:\n  epochs: 1\ncrawl:\n  max_pages: 3\n")
+    for assignment in ("train.foo=1", "train.epochs=-1", "train={foo: 1}"):
+        with pytest.raises(SettingsError) as caught:
+            load_settings(path, ["seed=1", assignment])
+        assert caught.value.where == f"--set {assignment}"
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path, ["crawl.source=web"])
+    assert caught.value.where == f"{path}:4 with --set crawl.source=web"

@@ -129,9 +129,9 @@ class TrainSettings(Section):
         0.0, ge=0, description="Weight of the mean of |A|^2 over all blocks: keeps rotations small."
     )
 
-    epochs: float = Field(1.0, gt=0, description="Passes over the data.")
+    epochs: float = Field(1.0, gt=0, le=1e6, description="Passes over the data.")
     max_steps: int | None = Field(
-        None, ge=1, description="Optimiser steps in all; overrides `epochs`."
+        None, ge=1, le=10**9, description="Optimiser steps in all; overrides `epochs`."
     )
     micro_batch_size: int = Field(1, ge=1, description="Samples in one forward pass.")
     accumulation_steps: int = Field(16, ge=1, description="Forward passes in one optimiser step.")
