@@ -5,7 +5,7 @@
     │   ├── SettingsError
     │   └── RunNotFound
     ├── RunBusy               exit 5: another engine holds the run
-    ├── ControlConflict       somebody else changed the control state first
+    ├── ControlConflict       exit 4: somebody else changed the control state first
     ├── StoreError            exit 4: a file of the run cannot be trusted
     │   ├── JournalError
     │   ├── ManifestError

@@ -4,13 +4,15 @@ Payloads are JSON objects. Kinds and their payload keys:
 
 run
     run_created           settings_sha256, version
-    engine_started        pid, boot_id, host, version, foreground
+    engine_started        pid, boot_id, host, version
     engine_stopped        exit_code, reason
     plan_made             decisions: {phase: {action, reason}}
     run_finished          outcome ("done" | "failed"), message
     notified              lines
 control
-    control_seen          revision, who, acted       what somebody asked for, as the engine saw it
+    control_seen          revision, who              what somebody asked for, as the engine saw it:
+                            desired, mode, live      a new wish; or
+                            acted                    counters of requests served, by "kind:phase"
     pause_requested       mode, who
     quiescing             mode
     paused                mode

@@ -10,9 +10,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import cast
 
+from so8t_core.contract.database import (
+    is_blank,
+    log_of,
+    must_be_immutable,
+    open_reading,
+    outside_cause,
+)
 from so8t_core.contract.errors import JournalError
 from so8t_core.contract.events import DURABLE_KINDS, Draft, Event
 from so8t_core.contract.phases import PhaseName
+from so8t_core.contract.rundir import RunDir
 
 SCHEMA_VERSION = 1
 _SCHEMA = """
@@ -26,7 +34,11 @@ CREATE TABLE IF NOT EXISTS events (
 """
 
 
-def _damaged(path: Path, error: Exception) -> JournalError:
+def _unusable(path: Path, error: Exception) -> JournalError:
+    cause = outside_cause(error)
+    if cause is not None:
+        what, hint = cause
+        return JournalError(f"The journal cannot be used: {what}.", where=str(path), hint=hint)
     return JournalError(
         f"The journal cannot be read: {error}.",
         where=str(path),
@@ -51,13 +63,16 @@ class JournalWriter:
     def __init__(self, path: Path) -> None:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._connection = sqlite3.connect(path, isolation_level=None)
+        try:
+            self._connection = sqlite3.connect(path, isolation_level=None)
+        except sqlite3.Error as error:
+            raise _unusable(path, error) from error
         try:
             self._prepare()
             row = self._connection.execute("SELECT max(seq) FROM events").fetchone()
         except sqlite3.DatabaseError as error:
             self._connection.close()
-            raise _damaged(path, error) from error
+            raise _unusable(path, error) from error
         except JournalError:
             self._connection.close()
             raise
@@ -122,28 +137,50 @@ class JournalWriter:
 
 
 class JournalReader:
-    """Reads events after a given one; never writes, never blocks the writer."""
+    """Reads events after a given one; never writes, never blocks the writer.
+
+    A journal that a run does not have yet (or no more), and an empty file, hold no events until
+    an engine writes some. Raises `JournalError`.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        if not path.is_file():
+        self._connection: sqlite3.Connection | None = None
+        self._immutable = False
+        if not path.exists() and not RunDir(path.parent).settings_file.is_file():
             raise JournalError(
                 "The run has no journal.",
                 where=str(path),
                 hint="Is this a run directory? `so8t runs` lists them.",
             )
         try:
-            self._connection = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None
-            )
-            _check_version(self._connection, path)
-        except sqlite3.DatabaseError as error:
-            raise _damaged(path, error) from error
+            self._open()
+        except sqlite3.Error as error:
+            self.close()
+            raise _unusable(path, error) from error
+        except JournalError:
+            self.close()
+            raise
+
+    def _open(self) -> sqlite3.Connection | None:
+        """The connection; None while there is nothing to read."""
+        if self._immutable and log_of(self._path).exists():
+            self.close()
+        if self._connection is None and self._path.exists():
+            self._immutable = must_be_immutable(self._path)
+            connection = open_reading(self._path)
+            self._connection = connection
+            if _check_version(connection, self._path) == 0 and is_blank(connection):
+                self.close()
+        return self._connection
 
     def after(self, seq: int, limit: int = 2000) -> list[Event]:
         """Events with a number above `seq`, oldest first, at most `limit`."""
         try:
-            rows = self._connection.execute(
+            connection = self._open()
+            if connection is None:
+                return []
+            rows = connection.execute(
                 "SELECT seq, ts, phase, kind, payload FROM events WHERE seq > ? "
                 "ORDER BY seq LIMIT ?",
                 (seq, limit),
@@ -152,12 +189,14 @@ class JournalReader:
                 Event(row[0], row[1], cast("PhaseName | None", row[2]), row[3], json.loads(row[4]))
                 for row in rows
             ]
-        except (sqlite3.DatabaseError, ValueError) as error:
-            raise _damaged(self._path, error) from error
+        except (sqlite3.DatabaseError, ValueError, TypeError, RecursionError) as error:
+            raise _unusable(self._path, error) from error
 
     def close(self) -> None:
         """Close the file."""
-        self._connection.close()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def __enter__(self) -> JournalReader:
         return self

@@ -6,6 +6,7 @@ process ends however it ends, and a watcher can ask who holds it without ever ta
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -37,7 +38,9 @@ def _holder_pid(path: Path) -> int | None:
         descriptor = os.open(path, os.O_RDWR)
     except FileNotFoundError:
         return None
-    except PermissionError:
+    except OSError as error:
+        if error.errno not in {errno.EACCES, errno.EPERM, errno.EROFS}:
+            raise
         descriptor = os.open(path, os.O_RDONLY)
         kind = fcntl.F_RDLCK
     else:
@@ -72,12 +75,18 @@ class Liveness:
 
 
 def engine_liveness(run: RunDir) -> Liveness:
-    """Look at the lock and the heartbeat; must not be called by the engine that holds them."""
-    pid = _holder_pid(run.lock)
+    """Look at the lock and the heartbeat; must not be called by the engine that holds them.
+
+    Where another user's lock may not be looked at, the heartbeat alone decides, without a pid.
+    """
     try:
         age = max(0.0, time.time() - run.heartbeat.stat().st_mtime)
     except OSError:
         age = None
+    try:
+        pid = _holder_pid(run.lock)
+    except PermissionError:
+        return Liveness(age is not None and age <= HEARTBEAT_STALE_S, None, age)
     return Liveness(pid is not None, pid, age)
 
 

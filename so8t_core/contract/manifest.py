@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from so8t_core.contract.errors import ManifestError
 from so8t_core.contract.files import canonical_json, sha256_file, sha256_text, write_json
@@ -80,20 +80,21 @@ class Manifest(BaseModel):
     def read(cls, folder: Path) -> Manifest | None:
         """Read the manifest of a phase's folder; None where there is none.
 
-        Raises `ManifestError` when it is damaged or of a newer version.
+        Raises `ManifestError` when it is damaged or of a newer version, whatever its bytes are.
         """
         path = folder / FILE_NAME
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ManifestError(
                 "The manifest cannot be read as JSON.",
                 where=str(path),
                 hint="Remove it; the phase will run again.",
             ) from error
-        if isinstance(raw, dict) and raw.get("schema_version", 0) > SCHEMA_VERSION:
+        version = raw.get("schema_version") if isinstance(raw, dict) else None
+        if isinstance(version, int) and version > SCHEMA_VERSION:
             raise ManifestError(
                 "The manifest was written by a newer version of so8t.",
                 where=str(path),
@@ -101,13 +102,14 @@ class Manifest(BaseModel):
             )
         try:
             manifest = cls.model_validate(raw)
-        except ValidationError as error:
+            own_hash = manifest._own_hash()
+        except (ValueError, RecursionError) as error:
             raise ManifestError(
                 "The manifest lacks fields or has wrong ones.",
                 where=str(path),
                 hint="Remove it; the phase will run again.",
             ) from error
-        if manifest.manifest_sha256 != manifest._own_hash():
+        if manifest.manifest_sha256 != own_hash:
             raise ManifestError(
                 "The manifest was changed after it was written.",
                 where=str(path),

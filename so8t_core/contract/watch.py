@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from so8t_core.contract.control import ControlStore
+from so8t_core.contract.control import read_control
 from so8t_core.contract.errors import JournalError
 from so8t_core.contract.journal import JournalReader
 from so8t_core.contract.lock import Liveness, engine_liveness
@@ -95,15 +95,14 @@ def _phase_status(view: PhaseView, *, crashed: bool, now: float) -> dict[str, An
 
 
 def status_document(run: RunDir) -> dict[str, Any]:
-    """What `so8t status --json` prints."""
+    """What `so8t status --json` prints. Writes nothing. Raises `StoreError`."""
     watch = Watch(run)
     try:
         state = watch.catch_up()
         seen = watch.seen()
     finally:
         watch.close()
-    with ControlStore(run.control) as store:
-        control = store.read()
+    control = read_control(run.control)
     crashed = seen.status == "crashed"
     now = time.time() if seen.liveness.alive else state.last_ts
     return {

@@ -84,3 +84,39 @@ def test_a_file_that_is_no_journal_is_named(tmp_path: Path):
 def test_a_missing_journal_is_named(tmp_path: Path):
     with pytest.raises(JournalError, match="no journal"):
         JournalReader(tmp_path / "journal.db")
+
+
+def test_a_journal_that_a_run_lost_is_empty_until_an_engine_writes_again(tmp_path: Path):
+    (tmp_path / "run.yaml").write_text("name: a\n")
+    path = tmp_path / "journal.db"
+    with JournalReader(path) as reader:
+        assert reader.after(0) == []
+        path.touch()
+        assert reader.after(0) == []
+        with JournalWriter(path) as journal:
+            journal.append([log("new")])
+            assert [event.seq for event in reader.after(0)] == [1]
+
+
+def test_what_is_wrong_around_the_file_is_not_called_damage(tmp_path: Path):
+    path = tmp_path / "journal.db"
+    path.mkdir()
+    for opened in (JournalReader, JournalWriter):
+        with pytest.raises(JournalError, match="cannot be used") as caught:
+            opened(path)
+        assert "aside" not in caught.value.hint
+
+
+def test_a_reader_of_an_unwritable_folder_follows_an_engine_of_another_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "journal.db"
+    with JournalWriter(path) as journal:
+        journal.append([log("one")])
+    monkeypatch.setattr("so8t_core.contract.database.os.access", lambda *_, **__: False)
+    with JournalReader(path) as reader:
+        assert len(reader.after(0)) == 1
+        assert not list(tmp_path.glob("journal.db-*"))
+        with JournalWriter(path) as journal:
+            journal.append([log("two")])
+            assert len(reader.after(0)) == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -54,3 +56,32 @@ def test_a_held_lock_names_its_holder_and_a_child_does_not_keep_it(run: RunDir):
 def test_a_run_without_a_lock_file_has_no_engine(run: RunDir):
     assert not engine_liveness(run).alive
     assert engine_liveness(run).heartbeat_age_s is None
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_a_lock_that_cannot_be_written_is_still_looked_at(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch, number: int
+):
+    run.lock.touch()
+    really_open = os.open
+
+    def refusing(path: Path, flags: int, *rest: int) -> int:
+        if flags & os.O_RDWR:
+            raise OSError(number, "refused")
+        return really_open(path, flags, *rest)
+
+    monkeypatch.setattr(os, "open", refusing)
+    assert not engine_liveness(run).alive
+
+
+def test_where_a_lock_may_not_be_looked_at_the_heartbeat_decides(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+):
+    def refusing(*_: object) -> int:
+        raise PermissionError(errno.EACCES, "refused")
+
+    run.heartbeat.touch()
+    monkeypatch.setattr(os, "open", refusing)
+    assert engine_liveness(run).alive
+    os.utime(run.heartbeat, (1, 1))
+    assert not engine_liveness(run).alive

@@ -41,7 +41,12 @@ def test_a_changed_figure_breaks_the_seal(tmp_path: Path, manifest: Manifest):
         Manifest.read(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"phase": "crawl"}', "\x00"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", '{"phase": "crawl"}', '{"schema_version": "x"}',
+     '{"schema_version": null}', "\x00", "[" * 200_000],
+    ids=lambda text: text[:24],
+)  # fmt: skip
 def test_damage_is_named(tmp_path: Path, text: str):
     (tmp_path / FILE_NAME).write_text(text)
     with pytest.raises(ManifestError):
@@ -62,3 +67,19 @@ def test_a_changed_or_missing_output_is_named(tmp_path: Path, manifest: Manifest
     (tmp_path / "out.txt").unlink()
     with pytest.raises(ManifestError, match="missing"):
         manifest.check_outputs(tmp_path)
+
+
+def test_a_folder_in_its_place_is_named(tmp_path: Path):
+    (tmp_path / FILE_NAME).mkdir()
+    with pytest.raises(ManifestError):
+        Manifest.read(tmp_path)
+
+
+@pytest.mark.parametrize("value", ["NaN", "1e999", "[" * 400 + "]" * 400, '"\\ud800"'])
+def test_a_figure_that_cannot_be_hashed_is_named(tmp_path: Path, manifest: Manifest, value: str):
+    manifest.write(tmp_path)
+    text = (tmp_path / FILE_NAME).read_text()
+    assert '"pages": 3' in text
+    (tmp_path / FILE_NAME).write_text(text.replace('"pages": 3', f'"pages": {value}'))
+    with pytest.raises(ManifestError):
+        Manifest.read(tmp_path)
