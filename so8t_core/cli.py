@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter, _SubParsersAction
+from argparse import (
+    SUPPRESS,
+    ArgumentParser,
+    Namespace,
+    RawDescriptionHelpFormatter,
+    _SubParsersAction,
+)
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 from so8t_core import __version__
 from so8t_core.commands import alone, look, steer
-from so8t_core.contract.errors import EXIT_DONE, EXIT_FAILED, So8tError
+from so8t_core.contract.errors import EXIT_DONE, EXIT_FAILED, So8tError, StoreError
 from so8t_core.contract.phases import PHASE_NAMES
 from so8t_core.contract.runs import DEFAULT_RUNS_DIR
 
@@ -232,11 +240,63 @@ def build_parser() -> ArgumentParser:
     return parser
 
 
+def _prepare_streams() -> None:
+    """Give closed standard streams a place, and let no terminal's encoding stop a message."""
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - lives with the process
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _only_prints(arguments: Namespace) -> bool:
+    """Whether standard output is all that the command itself writes to, databases aside."""
+    return not hasattr(arguments, "headless") and arguments.command != "starter-model"
+
+
+def _lost_output(error: OSError, arguments: Namespace) -> int:
+    """Drop what standard output still holds; a reader that went away ends mere printing well."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+    if isinstance(error, BrokenPipeError) and _only_prints(arguments):
+        return EXIT_DONE
+    raise StoreError(
+        f"The output cannot be written: {error.strerror}.",
+        where="standard output",
+        hint="Send it to another place.",
+    ) from error
+
+
+def _act(arguments: Namespace) -> int:
+    """Do the command. Raises `So8tError` for whatever the system refuses, its output included."""
+    try:
+        code = int(arguments.action(arguments))
+    except OSError as error:
+        if error.filename is None and _only_prints(arguments):
+            return _lost_output(error, arguments)
+        raise StoreError(
+            f"The system refused a file or a connection: {error.strerror or error}.",
+            where=None if error.filename is None else str(error.filename),
+            hint="Check space and permissions; --debug shows where it happened.",
+        ) from error
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        return _lost_output(error, arguments)
+    return code
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry of the console script; returns the exit code."""
+    _prepare_streams()
     arguments = build_parser().parse_args(argv)
     try:
-        return int(arguments.action(arguments))
+        return _act(arguments)
     except So8tError as error:
         if arguments.debug:
             raise
@@ -244,9 +304,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return EXIT_DONE
     except Exception as error:
         # the outermost border: a user sees a message, never a traceback
         if arguments.debug:

@@ -14,7 +14,14 @@ from pathlib import Path
 
 from so8t_core.contract.config import load_settings
 from so8t_core.contract.control import Control, ControlStore, PauseMode, this_user
-from so8t_core.contract.errors import EXIT_DONE, EXIT_FAILED, RunBusy, StoreError, UsageError
+from so8t_core.contract.errors import (
+    EXIT_DONE,
+    EXIT_FAILED,
+    RunBusy,
+    So8tError,
+    StoreError,
+    UsageError,
+)
 from so8t_core.contract.events import Event
 from so8t_core.contract.lock import engine_liveness
 from so8t_core.contract.phases import PhaseName
@@ -283,16 +290,22 @@ def status(arguments: Namespace) -> int:
 
 def runs(arguments: Namespace) -> int:
     """`so8t runs [--json]`."""
-    rows = []
+    rows: list[dict[str, object]] = []
     for found in list_runs(arguments.runs_dir):
-        document = status_document(found)
-        done = sum(phase["state"] == "done" for phase in document["phases"].values())
-        rows.append({"run": found.name, "state": document["state"], "done": done})
+        try:
+            document = status_document(found)
+        except (So8tError, OSError) as error:
+            reason = str(error)
+            rows.append({"run": found.name, "state": "unreadable", "done": None, "reason": reason})
+        else:
+            done = sum(phase["state"] == "done" for phase in document["phases"].values())
+            rows.append({"run": found.name, "state": document["state"], "done": done})
     if getattr(arguments, "json", False):
         print(json.dumps(rows, ensure_ascii=False, indent=2))
     elif rows:
         for row in rows:
-            print(f"{row['run']:<40} {row['state']:<8} {row['done']}/8 phases done")
+            done = f"{row['done']}/8 phases done" if row["done"] is not None else ""
+            print(f"{row['run']:<40} {row['state']:<8} {done}".rstrip())
     else:
         print(f"No runs in {arguments.runs_dir.absolute()}. Start one with `so8t demo`.")
     return EXIT_DONE

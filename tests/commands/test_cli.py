@@ -7,6 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -147,12 +150,11 @@ def test_a_base_without_a_tokenizer_is_integrated_and_the_output_says_so(
     assert config["model_type"] == "phi3"
 
 
-def test_output_into_a_closed_pipe_ends_quietly(run: RunDir):
-    answer = subprocess.run(
-        f"{sys.executable} -m so8t_core.cli config schema | head -1",
-        shell=True, capture_output=True, text=True,
-    )  # fmt: skip
-    assert answer.stderr == ""
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_into_a_closed_pipe_ends_quietly(run: RunDir, unbuffered: str):
+    for command in ("config schema", f"status {run.root}"):
+        line = f"(so8t {command}; echo $? >&2) | true"
+        assert shell(line, PYTHONUNBUFFERED=unbuffered).stderr == "0\n"
 
 
 def test_without_a_terminal_the_bare_command_lists_runs(run: RunDir):
@@ -173,3 +175,104 @@ def test_a_shown_configuration_is_a_valid_one(tmp_path: Path, capsys):
     file = tmp_path / "shown.yaml"
     file.write_text(capsys.readouterr().out, encoding="utf-8")
     assert main(["config", "check", str(file)]) == 0
+
+
+def shell(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        line.replace("so8t", f"{sys.executable} -m so8t_core.cli"),
+        shell=True, capture_output=True, text=True, env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+def test_closed_standard_streams_stop_nothing(run: RunDir):
+    answer = shell(f"so8t --runs-dir {run.root.parent} <&-")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert run.name in answer.stdout
+    answer = shell(f"so8t status {run.root} >&-")
+    assert (answer.returncode, answer.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("command", ["status {run}", "config schema"])
+def test_output_that_cannot_be_written_is_named(run: RunDir, command: str, unbuffered: str):
+    line = f"so8t {command.format(run=run.root)} > /dev/full"
+    answer = shell(line, PYTHONUNBUFFERED=unbuffered)
+    assert answer.returncode == 4
+    assert answer.stderr.startswith("so8t: The output cannot be written: No space left on device.")
+    assert "Exception ignored" not in answer.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_without_our_letters_shows_what_it_can(tmp_path: Path, encoding: str):
+    run = create_run(tmp_path / "実行", load_settings(None))
+    for path in run.root.glob("journal.db*"):
+        path.unlink()
+    run.journal.write_bytes(b"no database" * 500)
+    for words in (("runs", "--json", "--runs-dir", run.root.parent), ("status", run.root)):
+        answer = so8t(*words, PYTHONIOENCODING=encoding)
+        assert "Encode" not in answer.stderr
+        assert "unexpected" not in answer.stderr
+
+
+def test_an_unreadable_run_is_a_row_of_its_own(run: RunDir, capsys):
+    other = create_run(run.root.parent, load_settings(None, ["name=other"]))
+    for path in run.root.glob("journal.db*"):
+        path.unlink()
+    run.journal.write_bytes(b"no database" * 500)
+    folder = str(run.root.parent)
+    assert main(["runs", "--json", "--runs-dir", folder]) == 0
+    rows = {row["run"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows[other.name]["state"] == "pending"
+    assert rows[run.name]["state"] == "unreadable"
+    assert "The journal cannot be read" in rows[run.name]["reason"]
+    assert main(["runs", "--runs-dir", folder]) == 0
+    shown = capsys.readouterr().out
+    assert f"{run.name:<40} unreadable\n" in shown
+    assert other.name in shown
+
+
+def test_a_run_whose_journal_was_moved_aside_is_pending_and_found(run: RunDir, capsys):
+    run.journal.rename(run.root / "journal.aside")
+    assert main(["status", str(run.root), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["state"] == "pending"
+
+
+@contextmanager
+def another_user() -> Iterator[None]:
+    """Give up the superuser's right to write everywhere, where the tests have it."""
+    user = os.geteuid()
+    os.seteuid(65534 if user == 0 else user)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+def test_a_finished_run_is_readable_where_nothing_may_be_written(capsys):
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        run = create_run(folder, load_settings(None, ["name=archived"]))
+        lock = EngineLock(run)
+        lock.acquire()
+        lock.release()
+        report = run.phase("report")
+        report.mkdir()
+        (report / "report.md").write_text("# Report\n", encoding="utf-8")
+        for path in (*run.root.rglob("*"), run.root):
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        run.lock.chmod(0o400)
+        before = sorted(run.root.rglob("*"))
+        with another_user():
+            assert main(["status", str(run.root)]) == 0
+            assert "pending" in capsys.readouterr().out
+            assert main(["runs", "--runs-dir", name, "--json"]) == 0
+            assert json.loads(capsys.readouterr().out)[0]["state"] == "pending"
+            assert main(["report", str(run.root)]) == 0
+            assert "# Report" in capsys.readouterr().out
+            assert main(["pause", str(run.root)]) == 4
+            assert "may only be read here" in capsys.readouterr().err
+        assert sorted(run.root.rglob("*")) == before
+        for path in (run.root, *run.root.rglob("*")):
+            path.chmod(0o755)
