@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from so8t_core.contract.settings.train import TrainSettings
+from so8t_core.model import ops
 from so8t_core.training.adapter import trained_weights
 from so8t_core.training.base_model import weight_dtypes
 from so8t_core.training.gate_terms import trained_gates
@@ -45,6 +46,7 @@ def training_figures(
         "base_storage": settings.base_storage,
         "device": trainer.args.device.type,
         "compute_dtype": "bfloat16" if trainer.args.bf16 else "float32",
+        "gate_kernel_fallbacks": sum(ops.fallbacks().values()),
         "threads": threads,
         "checkpoints_written": history.checkpoints_written,
         "resumes": history.starts - 1,
@@ -66,6 +68,10 @@ def _notes(
         notes.append("The gates did not move: every rotation is still the identity.")
     if settings.optimizer == "paged_adamw_8bit" and trainer.args.device.type == "cpu":
         notes.append("The optimiser's states were not paged: that needs a GPU.")
+    notes += [
+        f"The gates did without their kernels {count} times: {reason}."
+        for reason, count in ops.fallbacks().items()
+    ]
     if rotation and not trainer.terms.free and settings.orthogonality_weight:
         notes.append(
             "The orthogonality term was zero throughout: these gates are rotations by construction."

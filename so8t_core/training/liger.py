@@ -37,8 +37,12 @@ def apply_liger(base: nn.Module) -> None:
     word, so its Phi-3 function is called by name. Raises `ModelError` where it did not take hold.
     """
     from liger_kernel.transformers import apply_liger_kernel_to_phi3
+    from transformers.models.phi3 import modeling_phi3
 
+    classes = {name: getattr(modeling_phi3, name) for name in ("Phi3RMSNorm", "Phi3MLP")}
     apply_liger_kernel_to_phi3(model=base)
+    for name, original in classes.items():  # it replaces them too, for models still to be built
+        setattr(modeling_phi3, name, original)
     if unchanged := _unchanged(base):
         raise ModelError(
             f"Liger's kernels did not take hold of: {', '.join(unchanged)}.",

@@ -27,10 +27,11 @@ DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 # Measured on one H100 at 16,384 x 3072 (docs/log.md). A warp holds one row of 32 blocks.
 _BLOCKS = 32
 _WARPS = 4
-_FORWARD_ROWS = 8
-_FORWARD_ROWS_A_PROGRAM = 64
+_FORWARD_ROWS = 16
+_FORWARD_ROWS_A_PROGRAM = 32
 _BACKWARD_ROWS = 4
 _BACKWARD_PARTS = 33
+_BACKWARD_REGISTERS = 168
 _DEQUANTIZED_COLUMNS = 1024
 
 
@@ -358,6 +359,7 @@ def backward(hidden: Tensor, matrices: Tensor, upstream: Tensor) -> tuple[Tensor
             *_strides(matrices),
             ROWS=_BACKWARD_ROWS,
             BLOCKS=_BLOCKS,
+            maxnreg=_BACKWARD_REGISTERS,
             num_warps=_WARPS,
         )
     return downstream, parts.sum(dim=0).permute(2, 0, 1)

@@ -1,0 +1,87 @@
+"""Kernels on a GPU. On a machine with one: python -m pytest tests/model/test_kernels.py"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from so8t_core.model import ops, so8
+from so8t_core.model.ops import reference
+
+pytestmark = pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="needs a CUDA device: Triton kernels run nowhere else"
+)
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+HALF_STEP = {torch.float32: 2e-6, torch.bfloat16: 2.0**-8, torch.float16: 2.0**-11}
+
+
+def drawn(*shape: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> Tensor:
+    generator = torch.Generator("cuda").manual_seed(seed)
+    return torch.randn(shape, generator=generator, device="cuda").to(dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("rows", "blocks"), [(0, 4), (1, 1), (7, 9), (333, 72), (1025, 384)])
+def test_kernels_agree_with_float64(dtype: torch.dtype, rows: int, blocks: int) -> None:
+    hidden, matrices = drawn(rows, blocks * 8, dtype=dtype), drawn(blocks, 8, 8, seed=1)
+    upstream = drawn(rows, blocks * 8, dtype=dtype, seed=2)
+    h, m = hidden.clone().requires_grad_(), matrices.clone().requires_grad_()
+    y = ops.rotate(h, m)
+    y.backward(upstream)
+    wide = [tensor.double() for tensor in (hidden, matrices, upstream)]
+    down, gradient = reference.backward(*wide)
+    assert y.dtype == dtype
+    assert h.grad is not None
+    assert m.grad is not None
+    for found, exact, half_step in (
+        (y, reference.forward(*wide[:2]), HALF_STEP[dtype]),
+        (h.grad, down, HALF_STEP[dtype]),
+        (m.grad, gradient, 2e-6),
+    ):
+        assert found.shape == exact.shape
+        scale = exact.abs().amax() if exact.numel() else 1.0
+        assert (
+            (found.double() - exact).abs()
+            <= half_step * (exact.abs() + 1e-3 * scale) + 1e-5 * scale
+        ).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_identity_is_exact_and_gradients_have_the_same_bits_twice(dtype: torch.dtype) -> None:
+    hidden = drawn(2, 513, 576, dtype=dtype)
+    identity = torch.eye(8, device="cuda").repeat(72, 1, 1)
+    assert torch.equal(ops.rotate(hidden, identity), hidden)
+    results = []
+    for _ in range(3):
+        m = drawn(72, 8, 8, seed=1).requires_grad_()
+        ops.rotate(hidden, m).backward(drawn(2, 513, 576, dtype=dtype, seed=2))
+        results.append(m.grad)
+    assert torch.equal(results[0], results[1])
+    assert torch.equal(results[0], results[2])
+
+
+def test_what_has_no_kernel_is_computed_by_the_reference_and_counted() -> None:
+    hidden, matrices = drawn(5, 16).double(), drawn(2, 8, 8)
+    before = sum(ops.fallbacks().values())
+    assert torch.equal(ops.rotate(hidden, matrices), so8.rotate(hidden, matrices))
+    assert sum(ops.fallbacks().values()) == before + 1
+
+
+def test_dequantized_rows_equal_the_reference_to_the_bit() -> None:
+    codes = torch.randint(-127, 128, (33, 1500), dtype=torch.int8, device="cuda")
+    scales = drawn(33).abs()
+    for dtype in DTYPES:
+        expected = reference.dequantize(codes, scales, dtype)
+        assert torch.equal(ops.dequantize(codes, scales, dtype), expected)
+
+
+def test_a_compiled_gate_computes_the_same() -> None:
+    from so8t_core.model.modeling_phi3_so8t import SO8TRotationGate
+
+    gate = SO8TRotationGate(64).cuda()
+    torch.nn.init.normal_(gate.theta, std=0.3)
+    hidden = drawn(40, 64, dtype=torch.bfloat16)
+    with torch.no_grad():
+        expected = gate(hidden)
+        assert torch.equal(torch.compile(gate, backend="eager")(hidden), expected)
