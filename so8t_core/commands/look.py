@@ -111,20 +111,22 @@ def config_show(arguments: Namespace) -> int:
 
 def starter_model(arguments: Namespace) -> int:
     """`so8t starter-model`: build the demo's base model into the cache, or into a folder."""
-    from so8t_core.contract.files import replacing_folder
     from so8t_core.contract.settings.model import ModelSettings
     from so8t_core.model.base import resolve_base
-    from so8t_core.model.starter import build_starter
+    from so8t_core.model.starter import SIZE_BYTES, build_starter
+    from so8t_core.model.weight_writer import check_place, check_space, new_folder
 
     output: Path | None = arguments.output
     if output is None:
         print(resolve_base(ModelSettings(), seed=0))
         return EXIT_DONE
+    check_place(output)
     if output.exists():
         raise UsageError(
             "The output folder exists already.", where=str(output), hint="Name a new folder."
         )
-    with replacing_folder(output.absolute()) as partial:
+    check_space(output, SIZE_BYTES)
+    with new_folder(output.absolute()) as partial:
         report = build_starter(partial)
     print(
         f"{output}: {report.parameters:,} parameters; largest difference of a logit from the "

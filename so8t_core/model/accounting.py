@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from so8t_core.contract.errors import ModelError
 from so8t_core.contract.settings.model import ModelSettings
 from so8t_core.model.layers import select_layers
-from so8t_core.model.weights import CONFIG_FILE, DTYPE_CODES, ModelFolder
+from so8t_core.model.numbers import check_numbers
+from so8t_core.model.weights import CONFIG_FILE, DTYPE_CODES, ModelFolder, all_finite
 
 if TYPE_CHECKING:
     from so8t_core.model.modeling_phi3_so8t import SO8TPhi3Config
@@ -15,6 +18,16 @@ if TYPE_CHECKING:
 GATED_TYPE = "phi3_so8t"
 
 _HEAD = "lm_head.weight"
+_REFUSALS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What transformers and torch are seen to raise for configurations that are none."""
 
 
 def gated_config(base: ModelFolder, settings: ModelSettings) -> SO8TPhi3Config:
@@ -38,33 +51,53 @@ def gated_config(base: ModelFolder, settings: ModelSettings) -> SO8TPhi3Config:
             where=str(base.path / CONFIG_FILE),
             hint="Give the unquantised model; training quantises it when it loads.",
         )
-    width = base.config.get("hidden_size")
-    if isinstance(width, int) and width % 8:
-        raise ModelError(
-            f"The model's width {width} is not divisible by 8.",
-            where=f"{base.path / CONFIG_FILE}: hidden_size",
-            hint="Rotations act on blocks of eight; choose another base.",
-        )
-    return _parse_config(base, settings)
+    check_numbers(base)
+    config = parse_config(base, gate_parametrisation=settings.gate.parametrisation)
+    config.gate_layers = list(select_layers(settings.gate.layers, config.num_hidden_layers))
+    return config
 
 
-def _parse_config(base: ModelFolder, settings: ModelSettings) -> SO8TPhi3Config:
-    from huggingface_hub.errors import StrictDataclassError
+def parse_config(model: ModelFolder, **changes: Any) -> SO8TPhi3Config:
+    """The folder's config.json as one of a gated model; numbers are checked before.
 
+    Raises `ModelError` where transformers refuses it.
+    """
     from so8t_core.model.modeling_phi3_so8t import SO8TPhi3Config
 
     ours = ("model_type", "architectures", "auto_map")
-    plain = {key: value for key, value in base.config.items() if key not in ours}
+    plain = {key: value for key, value in model.config.items() if key not in ours}
+    with _refusals(model):
+        return SO8TPhi3Config(**plain, **changes)
+
+
+@contextmanager
+def _refusals(model: ModelFolder) -> Iterator[None]:
+    """What transformers raises for a configuration from outside, as a `ModelError`."""
+    from huggingface_hub.errors import StrictDataclassError
+
     try:
-        config = SO8TPhi3Config(**plain, gate_parametrisation=settings.gate.parametrisation)
-    except (ValueError, TypeError, KeyError, StrictDataclassError) as error:
+        yield
+    except (*_REFUSALS, StrictDataclassError) as error:
+        said = (str(error).splitlines() or [""])[-1].strip() or type(error).__name__
         raise ModelError(
-            f"The configuration is not one of a Phi-3 ({str(error).splitlines()[-1].strip()}).",
-            where=str(base.path / CONFIG_FILE),
+            f"The configuration is not one of a Phi-3 ({said}).",
+            where=str(model.path / CONFIG_FILE),
             hint="Fetch the model again, or mend the named field.",
         ) from error
-    config.gate_layers = list(select_layers(settings.gate.layers, config.num_hidden_layers))
-    return config
+
+
+def check_finite(model: ModelFolder, point: Callable[[], None]) -> None:
+    """Raise `ModelError` for a stored tensor with NaN or infinity; `point` after each tensor."""
+    for shard in model.shards:
+        with model.opened(shard) as reader:
+            for entry in model.tensors.values():
+                if entry.file == shard and not all_finite(reader.read(entry.name)):
+                    raise ModelError(
+                        f"The tensor {entry.name} holds NaN or infinity.",
+                        where=str(model.path / shard),
+                        hint="Fetch the model again; these weights are damaged.",
+                    )
+                point()
 
 
 def account(base: ModelFolder, config: SO8TPhi3Config) -> tuple[str, ...]:
@@ -73,14 +106,14 @@ def account(base: ModelFolder, config: SO8TPhi3Config) -> tuple[str, ...]:
     Returns the tied ones, which are not stored. Raises `ModelError` for a missing, an extra or a
     misshapen tensor, and for one that is not of a floating dtype.
     """
-    expected = _expected_shapes(config)
+    expected = _expected_shapes(base, config)
     tied = (_HEAD,) if config.tie_word_embeddings and _HEAD not in base.tensors else ()
     missing = sorted(set(expected) - set(base.tensors) - set(tied))
     extra = sorted(set(base.tensors) - set(expected))
     for names, what in ((missing, "lacks"), (extra, "has what Phi-3 does not know:")):
         if names:
             raise ModelError(
-                f"The base {what} {len(names)} tensor(s), the first {names[0]}.",
+                f"The model {what} {len(names)} tensor(s), the first {names[0]}.",
                 where=str(base.path),
                 hint="Fetch the model again; if its config.json is of another model, mend that.",
             )
@@ -100,13 +133,13 @@ def account(base: ModelFolder, config: SO8TPhi3Config) -> tuple[str, ...]:
     return tied
 
 
-def _expected_shapes(config: SO8TPhi3Config) -> dict[str, tuple[int, ...]]:
+def _expected_shapes(model: ModelFolder, config: SO8TPhi3Config) -> dict[str, tuple[int, ...]]:
     import torch
     from transformers import Phi3Config, Phi3ForCausalLM
 
     plain = config.to_dict()
     for key in ("model_type", "gate_layers", "gate_parametrisation"):
         plain.pop(key)
-    with torch.device("meta"):
-        model = Phi3ForCausalLM(Phi3Config(**plain))
-    return {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    with _refusals(model), torch.device("meta"):
+        built = Phi3ForCausalLM(Phi3Config(**plain))
+    return {name: tuple(value.shape) for name, value in built.state_dict().items()}

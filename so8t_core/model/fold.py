@@ -13,12 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from so8t_core.contract.errors import ModelError
-from so8t_core.contract.files import replacing_folder, write_json
-from so8t_core.model.accounting import GATED_TYPE
+from so8t_core.contract.files import write_json
+from so8t_core.model.accounting import GATED_TYPE, account, parse_config
 from so8t_core.model.adapter import Adapter
 from so8t_core.model.base import digest_of
 from so8t_core.model.compare import LogitComparison, compare_logits
-from so8t_core.model.weight_writer import check_space, check_target, write_index, write_shard
+from so8t_core.model.numbers import check_numbers
+from so8t_core.model.weight_writer import (
+    check_space,
+    check_target,
+    new_folder,
+    write_index,
+    write_shard,
+)
 from so8t_core.model.weights import (
     CONFIG_FILE,
     DTYPE_CODES,
@@ -92,7 +99,7 @@ def fold_checkpoint(
     plan = _plan(model, dtype)
     check_target(output, gated, REPORT_FILE)
     check_space(output, sum(entry.size_bytes for _, entry in plan))
-    with replacing_folder(output) as partial:
+    with new_folder(output) as partial:
         for shard in sorted({entry.file for _, entry in plan}):
             part = [(source, entry) for source, entry in plan if entry.file == shard]
             folded = _folded(model, part, trained, rotations, pause)
@@ -107,21 +114,41 @@ def fold_checkpoint(
 
 
 def _check_gated(model: ModelFolder) -> None:
+    from so8t_core.model.so8 import PARAMETRISATIONS
+
     if model.config.get("model_type") != GATED_TYPE:
         raise ModelError(
             f"This is no gated model: its model_type is {model.config.get('model_type')!r}.",
             where=str(model.path / CONFIG_FILE),
             hint="Give a checkpoint made by `so8t integrate` or by a training.",
         )
-    if "gate_parametrisation" not in model.config:
+    parametrisation = model.config.get("gate_parametrisation")
+    if parametrisation not in PARAMETRISATIONS:
         raise ModelError(
             "The configuration does not say how the gates are parametrised.",
             where=f"{model.path / CONFIG_FILE}: gate_parametrisation",
             hint="Integrate the base again.",
         )
+    check_numbers(model)
+    _check_gates(model, parametrisation)
+    stock = {name: entry for name, entry in model.tensors.items() if not name.endswith(_GATE)}
+    account(replace(model, tensors=stock), parse_config(model))
+
+
+def _check_gates(model: ModelFolder, parametrisation: str) -> None:
+    """Every gate that the configuration names is there, of the right shape, and no other is."""
+    from so8t_core.model.so8 import BLOCK, parameter_shape
+
     expected = model.config.get("gate_layers")
-    layers = range(model.config["num_hidden_layers"]) if expected is None else expected
-    wanted = {f"model.layers.{layer}.self_attn{_GATE}" for layer in layers}
+    if expected is None:
+        expected = list(range(model.config["num_hidden_layers"]))
+    if not (isinstance(expected, list) and expected and all(type(one) is int for one in expected)):
+        raise ModelError(
+            "The configuration's gate_layers are no list of layer numbers.",
+            where=f"{model.path / CONFIG_FILE}: gate_layers",
+            hint="Integrate the base again.",
+        )
+    wanted = {f"model.layers.{layer}.self_attn{_GATE}" for layer in expected}
     found = {name for name in model.tensors if name.endswith(_GATE)}
     for name in sorted(wanted ^ found):
         raise ModelError(
@@ -129,6 +156,15 @@ def _check_gated(model: ModelFolder) -> None:
             where=str(model.path),
             hint="Integrate the base again.",
         )
+    shape = (model.config["hidden_size"] // BLOCK, *parameter_shape(parametrisation))
+    for name in sorted(found):
+        entry = model.tensors[name]
+        if entry.shape != shape or entry.dtype not in DTYPE_CODES.values():
+            raise ModelError(
+                f"The gate {name} is {entry.dtype} {entry.shape} in place of {shape}.",
+                where=str(model.path / entry.file),
+                hint="Integrate the base again.",
+            )
 
 
 def _rotations(model: ModelFolder, trained: Adapter) -> dict[str, torch.Tensor]:
@@ -141,6 +177,12 @@ def _rotations(model: ModelFolder, trained: Adapter) -> dict[str, torch.Tensor]:
         if not name.endswith(_GATE):
             continue
         theta = trained.gates[name] if name in trained.gates else model.read_tensor(name)
+        if not all_finite(theta):
+            raise ModelError(
+                f"The gate {name} holds NaN or infinity.",
+                where=str(model.path / model.tensors[name].file),
+                hint="Integrate the base again; if it was trained, the training diverged.",
+            )
         rotations[name.removesuffix(_GATE)] = rotation(theta.float(), parametrisation)
     return rotations
 

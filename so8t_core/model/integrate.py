@@ -13,11 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from so8t_core.contract.errors import ModelError
-from so8t_core.contract.files import replacing_folder, write_json
+from so8t_core.contract.files import write_json
 from so8t_core.contract.settings.model import ModelSettings
 from so8t_core.model.accounting import GATED_TYPE, account, gated_config
 from so8t_core.model.base import digest_of
-from so8t_core.model.weight_writer import check_space, check_target, write_index, write_shard
+from so8t_core.model.weight_writer import (
+    check_space,
+    check_target,
+    new_folder,
+    write_index,
+    write_shard,
+)
 from so8t_core.model.weights import (
     CONFIG_FILE,
     DTYPE_CODES,
@@ -103,7 +109,7 @@ def integrate(
     check_space(
         output_path, sum(_recast(entry, code).size_bytes for entry in base.tensors.values())
     )
-    with replacing_folder(output_path) as partial:
+    with new_folder(output_path) as partial:
         entries = _write_base(base, partial, code, pause, emit)
         write_shard(partial / GATE_SHARD, gates, (_identity(config, gate) for gate in gates))
         write_index(partial, (*entries, *gates))

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from so8t_core.model.modeling_phi3_so8t import SO8TPhi3Config, SO8TPhi3ForCausalLM
 
 
+_REFUSALS = (AttributeError, LookupError, TypeError, ValueError)
+"""What transformers is seen to raise for JSON files whose values are not what it expects."""
+
+
+def _said(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Without progress bars and load reports on the terminal; the former state comes back."""
@@ -86,10 +94,17 @@ def _load(
     options: dict[str, Any],
     new: str | None = None,
 ) -> Any:
-    with quiet_transformers():
-        model, info = model_class.from_pretrained(
-            path, dtype=dtype, output_loading_info=True, local_files_only=True, **options
-        )
+    try:
+        with quiet_transformers():
+            model, info = model_class.from_pretrained(
+                path, dtype=dtype, output_loading_info=True, local_files_only=True, **options
+            )
+    except _REFUSALS as error:
+        raise ModelError(
+            f"The model cannot be loaded ({_said(error)}).",
+            where=str(path),
+            hint="Fetch the model again; config.json or generation_config.json is damaged.",
+        ) from error
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         names = sorted(name for name in map(str, info[kind]) if not (new and name.endswith(new)))
         if names:
@@ -114,9 +129,9 @@ def load_tokenizer(path: Path, *, trust_remote_code: bool = False) -> PreTrained
             tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
                 path, local_files_only=True, trust_remote_code=trust_remote_code
             )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, *_REFUSALS) as error:
         raise ModelError(
-            f"The tokenizer cannot be loaded ({str(error).splitlines()[0]}).",
+            f"The tokenizer cannot be loaded ({_said(error)}).",
             where=str(path),
             hint="Give a model folder with its tokenizer files; if the tokenizer needs code of its "
             "own and you trust it, set model.trust_remote_code.",

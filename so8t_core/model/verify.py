@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from so8t_core.contract.settings.model import ModelSettings, VerifySettings
-from so8t_core.model.accounting import account, gated_config
+from so8t_core.model.accounting import account, check_finite, gated_config
 from so8t_core.model.base import digest_of
 from so8t_core.model.compare import compare, logits_of
 from so8t_core.model.fold import fold_checkpoint
@@ -78,11 +78,13 @@ def verify(
     """Run every check on the Phi-3 folder `base`.
 
     `workspace`: a folder for two temporary copies of the model; emptied before, removed after.
-    Raises `ModelError` where the base cannot be gated at all, `ResourceError` where the disk is too
-    small; a check that fails is in the result, not raised.
+    Raises `ModelError` where the base cannot be gated at all or is damaged, `ResourceError` where
+    the disk is too small; a check that fails is in the result, not raised.
     """
     folder = ModelFolder.read(base)
     account(folder, gated_config(folder, settings))
+    point = pause.point if pause is not None else _go_on
+    check_finite(folder, point)
     ids, tokenized = prompt_ids(
         base,
         options.prompts,
@@ -102,7 +104,7 @@ def verify(
         device=device,
         dtype=dtype,
         tolerance=TOLERANCES[dtype_name(dtype)],
-        point=pause.point if pause is not None else _go_on,
+        point=point,
     )
     checks: list[Check] = []
     with _emptied(workspace):

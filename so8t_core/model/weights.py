@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from so8t_core.contract.errors import InputMissing, ModelError
+from so8t_core.contract.files import canonical_json
 
 if TYPE_CHECKING:
     import torch
@@ -104,7 +106,7 @@ class ModelFolder:
         index = self.path / INDEX_FILE
         if not index.is_file() or (self.path / SINGLE_FILE).is_file():
             return
-        listed = _read_json(index).get("weight_map", {})
+        listed = _weight_map(index)
         for name in sorted(set(listed) ^ set(self.tensors)):
             raise ModelError(
                 f"The index and the shards disagree about the tensor {name}.",
@@ -181,7 +183,7 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises `InputMissing` where there is none, `ModelError` where it is no JSON object.
     """
     file = path / CONFIG_FILE
-    if not file.is_file():
+    if not os.path.isfile(file):  # unlike Path's, False for a name that is too long
         raise InputMissing(
             "This is no model folder: it has no config.json.",
             where=str(path),
@@ -193,7 +195,8 @@ def read_config(path: Path) -> dict[str, Any]:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        canonical_json(value).encode()  # no NaN, infinity or lone surrogate: it is written again
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(
             "A file of the model cannot be read as JSON.",
             where=str(path),
@@ -213,8 +216,7 @@ def _shard_names(path: Path) -> tuple[str, ...]:
             where=str(path),
             hint="Convert older .bin weights with transformers' save_pretrained first.",
         )
-    listed = _read_json(path / INDEX_FILE).get("weight_map", {})
-    names = tuple(sorted(set(listed.values())))
+    names = tuple(sorted(set(_weight_map(path / INDEX_FILE).values())))
     for name in names:
         if Path(name).name != name:
             raise ModelError(
@@ -229,6 +231,17 @@ def _shard_names(path: Path) -> tuple[str, ...]:
                 hint="Fetch the model again; the download was not complete.",
             )
     return names
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    listed = _read_json(index).get("weight_map")
+    if isinstance(listed, dict) and listed and all(isinstance(one, str) for one in listed.values()):
+        return listed
+    raise ModelError(
+        "The index's weight_map does not name a shard for each tensor.",
+        where=str(index),
+        hint="Fetch the model again.",
+    )
 
 
 def _read_header(path: Path, shard: str) -> Iterator[TensorEntry]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -264,3 +265,47 @@ def test_a_folder_that_is_no_older_fold_is_left_alone(gated: Path, tmp_path: Pat
     with pytest.raises(UsageError, match="no older result"):
         fold_checkpoint(gated, tmp_path / "mine")
     assert (tmp_path / "mine" / "diary.txt").read_text() == "dear diary"
+
+
+def spoil_gates(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        path = folder / "model-gates.safetensors"
+        save_file({name: change(value) for name, value in load_file(path).items()}, path)
+
+    return spoil
+
+
+def respell(**changes: Any) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        path = folder / "config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("spoil", "what"),
+    [
+        (respell(num_hidden_layers=10**9, gate_layers=None), "lacks layers"),
+        (respell(hidden_size=-8), "positive integer"),
+        (respell(gate_layers=[]), "gate_layers"),
+        (respell(gate_layers="0-3"), "gate_layers"),
+        (respell(gate_layers=[0]), "not in the configuration"),
+        (respell(gate_parametrisation=[1]), "parametrised"),
+        (respell(rope_parameters=5), "configuration"),
+        (spoil_gates(lambda theta: theta * float("nan")), "holds NaN"),
+        (spoil_gates(lambda theta: theta[:, :27].contiguous()), "in place of"),
+        (spoil_gates(lambda theta: theta.int()), "in place of"),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_folded_is_refused_and_nothing_is_written(
+    gated: Path, tmp_path: Path, spoil: Callable[[Path], object], what: str
+) -> None:
+    checkpoint = tmp_path / "checkpoint"
+    shutil.copytree(gated, checkpoint)
+    spoil(checkpoint)
+    with pytest.raises(ModelError, match=what) as refused:
+        fold_checkpoint(checkpoint, tmp_path / "out")
+    assert refused.value.where
+    assert refused.value.hint
+    assert not list(tmp_path.glob("out*"))

@@ -147,6 +147,23 @@ def cut_short(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1000])
 
 
+def cut_to(size_bytes: int) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        path = folder / "model.safetensors"
+        path.write_bytes(path.read_bytes()[:size_bytes])
+
+    return spoil
+
+
+def index_of(weight_map: Any) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        (folder / "model.safetensors").rename(folder / "model-1.safetensors")
+        index = folder / "model.safetensors.index.json"
+        index.write_text(json.dumps({"weight_map": weight_map}))
+
+    return spoil
+
+
 NORM = "model.norm.weight"
 
 
@@ -168,6 +185,33 @@ NORM = "model.norm.weight"
         (change_weights(lambda t: t[NORM].fill_(float("nan"))), "NaN"),
         (change_weights(lambda t: t[NORM].fill_(float("inf"))), "NaN or infinity"),
         (cut_short, "damaged or cut short"),
+        (cut_to(0), "damaged or cut short"),
+        (cut_to(5), "damaged or cut short"),
+        (change_config(hidden_size=-8), "hidden_size is '-8'; a positive integer"),
+        (change_config(hidden_size=0), "hidden_size is '0'"),
+        (change_config(hidden_size="64"), "hidden_size is '64'"),
+        (change_config(hidden_size=None), "hidden_size is missing"),
+        (change_config(hidden_size=72), "has the shape|not divisible"),
+        (change_config(num_attention_heads=0), "num_attention_heads is '0'"),
+        (change_config(num_attention_heads=3), "not divisible by its 3 attention heads"),
+        (change_config(num_key_value_heads=3), "not divisible by 3 key-value heads"),
+        (change_config(num_key_value_heads=0), "num_key_value_heads is '0'"),
+        (change_config(head_dim=10**12), "wider"),
+        (change_config(sliding_window=0), "sliding_window is '0'"),
+        (change_config(architectures=5), "architectures are '5'"),
+        (change_config(architectures=[5]), "architectures are"),
+        (change_config(num_hidden_layers=10**9), "names 1000000000, the weights hold 4"),
+        (change_config(vocab_size=10**15), "has the shape"),
+        (change_config(hidden_act="nonsense"), "configuration"),
+        (change_config(rope_parameters=5), "configuration"),
+        (change_config(pad_token_id=10**9), "configuration"),
+        (change_config(rms_norm_eps=float("nan")), "JSON"),
+        (lambda folder: (folder / "config.json").write_text("[" * 100_000), "JSON"),
+        (index_of([]), "weight_map"),
+        (index_of(None), "weight_map"),
+        (index_of({}), "weight_map"),
+        (index_of({NORM: 5}), "weight_map"),
+        (index_of({NORM: None}), "weight_map"),
         (lambda folder: (folder / "config.json").write_text("{nonsense"), "JSON"),
         (lambda folder: (folder / "config.json").unlink(), "no model folder"),
         (lambda folder: (folder / "model.safetensors").unlink(), "no safetensors"),
@@ -184,6 +228,24 @@ def test_a_base_that_cannot_be_used_is_refused_and_nothing_is_written(
     assert refused.value.where
     assert refused.value.hint
     assert not list(tmp_path.glob("out*"))
+
+
+@pytest.mark.parametrize("place", ["file/out", "file/deep/out", "x" * 300])
+def test_an_output_that_no_folder_can_be_made_at_is_refused(
+    tiny: Path, tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(UsageError, match="cannot be made") as refused:
+        integrate(tiny, tmp_path / place, PLAIN)
+    assert refused.value.where == str(tmp_path / place)
+    assert refused.value.hint
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no /proc here")
+def test_an_output_that_is_on_no_disk_is_refused(tiny: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be made"):
+        integrate(tiny, Path("/proc/x/y"), PLAIN)
 
 
 def test_a_value_that_overflows_in_the_asked_dtype_is_refused(tiny: Path, tmp_path: Path) -> None:

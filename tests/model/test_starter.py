@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 import torch
 
+from so8t_core.commands.look import starter_model
+from so8t_core.contract.errors import UsageError
 from so8t_core.contract.settings.model import ModelSettings, VerifySettings
 from so8t_core.model.base import resolve_base
 from so8t_core.model.integrate import integrate
@@ -57,3 +60,10 @@ def test_every_check_passes_on_the_starter(starter: Path, tmp_path: Path) -> Non
     assert result.failed == ()
     fold = next(check for check in result.checks if check.name == "fold")
     assert fold.value < 1e-5
+
+
+def test_an_output_below_a_file_is_refused_before_anything_is_built(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(UsageError, match="cannot be made") as refused:
+        starter_model(Namespace(output=tmp_path / "file" / "x"))
+    assert refused.value.where == str(tmp_path / "file" / "x")

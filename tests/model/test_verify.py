@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from so8t_core.contract.errors import ModelError
@@ -209,3 +210,27 @@ def test_the_integrate_phase_records_the_verification_and_finds_no_difference(
     assert written["verification"]["checks_passed"] == len(NAMES)
     assert outcome.extra_inputs["base_model"] == proven.extra_inputs["base_model"]
     assert integrate_phase.run(given).digest == outcome.digest
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("generation_config.json", "[]"), ("tokenizer.json", "[]"), ("tokenizer_config.json", "[]")],
+)
+def test_a_base_with_a_damaged_file_beside_its_weights_is_refused(
+    tiny: Path, tmp_path: Path, file: str, content: str
+) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(tiny, base)
+    (base / file).write_text(content)
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        verify(base, ModelSettings(), VerifySettings(), seed=1, workspace=tmp_path / "copies")
+
+
+def test_a_base_with_nan_is_refused_before_any_check(tiny: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(tiny, base)
+    tensors = load_file(base / "model.safetensors")
+    tensors["model.norm.weight"][3] = float("nan")
+    save_file(tensors, base / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match=r"model\.norm\.weight holds NaN"):
+        verify(base, ModelSettings(), VerifySettings(), seed=1, workspace=tmp_path / "copies")
