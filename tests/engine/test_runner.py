@@ -281,8 +281,9 @@ def test_a_signal_pauses_cleanly_and_ends_with_code_3(new_trial, number):
     engine = trial.start()
     trial.await_state(lambda s: s.phases["crawl"].done >= 3)
     engine.send_signal(number)
-    assert engine.wait(timeout=60) == 3
+    output, _ = engine.communicate(timeout=60)
     seen = trial.seen()
+    assert engine.returncode == 3, (output, seen.state.message, seen.state.phases["crawl"].error)
     assert seen.status == "paused"
     assert seen.state.engine.stopped
     trial.want(desired="running")
