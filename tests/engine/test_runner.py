@@ -405,7 +405,11 @@ def test_a_second_signal_ends_at_once_and_leaves_no_phase_running(new_trial):
     engine.send_signal(signal.SIGINT)
     trial.await_state(lambda s: s.state == "pausing")
     engine.send_signal(signal.SIGINT)
-    assert engine.wait(timeout=60) == 3
+    output, _ = engine.communicate(timeout=60)
+    assert engine.returncode == 3, (
+        output,
+        [(e.kind, dict(e.payload)) for e in events_of(trial)][-14:],
+    )
     assert states_of(trial)["crawl"] == "pending"
     trial.want(desired="running")
     assert trial.finish()[0] == 0
