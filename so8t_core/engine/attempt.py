@@ -86,26 +86,28 @@ class Attempts:
         inbox = self._steering.inbox
         view = self._book.state.phases[name]
         process = await PhaseProcess.start(
-            self._run, name, attempt=number, active_before_s=view.active_s, package=self._package
+            self._run,
+            name,
+            attempt=number,
+            active_before_s=view.active_s,
+            hear=lambda message: inbox.put_nowait(Heard("phase", message)),
+            package=self._package,
         )
         running = _Running(name, process)
         self._steering.phase_runs = True
         if view.state == "paused":
             self._book.tell(Draft("resumed", {"who": self._steering.control.who}, name))
         self._book.tell(Draft("phase_started", {"attempt": number, "pid": process.pid}, name))
-        listener = asyncio.create_task(
-            process.listen(lambda message: inbox.put_nowait(Heard("phase", message)))
-        )
-        listener.add_done_callback(lambda _: inbox.put_nowait(Heard("exit")))
+        ending = asyncio.create_task(process.ended())
+        ending.add_done_callback(lambda _: inbox.put_nowait(Heard("exit")))
         self._steer(running)
         try:
             while (heard := await inbox.get()).kind != "exit":
                 self._hear(running, heard)
-            await listener  # an error in listening is the engine's, not the phase's
         finally:
             self._steering.phase_runs = False
-            await process.close()
-            listener.cancel()
+            process.close()
+            ending.cancel()
         return running
 
     def _hear(self, running: _Running, heard: Heard) -> None:

@@ -19,7 +19,6 @@ from typing import Any
 
 from so8t_core.contract.rundir import RunDir
 
-MAX_LINE_BYTES = 64 << 20
 WORKER_MARK = "SO8T_WORKER_OF"
 """Environment variable that marks every process of a phase with its run."""
 

@@ -18,7 +18,7 @@ import psutil
 
 from so8t_core.contract.phases import PhaseName
 from so8t_core.contract.rundir import RunDir
-from so8t_core.engine.channel import MAX_LINE_BYTES, WORKER_MARK, encode, run_mark
+from so8t_core.engine.channel import WORKER_MARK, encode, run_mark
 
 _ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
@@ -36,18 +36,42 @@ wants a core, and small operations then take a hundred times as long (docs/log.m
 """
 
 
+class _Lines(asyncio.Protocol):
+    """Hands over each whole line as it arrives, so that nothing is lost when the peer dies.
+
+    A stream reader would raise the peer's reset before it gives out the lines that came before it.
+    """
+
+    def __init__(self, hear: Callable[[Mapping[str, Any]], None]) -> None:
+        self._hear = hear
+        self._rest = b""
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def data_received(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._hear(json.loads(line))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc  # a reset is the same end as any other
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+
 class PhaseProcess:
     """One phase in a process group of its own, joined to us by a socket pair."""
 
     def __init__(
         self,
         process: subprocess.Popen[bytes],
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
+        ours: socket.socket,
+        transport: asyncio.BaseTransport,
+        lines: _Lines,
     ) -> None:
         self._process = process
-        self._reader = reader
-        self._writer = writer
+        self._socket = ours
+        self._transport = transport
+        self._lines = lines
 
     @property
     def pid(self) -> int:
@@ -62,9 +86,10 @@ class PhaseProcess:
         *,
         attempt: int,
         active_before_s: float,
+        hear: Callable[[Mapping[str, Any]], None],
         package: str = "so8t_core.phases",
     ) -> PhaseProcess:
-        """Spawn it with closed descriptors, in a new process group."""
+        """Spawn it with closed descriptors, in a new process group; `hear` gets its messages."""
         ours, theirs = socket.socketpair()
         arguments = {
             "run": str(run.root),
@@ -88,33 +113,40 @@ class PhaseProcess:
                 env={**_ENVIRONMENT, **os.environ, WORKER_MARK: run_mark(run)},
             )
         theirs.close()
-        reader, writer = await asyncio.open_connection(sock=ours, limit=MAX_LINE_BYTES)
-        return cls(process, reader, writer)
+        # written to by a descriptor of its own: a failed write must not end the reading
+        writing = ours.dup()
+        transport, lines = await asyncio.get_running_loop().create_connection(
+            lambda: _Lines(hear), sock=ours
+        )
+        return cls(process, writing, transport, lines)
 
-    async def listen(self, hear: Callable[[Mapping[str, Any]], None]) -> int:
-        """Hand over each message until the stream ends; the exit status (negative: a signal)."""
-        with suppress(ConnectionResetError):
-            while line := await self._reader.readline():
-                if line.endswith(b"\n"):
-                    hear(json.loads(line))
+    async def ended(self) -> int:
+        """Wait until it has said its last; returns the exit status (negative: a signal)."""
+        await self._lines.ended
         return await asyncio.to_thread(self._process.wait)
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Send one message; a process that is gone hears nothing, which `listen` reports."""
-        if not self._writer.is_closing():
-            self._writer.write(encode(message))
+        """Send one message; a process that is gone hears nothing, which `ended` reports.
+
+        One that has not listened to thousands of messages is stuck for good, and is ended.
+        """
+        try:
+            self._socket.sendall(encode(message))
+        except BlockingIOError:
+            self.kill()
+        except ConnectionError:
+            return
 
     def kill(self) -> None:
         """End the whole group at once."""
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
 
-    async def close(self) -> None:
-        """End what is left of the group and close our end."""
+    def close(self) -> None:
+        """End what is left of the group and close our ends."""
         self.kill()
-        self._writer.close()
-        with suppress(ConnectionError):
-            await self._writer.wait_closed()
+        self._transport.close()
+        self._socket.close()
 
 
 def end_leftovers(run: RunDir) -> list[int]:
