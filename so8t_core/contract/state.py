@@ -1,6 +1,7 @@
 """The state of a run as a pure fold of its events.
 
 The interface, `so8t status --json` and the report all call `fold`, so they cannot disagree.
+It is longer than most modules because every kind of event has its few lines here, in one place.
 """
 
 from __future__ import annotations

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from types import TracebackType
 
 from so8t_core.contract.events import Draft, Event
-from so8t_core.contract.journal import JournalReader, JournalWriter
+from so8t_core.contract.journal import JournalReader
 from so8t_core.contract.rundir import RunDir
+from so8t_core.contract.runs import open_journal
+from so8t_core.contract.settings import Settings
 from so8t_core.contract.state import RunState, fold
 
 Observer = Callable[[RunState, Event], None]
@@ -19,9 +21,11 @@ class Book:
     `observers` are called with each event as it is journaled. Raises `JournalError`.
     """
 
-    def __init__(self, run: RunDir, observers: tuple[Observer, ...] = ()) -> None:
+    def __init__(
+        self, run: RunDir, settings: Settings, observers: tuple[Observer, ...] = ()
+    ) -> None:
         self._observers = observers
-        self._journal = JournalWriter(run.journal)
+        self._journal = open_journal(run, settings)
         self._state = RunState()
         with JournalReader(run.journal) as reader:
             while events := reader.after(self._state.last_seq, 10_000):

@@ -70,7 +70,7 @@ class Engine:
         try:
             end_leftovers(self._run)
             with (
-                Book(self._run, self._observers) as self._book,
+                Book(self._run, self._settings, self._observers) as self._book,
                 ControlStore(self._run.control) as store,
             ):
                 self._steering = Steering(self._book, store)

@@ -321,6 +321,16 @@ def test_a_second_engine_is_refused_with_code_5_and_names_the_holder(new_trial):
     assert engine.wait(timeout=60) == 0
 
 
+def test_a_lost_journal_begins_anew_and_finished_phases_are_known_by_their_manifests(new_trial):
+    trial = new_trial()
+    trial.finish()
+    trial.run.journal.unlink()
+    assert trial.finish()[0] == 0
+    assert kinds_of(trial)[0] == "run_created"
+    assert kinds_of(trial).count("phase_started") == 0
+    assert set(states_of(trial).values()) == {"done"}
+
+
 def test_a_skip_ends_the_running_phase_and_is_served_once(new_trial):
     trial = new_trial()
     engine = trial.start()
