@@ -91,7 +91,14 @@ def test_a_file_that_was_cut_short_loses_its_last_page_alone(tmp_path: Path) -> 
     assert kept(tmp_path / "run") == [f"{A}/"]
 
 
-@pytest.mark.parametrize("body", [b"no warc at all", gzip.compress(b"WARC/1.1\r\n" * 9)])
+# named: a compressed body carries the time of its making, and each test worker makes its own
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"no warc at all", id="plain"),
+        pytest.param(gzip.compress(b"WARC/1.1\r\n" * 9, mtime=0), id="compressed"),
+    ],
+)
 def test_a_file_that_is_no_warc_is_named(tmp_path: Path, body: bytes) -> None:
     path = tmp_path / "bad.warc.gz"
     path.write_bytes(body)
