@@ -16,7 +16,7 @@ from so8t_core.contract.files import canonical_json, sha256_text, write_text
 from so8t_core.contract.phases import PhaseSpec
 from so8t_core.contract.settings import Settings
 
-INCLUDABLE = ("crawl", "cleanse", "train", "evaluate", "export")
+INCLUDABLE = ("crawl", "cleanse", "train", "evaluate", "export", "serve")
 """Sections whose value may be the path of another YAML file, relative to the one that names it."""
 
 Location = tuple[int | str, ...]

@@ -9,7 +9,9 @@
     ├── StoreError            exit 4: a file of the run cannot be trusted
     │   ├── JournalError
     │   ├── ManifestError
-    │   └── CheckpointError
+    │   ├── CheckpointError
+    │   └── AuditError        the audit log or its keys
+    ├── ServeError            exit 4: the server cannot start
     └── PhaseError            exit 4: a phase cannot go on
         ├── InputMissing      an earlier phase's result or a given file is not there
         ├── InputInvalid      it is there and cannot be used
@@ -107,6 +109,14 @@ class ManifestError(StoreError):
 
 class CheckpointError(StoreError):
     """A training checkpoint is damaged or belongs to other settings."""
+
+
+class AuditError(StoreError):
+    """The audit log was changed, cannot be written, or its keys are not as they must be."""
+
+
+class ServeError(So8tError):
+    """The server cannot start."""
 
 
 class PhaseError(So8tError):

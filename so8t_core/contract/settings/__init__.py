@@ -12,6 +12,7 @@ from so8t_core.contract.settings.evaluate import EvaluateSettings
 from so8t_core.contract.settings.export import ExportSettings
 from so8t_core.contract.settings.model import IntegrateSettings, ModelSettings, VerifySettings
 from so8t_core.contract.settings.report import ReportSettings
+from so8t_core.contract.settings.serve import ServeSettings
 from so8t_core.contract.settings.train import TrainSettings
 
 
@@ -32,6 +33,7 @@ class Settings(Section):
     evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings, description="Phase 6.")
     export: ExportSettings = Field(default_factory=ExportSettings, description="Phase 7.")
     report: ReportSettings = Field(default_factory=ReportSettings, description="Phase 8.")
+    serve: ServeSettings = Field(default_factory=ServeSettings, description="The server.")
     notify: NotifySettings = Field(default_factory=NotifySettings, description="The end of a run.")
 
     @field_validator("name")

@@ -1,0 +1,91 @@
+"""Text as a reader or a later decoder might see it: escapes resolved, look-alikes made plain."""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from urllib.parse import unquote
+
+_ROUNDS = 8
+_ESCAPE = re.compile(
+    r"\\u\{([0-9a-fA-F]{1,6})\}|\\u([0-9a-fA-F]{4})|\\U([0-9a-fA-F]{8})|\\x([0-9a-fA-F]{2})"
+    r"|\\([0-7]{3})"
+)
+_ESCAPED_SLASH = re.compile(r"\\+/")
+_TERMINAL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+_INVISIBLE = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Mn", "Me"})
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+# Shapes that pass for the letters and signs of a tag (Unicode's confusables, those that matter)
+_LOOK_ALIKES = {
+    "<": "‹〈⟨ᐸ❮❬❰⧼≺«《˂𐑭",
+    ">": "›〉⟩ᐳ❯❭❱⧽≻»》˃",
+    "/": "∕⁄╱⟋⧸〳丿ノ",
+    "-": "‐‑‒–—―−﹘ー➖۔",
+    "a": "аαɑạ⍺",
+    "c": "сϲᴄⅽ",
+    "e": "еҽεєℯ",
+    "f": "ƒſꞙ",
+    "h": "һհℎ",
+    "i": "іıιɩꙇӏl|!1ɪ",
+    "k": "кκҡᴋ",
+    "n": "ոռηпɴ",
+    "o": "оοօσᴏ0",
+    "p": "рρϱ",
+    "s": "ѕꜱ",
+    "t": "тτᴛ",
+    "y": "уүγʏ",
+}
+_PLAIN = str.maketrans(
+    {shape: letter for letter, shapes in _LOOK_ALIKES.items() for shape in shapes}
+)
+
+
+def _resolved(text: str) -> str:
+    """One round of entities, percent signs and backslash escapes."""
+    text = _ESCAPE.sub(lambda match: _character(int(*_code(match))), html.unescape(text))
+    return unquote(_ESCAPED_SLASH.sub("/", text), errors="replace")
+
+
+def _code(match: re.Match[str]) -> tuple[str, int]:
+    octal = match.group(5)
+    return (octal, 8) if octal else (next(filter(None, match.groups())), 16)
+
+
+def _character(code: int) -> str:
+    return chr(code) if code <= 0x10FFFF else REPLACEMENT
+
+
+def resolve(text: str) -> str | None:
+    """The text without entities, percent and backslash escapes, whatever they are nested in.
+
+    None where eight rounds do not come to an end: nobody writes that in good faith.
+    """
+    for _ in range(_ROUNDS):
+        plain = _resolved(text)
+        if plain == text:
+            return text
+        text = plain
+    return None
+
+
+def visible(text: str) -> str:
+    """NFKD in lower case, without what is not seen: controls, format and combining characters."""
+    folded = unicodedata.normalize("NFKD", _TERMINAL_SEQUENCE.sub("", text)).casefold()
+    return "".join(
+        character
+        for character in folded
+        if (unicodedata.category(character) not in _INVISIBLE or character in "\n\t\r")
+        and character != REPLACEMENT
+    )
+
+
+def skeleton(text: str) -> str:
+    """`visible` text without spaces, each look-alike replaced by the sign that it passes for."""
+    return "".join(visible(text).translate(_PLAIN).split())
+
+
+def letters(text: str) -> str:
+    """Letters and digits alone, in one case and width: what a quotation keeps however it is set."""
+    return "".join(filter(str.isalnum, visible(text)))
