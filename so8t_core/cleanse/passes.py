@@ -63,6 +63,9 @@ def prepare(row: PageRow, crawl: Path, settings: CleanseSettings) -> Prepared:
     if not is_japanese(count_scripts(extracted.text), settings.min_kana_ratio):
         return dropped("language", "not_japanese", bytes_in=size)
     masked = _masked(extracted)
+    refused = sorted(kind for kind in settings.drop_personal_data if kind in masked.counts)
+    if refused:
+        return dropped("mask", "personal_data", ",".join(refused), size)
     return Prepared(
         document=_document(page, url, row, extracted, masked),
         bytes_in=size,

@@ -11,8 +11,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from urllib.parse import unquote
 
-from so8t_core.cleanse.pii_rules import FIELD_END, Kind, Span, find_all
+from so8t_core.cleanse.pii_rules import FIELD_END, Span, find_all
+from so8t_core.contract.labels import PersonalData as Kind
 
 PLACEHOLDERS: dict[Kind, str] = {
     Kind.PRIVATE_KEY: "〔秘密鍵〕",
@@ -33,16 +35,26 @@ PLACEHOLDERS: dict[Kind, str] = {
     Kind.IP_ADDRESS: "〔IPアドレス〕",
 }
 
+_URL_PART = re.compile("([/?#&;])")
 _LEAST_VALUE = 6  # characters of a value that is masked wherever it stands again
 _LEAST_NAME = 3
 
+_INVISIBLE = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
 _FOLDED = str.maketrans(
     {chr(0xFF01 + place): chr(0x21 + place) for place in range(94)}
-    | dict.fromkeys("‐‑‒–—―−－ｰ─━", "-")
-    | {"\u3000": " ", "\u00a0": " "}
+    | {chr(0x1D7CE + place): chr(0x30 + place % 10) for place in range(50)}
+    | dict.fromkeys("‐‑‒–—―−﹣－ｰ─━⁃˗﹘⁻₋", "-")
+    | dict.fromkeys("\u3000\u00a0\u2002\u2003\u2009\u202f", " ")
+    | dict.fromkeys("〔〈《【", "[")
+    | dict.fromkeys("〕〉》】", "]")
 )
-_KANJI_DIGITS = str.maketrans("〇零一二三四五六七八九", "00123456789")
-_LONG_KANJI_NUMBER = re.compile("[〇零一二三四五六七八九0-9]{2,}")
+_KANJI_DIGITS = str.maketrans("〇零○◯一二三四五六七八九", "0000123456789")
+_KANJI_DIGIT = "[〇零○◯一二三四五六七八九]"
+_LONG_KANJI_NUMBER = re.compile(
+    rf"{_KANJI_DIGIT}(?:の?{_KANJI_DIGIT}){{6,}}|{_KANJI_DIGIT}(?:[ ・-]{{0,2}}{_KANJI_DIGIT})+"
+    "|[〇零○◯一二三四五六七八九0-9]{2,}"
+)
+_NO_NUMBER = frozenset("○◯の ・-")
 _LONG_VOWEL_BETWEEN = re.compile("(?<=[0-9])ー(?=[0-9])")
 
 
@@ -57,8 +69,14 @@ class Masked:
 def fold(text: str) -> str:
     """The view that detectors search; exactly as long as `text`."""
     view = text.translate(_FOLDED)
-    view = _LONG_KANJI_NUMBER.sub(lambda found: found[0].translate(_KANJI_DIGITS), view)
+    view = _LONG_KANJI_NUMBER.sub(_as_digits, view)
     return _LONG_VOWEL_BETWEEN.sub("-", view)
+
+
+def _as_digits(found: re.Match[str]) -> str:
+    """Kanji digits as ASCII; circles alone stand for anything and stay."""
+    number = found[0]
+    return number if _NO_NUMBER.issuperset(number) else number.translate(_KANJI_DIGITS)
 
 
 def mask(texts: Sequence[str]) -> Masked:
@@ -66,11 +84,11 @@ def mask(texts: Sequence[str]) -> Masked:
 
     A label in one field (a question for a telephone number) thus tells what a bare number in the
     next one is, and a value found once is masked wherever it stands again. A match never swallows
-    the border between two fields.
+    the border between two fields. Invisible characters, which may hide a value, go.
     """
     if not texts:
         return Masked((), {})
-    joined = FIELD_END.join(text.replace(FIELD_END, " ") for text in texts)
+    joined = FIELD_END.join(_INVISIBLE.sub("", text).replace(FIELD_END, " ") for text in texts)
     spans = _without_overlaps(find_all(fold(joined)))
     counts = Counter(kind for kind, _ in {(s.kind, joined[s.start : s.end]) for s in spans})
     pieces: list[str] = []
@@ -100,12 +118,30 @@ def _found_again(text: str, spans: Sequence[Span]) -> Iterator[Span]:
 
 
 def mask_url(url: str) -> str:
-    """A URL without credentials, e-mail addresses and secrets; numbers in paths stay."""
+    """A URL without personal data.
+
+    Credentials, e-mail addresses and secrets go everywhere, every other type from the query and the
+    fragment alone: numbers in paths are dates and names of articles. Percent-encoded parts are
+    searched as they read and are written out when something was masked.
+    """
     kept = (Kind.CREDENTIAL_URL, Kind.EMAIL, Kind.SECRET)
     spans = [span for span in find_all(fold(url)) if span.kind in kept]
     for span in reversed(_without_overlaps(spans)):
         url = url[: span.start] + PLACEHOLDERS[span.kind] + url[span.end :]
-    return url
+    parts = _URL_PART.split(url)
+    in_query = False
+    for place, part in enumerate(parts):
+        in_query = in_query or part in ("?", "#")
+        masked = mask([_readable(part)]) if len(part) > 1 else Masked((), {})
+        if any(in_query or Kind(kind) in kept for kind in masked.counts):
+            parts[place] = masked.texts[0]
+    return "".join(parts)
+
+
+def _readable(part: str) -> str:
+    """A part of a URL as it reads: percent-decoded, and + as a blank in values."""
+    name, equals, value = part.partition("=")
+    return unquote(name) + equals + unquote(value.replace("+", " ") if equals else value)
 
 
 def _without_overlaps(spans: Sequence[Span]) -> list[Span]:

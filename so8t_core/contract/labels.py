@@ -1,4 +1,4 @@
-"""The four safety labels that data, evaluation and serving share."""
+"""Labels that data, settings, evaluation and serving share: of safety, and of personal data."""
 
 from __future__ import annotations
 
@@ -38,3 +38,24 @@ def strictest(labels: list[SafetyLabel]) -> SafetyLabel:
         if label in labels:
             return label
     return SafetyLabel.ALLOW if labels else SafetyLabel.ESCALATION
+
+
+class PersonalData(StrEnum):
+    """Types of personal and confidential data; of two that overlap the earlier one wins."""
+
+    PRIVATE_KEY = "private_key"
+    CREDENTIAL_URL = "credential_url"
+    SECRET = "secret"  # noqa: S105  the name of a type
+    EMAIL = "email"
+    CARD = "card"
+    DRIVING_LICENCE = "driving_licence"
+    BANK_ACCOUNT = "bank_account"
+    CORPORATE_NUMBER = "corporate_number"
+    MY_NUMBER = "my_number"
+    PASSPORT = "passport"
+    PHONE = "phone"
+    IP_ADDRESS = "ip_address"
+    ADDRESS = "address"
+    POSTAL_CODE = "postal_code"
+    BIRTHDAY = "birthday"
+    NAME = "name"

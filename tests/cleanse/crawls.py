@@ -75,7 +75,7 @@ def write_crawl(folder: Path, pages: Sequence[Crawled]) -> None:
 
 
 def context(
-    root: Path, gate: PauseGate | None = None, **cleanse: float | str
+    root: Path, gate: PauseGate | None = None, **cleanse: object
 ) -> tuple[PhaseContext, RecordingEmitter]:
     """The context of a cleanse phase whose crawl is done."""
     emit = RecordingEmitter()

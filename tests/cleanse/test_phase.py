@@ -176,6 +176,16 @@ def test_no_personal_value_is_in_any_file_or_event(done):
         assert outcome.figures["personal_data_masked"][kind] >= 1
 
 
+def test_pages_with_refused_types_are_dropped_instead_of_masked(tmp_path, crawl):
+    root = new_run(tmp_path, crawl)
+    ctx, _ = context(root, drop_personal_data=["card", "passport"])
+    outcome = cleanse.run(ctx)
+    assert outcome.figures["dropped_by_reason"]["personal_data"] == 1
+    ledger = pq.read_table(root / "cleanse" / "ledger.parquet").to_pylist()
+    (row,) = [row for row in ledger if row["reason"] == "personal_data"]
+    assert (row["url"], row["detail"]) == (f"{HOST}/personal", "card,passport")
+
+
 def test_intermediate_shards_hold_no_personal_value_either(tmp_path, crawl):
     root = new_run(tmp_path, crawl)
     gate = ClosingGate(after=len(planted_pages()) + 10)

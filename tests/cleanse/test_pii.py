@@ -1,10 +1,14 @@
+from collections import Counter
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from so8t_core.cleanse.check_digits import is_corporate_number, is_my_number, passes_luhn
 from so8t_core.cleanse.pii import PLACEHOLDERS, fold, mask, mask_url
-from so8t_core.cleanse.pii_rules import Kind
+from so8t_core.cleanse.text import comparable
+from so8t_core.contract.labels import PersonalData as Kind
+from tests.cleanse.personal_data import negatives, positives
 
 FOUND = [
     ("phone", "電話は090-1234-5678です", "090-1234-5678"),
@@ -123,6 +127,43 @@ def test_a_url_loses_credentials_addresses_and_secrets_but_not_its_numbers():
     for secret in ("hanako@example.com", "s3cr3tvalue"):
         url = f"http://example.com/?mail=hanako@example.com&token={secret}"
         assert secret not in mask_url(url)
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["tel=090-1234-5678", "tel=090%2D1234%2D5678", "m=hanako%40example.com", "q=%E3%80%92100-0001"],
+)
+def test_a_query_loses_every_type_also_percent_encoded(query):
+    masked = mask_url(f"http://example.com/a/?x=1&{query}&y=2")
+    assert "〔" in masked
+    assert masked.startswith("http://example.com/a/?x=1&")
+    assert masked.endswith("&y=2")
+
+
+def test_a_query_without_personal_data_stays_as_it_was_written():
+    url = "http://example.com/a?q=%E5%BA%AD+%E9%81%93&page=2&d=2024-01-02#top"
+    assert mask_url(url) == url
+
+
+def test_every_type_reaches_its_bars_on_the_generated_set():
+    hits, trials, wrong = Counter(), Counter(), Counter()
+    for case in positives(seed=2, rounds=3):
+        masked = mask([case.text])
+        trials[case.kind] += 1
+        found = PLACEHOLDERS[Kind(case.kind)] in masked.texts[0]
+        hits[case.kind] += found and comparable(case.value) not in comparable(masked.texts[0])
+        wrong.update(set(masked.counts) - {case.kind} - case.also)
+    for text in negatives(seed=2, rounds=3):
+        wrong.update(mask([text]).counts)
+    assert set(trials) == {kind.value for kind in Kind}
+    for kind in trials:
+        assert hits[kind] >= 0.98 * trials[kind], kind
+        assert hits[kind] >= 0.97 * (hits[kind] + wrong[kind]), kind
+
+
+@pytest.mark.parametrize("unit", ["0 ", "a.", "1-", "山", "市", "@a", "password:", "::", "電話 "])
+def test_a_long_run_of_what_begins_like_a_value_is_searched_in_bounded_time(unit):
+    assert len(mask([unit * 5000]).texts) == 1
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from so8t_core.contract.labels import PersonalData
 from so8t_core.contract.settings.base import Section
 
 QualityPreset = Literal["so8t"]
@@ -34,6 +35,11 @@ class CleanseSettings(Section):
     )
     min_kana_ratio: float = Field(
         0.10, ge=0, le=1, description="Share of kana among letters below which it is not Japanese."
+    )
+    drop_personal_data: tuple[PersonalData, ...] = Field(
+        (),
+        description="Types of personal data whose pages are dropped; all others are masked by a "
+        "placeholder of their type.",
     )
     boilerplate_min_pages: int = Field(
         5, ge=2, description="A line is boilerplate only if so many pages of its host carry it."
