@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from so8t_core import __version__
-from so8t_core.commands import alone, look, steer
+from so8t_core.commands import alone, look, serving, steer
 from so8t_core.contract.errors import EXIT_DONE, EXIT_FAILED, So8tError, StoreError
 from so8t_core.contract.phases import PHASE_NAMES
 from so8t_core.contract.runs import DEFAULT_RUNS_DIR
@@ -220,6 +220,46 @@ def _add_phases(commands: _Commands) -> None:
             )
 
 
+def _add_serving(commands: _Commands) -> None:
+    parser = commands.add(
+        "serve",
+        serving.serve,
+        "serve a model's answers, and nothing of its thinking",
+        "serve --model-path models/folded",
+    )
+    _run_name(parser)
+    _settings(parser)
+    parser.add_argument("--model-path", type=Path, metavar="PATH", help="a model, not a run's")
+    parser.add_argument("--gguf", metavar="TYPE", help="the run's GGUF file of this type")
+    parser.add_argument("--new-key", metavar="NAME", help="make a bearer key and end")
+    audit = commands.add(
+        "audit", serving.audit_verify, "make, check, show or rotate the audit log", "audit verify"
+    )
+    inner = _Commands(audit.add_subparsers(required=True, metavar="{init,verify,show,rotate}"))
+    _settings(inner.add("init", serving.audit_init, "make the log's secret keys", "audit init"))
+    parser = inner.add(
+        "verify", serving.audit_verify, "name the first record that was changed", "audit verify"
+    )
+    _settings(parser)
+    parser.add_argument(
+        "--public-key", type=Path, metavar="FILE", help="check without the secret keys"
+    )
+    parser.add_argument("--json", action="store_true", help="for scripts")
+    parser = inner.add("show", serving.audit_show, "the newest records", "audit show --last 20")
+    _settings(parser)
+    parser.add_argument("--last", type=_count, default=20, metavar="N", help="how many (20)")
+    parser.add_argument("--id", metavar="ID", help="of the request with this id alone")
+    parser.add_argument("--json", action="store_true", help="the records as they are")
+    _settings(inner.add("rotate", serving.audit_rotate, "begin a new file", "audit rotate"))
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
 def build_parser() -> ArgumentParser:
     """The parser of every command."""
     parser = ArgumentParser(
@@ -237,6 +277,7 @@ def build_parser() -> ArgumentParser:
     _add_views(commands)
     _add_config(commands)
     _add_phases(commands)
+    _add_serving(commands)
     return parser
 
 

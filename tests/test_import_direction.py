@@ -28,6 +28,8 @@ BETWEEN_PARTS = {
     ("evaluation", "model"),  # judged,
     ("evaluation", "training"),  # with prompts in the form that was trained,
     ("export", "model"),  # and folded is the model
+    ("serve", "model"),  # that is served,
+    ("serve", "cleanse"),  # what is asked judged by the rules by which its data was
 }
 PHASE_TYPES = "so8t_core.phases.base"  # parts may know the emitter and the pause gate, no more
 HEAVY = {"torch", "transformers", "datasets", "aiohttp", "peft", "bitsandbytes", "pyarrow", "numpy"}

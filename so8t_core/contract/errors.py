@@ -12,6 +12,7 @@
     │   ├── CheckpointError
     │   └── AuditError        the audit log or its keys
     ├── ServeError            exit 4: the server cannot start
+    ├── RequestRefused        a caller of the server gets no answer; never leaves the server
     └── PhaseError            exit 4: a phase cannot go on
         ├── InputMissing      an earlier phase's result or a given file is not there
         ├── InputInvalid      it is there and cannot be used
@@ -117,6 +118,22 @@ class AuditError(StoreError):
 
 class ServeError(So8tError):
     """The server cannot start."""
+
+
+class RequestRefused(So8tError):
+    """A caller of the server gets no answer.
+
+    `code` names one of the server's constant errors; `field` is a field of ours, never the
+    caller's own words.
+    """
+
+    def __init__(
+        self, code: str, *, field: str | None = None, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(f"The request was refused ({code}).")
+        self.code = code
+        self.field = field
+        self.retry_after_s = retry_after_s
 
 
 class PhaseError(So8tError):

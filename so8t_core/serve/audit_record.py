@@ -93,6 +93,10 @@ class Served:
     template: str
 
 
+NOTHING_SERVED = Served(model="", tokenizer="", template="")
+"""For records that no server writes."""
+
+
 @dataclass(frozen=True)
 class Writer:
     """Makes records; pure but for the nonces."""

@@ -122,7 +122,7 @@ class ThinkParser:
         return Thought(status, final, bodies)
 
     @property
-    def _inside(self) -> Part | None:
+    def inside(self) -> Part | None:
         """The part that is being read, None between parts."""
         return list(Part)[self._at // 2] if self._at % 2 else None
 
@@ -132,7 +132,7 @@ class ThinkParser:
 
     def _step(self) -> bool:
         """Read one tag if the pending text holds it; False when more text is needed."""
-        part = self._inside
+        part = self.inside
         if part is not None:
             return self._step_inside(part)
         self._pending = self._pending.lstrip(_SPACE)
@@ -166,13 +166,13 @@ class ThinkParser:
         if self._at == len(SEQUENCE) or tag != SEQUENCE[self._at]:
             return self.fail(ParseStatus.WRONG_TAG)
         self._at += 1
-        if self._inside is not None:
-            self._bodies[self._inside] = []
+        if self.inside is not None:
+            self._bodies[self.inside] = []
         return True
 
     def _flush(self) -> None:
         """Settle the pending text before a tag that is a token, or at the end."""
-        part = self._inside
+        part = self.inside
         if part is not None:
             self._bodies[part].append(self._pending)
         elif self._pending.strip(_SPACE):
@@ -182,7 +182,7 @@ class ThinkParser:
     def _close(self, *, ended: bool) -> None:
         if ended and self._at < len(SEQUENCE):
             self.fail(ParseStatus.UNFINISHED)
-        elif self._inside is not None:
+        elif self.inside is not None:
             self._flush()
 
     def _status(self, bodies: dict[Part, str], *, ended: bool) -> ParseStatus:

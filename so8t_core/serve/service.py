@@ -1,0 +1,322 @@
+"""One request from question to answer: judged, written, parsed, judged again, audited, released."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from so8t_core.contract.errors import AuditError, DataError, RequestRefused
+from so8t_core.contract.labels import SafetyLabel, strictest
+from so8t_core.contract.settings.serve import ServeSettings
+from so8t_core.serve.audit import AuditLog
+from so8t_core.serve.audit_record import Entry, Outcome
+from so8t_core.serve.backend import Backend, Message, Sampling
+from so8t_core.serve.door import Door, Judge, Judged
+from so8t_core.serve.drafts import Desk, Draft, Written
+from so8t_core.serve.logs import Event, Ident, new_id, say
+from so8t_core.serve.metrics import Metrics, Place
+from so8t_core.serve.problems import Code
+from so8t_core.serve.refusals import refusal_text
+from so8t_core.serve.release import clean, quotes
+from so8t_core.serve.think import CUT, WELL_FORMED, ParseStatus
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, repr=False)
+class Asked:
+    """A request as it is served. `messages` are neutralised."""
+
+    route: str
+    key_id: Ident
+    messages: tuple[Message, ...]
+    sampling: Sampling
+
+    @property
+    def texts(self) -> list[str]:
+        """What the caller wrote."""
+        return [message.content for message in self.messages]
+
+
+@dataclass(frozen=True, repr=False)
+class Answer:
+    """All that may leave. `finish`: stop, length or content_filter.
+
+    `confidence`, `plausibility` and `self_confidence` are None where nothing states them; the last
+    two have one decimal, so that they tell little of what was thought.
+    """
+
+    id: Ident
+    text: str
+    label: SafetyLabel
+    confidence: float | None
+    finish: str
+    asked_tokens: int
+    answer_tokens: int
+    plausibility: float | None = None
+    self_confidence: float | None = None
+
+
+@dataclass(frozen=True, repr=False)
+class _Settled:
+    """What came of a request before it is audited: an answer, or the code of a problem."""
+
+    entry: Entry
+    answer: Answer | None
+    code: Code | None = None
+
+
+@dataclass(repr=False)
+class _Work:
+    """A request on its way; what is known of it when it is cut short."""
+
+    id: Ident
+    asked: Asked
+    draft: Draft | None = None
+    label: SafetyLabel = SafetyLabel.ESCALATION
+    submitted: bool = False
+    started_s: float = 0.0
+
+
+class Service:
+    """Serves requests; independent of how they arrive. Its methods belong to one event loop."""
+
+    def __init__(
+        self,
+        settings: ServeSettings,
+        backend: Backend,
+        audit: AuditLog,
+        metrics: Metrics,
+        judge: Judge,
+    ) -> None:
+        self._settings = settings
+        self._backend = backend
+        self._audit = audit
+        self._metrics = metrics
+        self._door = Door(judge, settings.safety.min_confidence)
+        self._desk = Desk(backend, max_waiting=settings.limits.max_waiting)
+        # one thread: tokenizers keep state while they work
+        self._texts = ThreadPoolExecutor(1, thread_name_prefix="texts")
+        self._late: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether a request has a chance of being answered."""
+        return not self._stopping and self._audit.healthy and self._desk.alive
+
+    @property
+    def inside(self) -> int:
+        """Requests that have a place."""
+        return self._desk.inside
+
+    def stop(self) -> None:
+        """Take no new requests."""
+        self._stopping = True
+
+    async def close(self) -> None:
+        """Wait for what is being written; the caller has ended all requests before."""
+        while self._late:
+            await asyncio.gather(*self._late)
+        await asyncio.to_thread(self._desk.close)
+        self._texts.shutdown()
+
+    def turn_away(self, code: Code) -> None:
+        """Count a request that got nowhere."""
+        self._metrics.turned_away(code)
+        self._audit.turn_away(code.value)
+
+    async def answer(self, asked: Asked) -> Answer:
+        """The answer to a request, once its record is durable.
+
+        Raises `RequestRefused` for every reason why there is none. Cancelling it frees its place,
+        ends its generation and leaves a record too.
+        """
+        if self._stopping:
+            raise RequestRefused(Code.STOPPING, retry_after_s=5.0)
+        self._desk.enter()
+        work = _Work(new_id(), asked, started_s=asyncio.get_running_loop().time())
+        try:
+            settled = await self._settle(work)
+            await self._record(work, settled)
+            await self._until_release(work)
+        except asyncio.CancelledError:
+            self._abort(work)
+            raise
+        finally:
+            self._desk.leave()
+            self._metrics.inside(self._desk.inside)
+        if settled.answer is None:
+            assert settled.code is not None
+            raise RequestRefused(settled.code)
+        return settled.answer
+
+    async def _settle(self, work: _Work) -> _Settled:
+        self._metrics.inside(self._desk.inside)
+        try:
+            async with asyncio.timeout(self._settings.limits.answer_timeout_s):
+                return await self._make(work)
+        except TimeoutError:
+            return self._without_answer(work, Outcome.TIMED_OUT, Code.TIMED_OUT)
+        except DataError:
+            raise RequestRefused(Code.UNSUPPORTED, field="messages") from None
+        except RequestRefused:
+            raise
+        except Exception as error:  # noqa: BLE001 - the caller's border: an id, never its words
+            say(Event.FAILED, id=work.id, error=error)
+            return self._without_answer(work, Outcome.FAILED, Code.NO_ANSWER)
+
+    async def _make(self, work: _Work) -> _Settled:
+        asked = work.asked
+        judged = await self._in_texts(lambda: self._door.label(asked.texts))
+        work.label = judged.label
+        self._metrics.label(Place.DOOR, judged.label)
+        if judged.label is not SafetyLabel.ALLOW:
+            return await self._in_texts(lambda: self._refused(work, judged, None))
+        ids = await self._in_texts(lambda: self._prompt(asked))
+        work.draft = Draft(ids, asked.sampling, tags_are_tokens=self._backend.tags_are_tokens)
+        written = await self._desk.write(work.draft)
+        return await self._in_texts(lambda: self._read(work, judged, written))
+
+    def _prompt(self, asked: Asked) -> list[int]:
+        messages = list(asked.messages)
+        instructions = self._settings.instructions
+        if instructions is not None:
+            own = [message.content for message in messages if message.role == "system"]
+            others = [message for message in messages if message.role != "system"]
+            messages = [Message("system", "\n\n".join([instructions, *own])), *others]
+        ids = self._backend.encode(messages)
+        if len(ids) >= self._backend.context_tokens:
+            raise RequestRefused(Code.TOO_LARGE, field="messages")
+        return ids
+
+    def _read(self, work: _Work, door: Judged, written: Written) -> _Settled:
+        """Decide what of the model's output leaves. Everything that is unclear does not."""
+        thought = written.thought
+        self._metrics.parsed(thought.status)
+        if thought.status not in WELL_FORMED:
+            return self._withheld(work, written)
+        text = clean(thought.final)
+        finish = "length" if thought.status in CUT else "stop"
+        if not text and finish == "stop":
+            return self._withheld(work, written)
+        limit = self._settings.safety.max_quoted_characters
+        if quotes(text, thought.thinking, work.asked.texts, run=limit):
+            return self._withheld(work, written)
+        out = self._door.label([text]) if text else door
+        self._metrics.label(Place.OUT, out.label)
+        if out.label is not SafetyLabel.ALLOW:
+            return self._refused(work, out, written)
+        stated = [j.confidence for j in (door, out) if j.confidence is not None]
+        answer = Answer(
+            work.id,
+            text,
+            SafetyLabel.ALLOW,
+            min(stated) if stated else None,
+            finish,
+            self._asked_tokens(work.asked),
+            self._backend.count(text),
+            _rounded(written.plausibility),
+            _rounded(written.confidence),
+        )
+        return _Settled(self._entry(work, Outcome.ANSWERED, written, finish=finish), answer)
+
+    def _refused(self, work: _Work, judged: Judged, written: Written | None) -> _Settled:
+        work.label = strictest([work.label, judged.label])
+        text = refusal_text(work.label, "".join(work.asked.texts))
+        answer = Answer(
+            work.id,
+            text,
+            work.label,
+            judged.confidence,
+            "content_filter",
+            self._asked_tokens(work.asked),
+            self._backend.count(text),
+        )
+        entry = self._entry(work, Outcome.REFUSED, written, finish=answer.finish)
+        return _Settled(entry, answer)
+
+    def _withheld(self, work: _Work, written: Written) -> _Settled:
+        return _Settled(
+            self._entry(work, Outcome.WITHHELD, written, finish=None), None, Code.NO_ANSWER
+        )
+
+    def _without_answer(self, work: _Work, outcome: Outcome, code: Code) -> _Settled:
+        return _Settled(self._entry(work, outcome, None, finish=None), None, code)
+
+    def _entry(
+        self, work: _Work, outcome: Outcome, written: Written | None, *, finish: str | None
+    ) -> Entry:
+        texts: dict[str, bytes] = {}
+        status: ParseStatus | None = None
+        if written is not None:
+            status = written.thought.status
+            texts = {part.value: body.encode() for part, body in written.thought.bodies.items()}
+            texts["output"] = written.output
+        elif work.draft is not None:
+            texts["output"] = work.draft.so_far()
+        return Entry(
+            request_id=work.id,
+            key_id=work.asked.key_id,
+            route=work.asked.route,
+            outcome=outcome,
+            label=work.label,
+            parsed=status,
+            finish=finish,
+            asked_bytes=sum(len(text.encode()) for text in work.asked.texts),
+            texts=texts,
+        )
+
+    async def _record(self, work: _Work, settled: _Settled) -> None:
+        """Make the record durable. Raises `RequestRefused` where it is not: then nothing leaves."""
+        work.submitted = True
+        entry = settled.entry
+        try:
+            await self._audit.append(entry)
+        except AuditError as error:
+            self._metrics.audit_failed()
+            say(Event.AUDIT_FAILED, id=work.id, error=error)
+            raise RequestRefused(Code.NO_AUDIT, retry_after_s=30.0) from None
+        self._count(work, entry)
+
+    def _abort(self, work: _Work) -> None:
+        """The caller went away: end the generation, and record it behind the caller's back."""
+        if work.draft is not None:
+            work.draft.abandon()
+        if not work.submitted:
+            task = asyncio.create_task(self._record_abort(work))
+            self._late.add(task)
+            task.add_done_callback(self._late.discard)
+
+    async def _record_abort(self, work: _Work) -> None:
+        settled = self._without_answer(work, Outcome.ABORTED, Code.NO_ANSWER)
+        try:
+            await self._record(work, settled)
+        except RequestRefused:
+            return  # told and counted in there; nobody waits for an answer
+
+    def _count(self, work: _Work, entry: Entry) -> None:
+        seconds = asyncio.get_running_loop().time() - work.started_s
+        self._metrics.settled(entry.route, entry.outcome, seconds)
+        say(Event.SETTLED, id=work.id, outcome=entry.outcome, label=entry.label)
+
+    async def _until_release(self, work: _Work) -> None:
+        """Wait for the next whole multiple of `release_every_s` since the request came."""
+        every = self._settings.release_every_s
+        if every:
+            passed = asyncio.get_running_loop().time() - work.started_s
+            await asyncio.sleep(math.ceil(passed / every) * every - passed)
+
+    async def _in_texts(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._texts, work)
+
+    def _asked_tokens(self, asked: Asked) -> int:
+        return sum(map(self._backend.count, asked.texts))
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
