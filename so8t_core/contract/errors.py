@@ -124,15 +124,21 @@ class RequestRefused(So8tError):
     """A caller of the server gets no answer.
 
     `code` names one of the server's constant errors; `field` is a field of ours, never the
-    caller's own words.
+    caller's own words; `request_id` finds a request that has a record.
     """
 
     def __init__(
-        self, code: str, *, field: str | None = None, retry_after_s: float | None = None
+        self,
+        code: str,
+        *,
+        field: str | None = None,
+        retry_after_s: float | None = None,
+        request_id: str | None = None,
     ) -> None:
         super().__init__(f"The request was refused ({code}).")
         self.code = code
         self.field = field
+        self.request_id = request_id
         self.retry_after_s = retry_after_s
 
 

@@ -91,13 +91,13 @@ class Interface:
         except Exception as error:  # noqa: BLE001 - the last border: an id, never its words
             error_id = new_id()
             say(Event.FAILED, id=error_id, error=error)
-            return self._refuse(RequestRefused(Code.INTERNAL), error_id)
+            return self._refuse(RequestRefused(Code.INTERNAL, request_id=error_id))
 
-    def _refuse(self, refused: RequestRefused, error_id: Ident | None = None) -> web.Response:
+    def _refuse(self, refused: RequestRefused) -> web.Response:
         code = Code(refused.code)
         if code not in _RECORDED:
             self._service.turn_away(code)
-        error_id = error_id or new_id()
+        error_id = new_id() if refused.request_id is None else Ident(refused.request_id)
         say(Event.REFUSED, id=error_id, code=code)
         return problem_response(code, error_id, refused.field, refused.retry_after_s)
 
@@ -198,7 +198,9 @@ def problem_response(
 ) -> web.Response:
     """A problem as a response. OpenAI's clients do not try again what will not come out better."""
     response = web.json_response(
-        body_of(code, field=field, error_id=error_id), status=PROBLEMS[code].status
+        body_of(code, field=field, error_id=error_id),
+        status=PROBLEMS[code].status,
+        headers=_HEADERS,
     )
     if retry_after_s is not None:
         response.headers["Retry-After"] = str(max(1, math.ceil(retry_after_s)))

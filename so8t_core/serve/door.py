@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from so8t_core.contract.labels import SafetyLabel, strictest
 from so8t_core.serve.disguise import resolve
+from so8t_core.serve.release import clean
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,12 @@ class Door:
     min_confidence: float
 
     def label(self, texts: Iterable[str]) -> Judged:
-        """The label of several texts, alone and together, as they stand and decoded."""
+        """The label of several texts, alone and together, as they stand, decoded, and as seen."""
         texts = list(texts)
         spoken = [text for text in texts if any(map(str.isalnum, text))]
         readings = {"\n".join(texts), *(spoken if len(texts) > 1 else ())}
         readings |= {plain for text in tuple(readings) if (plain := resolve(text)) is not None}
+        readings |= set(map(clean, readings))
         judged = [self._judged(reading) for reading in sorted(readings)]
         label = strictest([one.label for one in judged])
         stated = [

@@ -87,6 +87,7 @@ class Server:
         self._interface = Interface(settings, self.service, keys)
         self._runners: list[web.AppRunner] = []
         self._sites: list[web.TCPSite] = []
+        self._stopped = False
         self.port = 0
         self.metrics_port: int | None = None
 
@@ -142,10 +143,12 @@ class Server:
 
     async def stop(self) -> None:
         """Take nothing new, answer what is there within the grace, end the rest, close the log."""
+        if self._stopped:
+            return
+        self._stopped = True
         say(Event.STOPPING, inside=self.service.inside)
         self.service.stop()
-        for site in self._sites[:1]:
-            await site.stop()
+        await self._sites[0].stop()
         deadline = asyncio.get_running_loop().time() + self._settings.limits.shutdown_grace_s
         while self.service.inside and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(_POLL_S)

@@ -152,7 +152,7 @@ class Service:
             self._metrics.inside(self._desk.inside)
         if settled.answer is None:
             assert settled.code is not None
-            raise RequestRefused(settled.code)
+            raise RequestRefused(settled.code, request_id=work.id)
         return settled.answer
 
     async def _settle(self, work: _Work) -> _Settled:
@@ -280,7 +280,7 @@ class Service:
         except AuditError as error:
             self._metrics.audit_failed()
             say(Event.AUDIT_FAILED, id=work.id, error=error)
-            raise RequestRefused(Code.NO_AUDIT, retry_after_s=30.0) from None
+            raise RequestRefused(Code.NO_AUDIT, retry_after_s=30.0, request_id=work.id) from None
         self._count(work, entry)
 
     def _abort(self, work: _Work) -> None:
