@@ -27,12 +27,12 @@ from transformers.models.phi3.modeling_phi3 import (
     Phi3PreTrainedModel,
 )
 
-from .so8 import BLOCK, PARAMETRISATIONS, parameter_shape, rotation
+from .so8 import BLOCK, PARAMETRISATIONS, parameter_shape
 
-try:  # the same operation with kernels, where the package that they are part of is installed
-    from so8t_core.model.ops import rotate
+try:  # the same operations with kernels, where the package that they are part of is installed
+    from so8t_core.model.ops import rotate, rotation
 except ImportError:
-    from .so8 import rotate
+    from .so8 import rotate, rotation
 
 
 @strict

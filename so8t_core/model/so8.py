@@ -22,8 +22,10 @@ FREEDOMS = BLOCK * (BLOCK - 1) // 2
 """Free numbers of a skew-symmetric 8 x 8 matrix: 28."""
 PARAMETRISATIONS = ("exp", "cayley", "free")
 
-_SQUARINGS = 9
-_DEGREE = 12
+SQUARINGS = 9
+"""The exponential halves its argument so often, and squares the result so often."""
+DEGREE = 12
+"""Degree of the Taylor polynomial between."""
 
 
 def parameter_shape(parametrisation: str) -> tuple[int, ...]:
@@ -52,7 +54,7 @@ def exp_minus_identity(skewed: Tensor) -> Tensor:
     1e-12: truncation 512 (100/512)^13 / 13! < 1e-16, the rest rounding, about 1e-16 ‖A‖. No step
     depends on the values, so nothing waits for the device.
     """
-    scaled = skewed * 2.0**-_SQUARINGS
+    scaled = skewed * 2.0**-SQUARINGS
     second = scaled @ scaled
     third = second @ scaled
     fourth = second @ second
@@ -63,8 +65,8 @@ def exp_minus_identity(skewed: Tensor) -> Tensor:
         terms = [powers[k] / math.factorial(first + k) for k in range(4) if first + k > 0]
         return sum(terms[1:], start=terms[0])
 
-    result = group(0) + fourth @ (group(4) + fourth @ (group(8) + fourth / math.factorial(_DEGREE)))
-    for _ in range(_SQUARINGS):
+    result = group(0) + fourth @ (group(4) + fourth @ (group(8) + fourth / math.factorial(DEGREE)))
+    for _ in range(SQUARINGS):
         result = 2.0 * result + result @ result
     return result
 

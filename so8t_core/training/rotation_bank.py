@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, distributed
 
 from so8t_core.model.modeling_phi3_so8t import SO8TRotationGate
-from so8t_core.model.so8 import rotation
+from so8t_core.model.ops import rotation
 
 
 class RotationBank:

@@ -19,7 +19,7 @@ from so8t_core.contract.manifest import Manifest
 from so8t_core.contract.phases import PHASE_NAMES, PhaseName
 from so8t_core.contract.rundir import RunDir
 from so8t_core.contract.runs import list_runs
-from so8t_core.contract.state import RunState
+from so8t_core.contract.state import PhaseView, RunState
 from so8t_core.contract.watch import Watch
 
 CLI = [sys.executable, "-m", "so8t_core.cli"]
@@ -70,11 +70,21 @@ def state_of(run: RunDir) -> RunState:
 
 @dataclass(frozen=True)
 class Kill:
-    """One power cut: in which phase, how long after that phase's start, and what dies."""
+    """One power cut: in which phase, when, and what dies.
+
+    It strikes `delay_s` after that phase's start; with a `share`, once so much of the phase's work
+    is done, however quick the machine is.
+    """
 
     phase: PhaseName
     delay_s: float
     target: str
+    share: float | None = None
+
+    def due(self, view: PhaseView, since_start_s: float) -> bool:
+        if self.share is None:
+            return since_start_s >= self.delay_s
+        return view.total is not None and view.done > self.share * view.total
 
 
 def schedule(seed: int, count: int, durations_s: dict[PhaseName, float]) -> list[Kill]:
@@ -103,7 +113,7 @@ def strike(run: RunDir, kill: Kill) -> bool:
                 return False
             if view.state == "running" and started is None:
                 started = time.monotonic()
-            if started is not None and time.monotonic() - started >= kill.delay_s:
+            if started is not None and kill.due(view, time.monotonic() - started):
                 return _kill(run, kill.target)
             if not engine_liveness(run).alive:
                 resume(run)

@@ -58,8 +58,8 @@ def test_a_few_kills_change_nothing(tmp_path: Path, undisturbed: RunDir):
     kills = [
         Kill("crawl", 0.7, "all"),
         Kill("cleanse", 0.5, "engine"),
-        Kill("train", durations_of(undisturbed)["train"] * 0.7, "worker"),
-        Kill("export", durations_of(undisturbed)["export"] * 0.5, "all"),
+        Kill("train", 0.0, "worker", share=0.5),
+        Kill("export", 0.0, "all", share=0.0),
     ]
     run, struck = suffer(tmp_path, kills)
     assert struck >= 3

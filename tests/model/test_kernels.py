@@ -85,3 +85,51 @@ def test_a_compiled_gate_computes_the_same() -> None:
     with torch.no_grad():
         expected = gate(hidden)
         assert torch.equal(torch.compile(gate, backend="eager")(hidden), expected)
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-3, 0.3, 3.0, 30.0])
+@pytest.mark.parametrize(("gates", "blocks"), [(1, 1), (3, 33), (2, 384)])
+def test_built_rotations_and_their_gradient_agree_with_float64(
+    gates: int, blocks: int, spread: float
+) -> None:
+    theta = (drawn(gates, blocks, 28) * spread).requires_grad_()
+    upstream = drawn(gates, blocks, 8, 8, seed=1)
+    before = ops.fallbacks()
+    built = ops.rotation(theta, "exp")
+    built.backward(upstream)
+    assert ops.fallbacks() == before
+    wide = theta.detach().double().requires_grad_()
+    exact = so8.rotation(wide, "exp")
+    exact.backward(upstream.double())
+    assert theta.grad is not None
+    assert wide.grad is not None
+    assert built.dtype == torch.float32
+    assert (built - exact).abs().max() <= 1e-7
+    assert (theta.grad - wide.grad).abs().max() <= 2e-7 * wide.grad.abs().max()
+    if not spread:
+        assert torch.equal(built, torch.eye(8, device="cuda").expand_as(built))
+
+
+def test_gates_without_blocks_have_no_rotations() -> None:
+    theta = torch.empty(2, 0, 28, device="cuda", requires_grad=True)
+    built = ops.rotation(theta, "exp")
+    built.sum().backward()
+    assert built.shape == (2, 0, 8, 8)
+    assert theta.grad is not None
+    assert theta.grad.shape == theta.shape
+
+
+def test_gradients_of_rotations_have_the_same_bits_twice() -> None:
+    gradients = []
+    for _ in range(2):
+        theta = drawn(2, 384, 28).requires_grad_()
+        ops.rotation(theta, "exp").backward(drawn(2, 384, 8, 8, seed=1))
+        gradients.append(theta.grad)
+    assert torch.equal(gradients[0], gradients[1])
+
+
+def test_rotations_without_a_kernel_are_counted() -> None:
+    theta = drawn(2, 28)
+    before = sum(ops.fallbacks().values())
+    assert torch.equal(ops.rotation(theta, "cayley"), so8.rotation(theta, "cayley"))
+    assert sum(ops.fallbacks().values()) == before + 1

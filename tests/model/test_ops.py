@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from so8t_core.model import ops, so8
-from so8t_core.model.ops import BlockRotation, reference
+from so8t_core.model.ops import BlockRotation, Exponential, reference
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
@@ -67,6 +67,20 @@ def test_the_gate_uses_the_operations_of_the_package() -> None:
     from so8t_core.model import modeling_phi3_so8t
 
     assert modeling_phi3_so8t.rotate is ops.rotate
+    assert modeling_phi3_so8t.rotation is ops.rotation
+
+
+def test_the_exponential_has_the_gradient_of_its_forward() -> None:
+    thetas = (0.3 * drawn(2, 3, 28)).requires_grad_()
+    assert torch.autograd.gradcheck(lambda t: Exponential.apply(t, reference), (thetas,))
+
+
+@pytest.mark.parametrize("parametrisation", so8.PARAMETRISATIONS)
+def test_on_a_cpu_building_is_the_definition_and_no_fallback(parametrisation: str) -> None:
+    theta = drawn(2, 3, *so8.parameter_shape(parametrisation))
+    before = ops.fallbacks()
+    assert torch.equal(ops.rotation(theta, parametrisation), so8.rotation(theta, parametrisation))
+    assert ops.fallbacks() == before
 
 
 def test_dequantized_rows_are_rounded_once() -> None:

@@ -1,4 +1,4 @@
-"""Operations with kernels: block rotation and int8 rows; which implementation runs is chosen here.
+"""Operations with kernels: rotations, turning by them, int8 rows; what runs is chosen here.
 
 On a GPU the Triton kernels, elsewhere the reference. Where a GPU has to do without the kernels,
 that is counted with its reason: see `fallbacks`.
@@ -21,11 +21,13 @@ from so8t_core.model import so8
 from so8t_core.model.ops import reference
 
 try:
+    from so8t_core.model.ops import exponential
     from so8t_core.model.ops import triton as kernels
-except ImportError:  # Triton comes with torch for CUDA only; `_choose` counts where it is missed
+except ImportError:  # Triton comes with torch for CUDA only; where it is missed, that is counted
     _KERNELS: ModuleType | None = None
+    _EXPONENTIAL: ModuleType | None = None
 else:
-    _KERNELS = kernels
+    _KERNELS, _EXPONENTIAL = kernels, exponential
 
 _FALLBACKS: Counter[str] = Counter()
 
@@ -82,6 +84,45 @@ def rotate(hidden: Tensor, matrices: Tensor) -> Tensor:
     if implementation is reference:
         return so8.rotate(hidden, matrices)
     return BlockRotation.apply(hidden, matrices, implementation)
+
+
+class Exponential(Function):
+    """R = exp(A) whose forward and backward are those of a module: reference or kernels."""
+
+    @staticmethod
+    def forward(ctx: Any, thetas: Tensor, implementation: ModuleType) -> Tensor:
+        """`thetas`: (gates, n, 28). Returns (gates, n, 8, 8)."""
+        built = implementation.build(thetas)
+        ctx.save_for_backward(thetas, built)
+        ctx.implementation = implementation
+        return built
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> Any:
+        """The gradient of the parameters."""
+        return ctx.implementation.send_back(*ctx.saved_tensors, upstream), None
+
+
+def rotation(theta: Tensor, parametrisation: str) -> Tensor:
+    """The matrices R of a gate's parameters, or of many gates' at once.
+
+    `theta`: (n, 28) or (gates, n, 28); for `free` (..., n, 8, 8). Returns (..., n, 8, 8). By
+    kernels for `exp` on a GPU, there differentiable once and with the same bits every time;
+    otherwise as `so8.rotation`.
+    """
+    if theta.device.type != "cuda" or parametrisation == "free":
+        return so8.rotation(theta, parametrisation)
+    if _EXPONENTIAL is None or parametrisation != "exp" or theta.dtype != torch.float32:
+        _FALLBACKS[
+            "Triton is not installed"
+            if _EXPONENTIAL is None
+            else f"no kernel for rotations by {parametrisation} in {theta.dtype}"
+        ] += 1
+        return so8.rotation(theta, parametrisation)
+    gates = theta.reshape(-1, *theta.shape[-2:])
+    built: Tensor = Exponential.apply(gates, _EXPONENTIAL)
+    return built.reshape(*theta.shape[:-1], so8.BLOCK, so8.BLOCK)
 
 
 def dequantize(codes: Tensor, scales: Tensor, dtype: torch.dtype) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from so8t_core.model.so8 import BLOCK, rotate
+from so8t_core.model.so8 import BLOCK, rotate, rotation
 
 
 def forward(hidden: Tensor, matrices: Tensor) -> Tensor:
@@ -37,3 +37,23 @@ def dequantize(codes: Tensor, scales: Tensor, dtype: torch.dtype) -> Tensor:
     `codes`: (rows, columns) int8; `scales`: (rows,) float32, the largest magnitude of each row.
     """
     return (codes.to(torch.float32) * (scales * (1.0 / 127.0))[:, None]).to(dtype)
+
+
+def build(thetas: Tensor) -> Tensor:
+    """R = exp(A) of every block of every gate.
+
+    `thetas`: (gates, n, 28) float32 or float64. Returns (gates, n, 8, 8) of that dtype, computed in
+    float64; the identity to the bit where theta is zero.
+    """
+    return rotation(thetas, "exp")
+
+
+def send_back(thetas: Tensor, built: Tensor, upstream: Tensor) -> Tensor:
+    """The gradient of `thetas`, of its shape and dtype.
+
+    `built`: what `build` made of them; `upstream`: the gradient of that, (gates, n, 8, 8).
+    """
+    leaf = thetas.detach().requires_grad_()
+    with torch.enable_grad():
+        (gradient,) = torch.autograd.grad(rotation(leaf, "exp"), leaf, upstream.to(built.dtype))
+    return gradient
