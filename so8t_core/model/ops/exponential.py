@@ -8,10 +8,9 @@ Tuples stand for matrices: Triton has no array of registers, but unrolls loops o
 """
 
 # triton has no annotations
-# mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
-# mypy: disable-error-code="misc, no-any-return, assignment"
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator, misc, no-any-return, assignment"
 # Triton knows tuples that are added up, not unpacked ones
-# ruff: noqa: N803, RUF005
+# ruff: noqa: E501, N803, RUF005
 from __future__ import annotations
 
 import torch
