@@ -7,25 +7,35 @@ the interface. Whatever is wrong with a run's files becomes `problem`, never an 
 from __future__ import annotations
 
 import os
-import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
-from so8t_core.contract.control import Control, ControlStore, Desired, PauseMode
+from so8t_core.contract.control import (
+    Control,
+    ControlStore,
+    Desired,
+    PauseMode,
+    read_control,
+)
+from so8t_core.contract.database import log_of
 from so8t_core.contract.errors import So8tError, StoreError
 from so8t_core.contract.rundir import RunDir
 from so8t_core.contract.watch import Seen, Watch
 from so8t_tui.standing import Standing, resumable, run_standing
 
-SLICE_EVENTS = 250
-BUDGET_S = 0.04
+SLICE_EVENTS = 200
+BUDGET_S = 0.015
 POLL_BUSY_S = 0.1
 POLL_IDLE_S = 1.0
 POLL_BEHIND_S = 0.001
 LOOK_AROUND_EVERY_S = 1.0
 IDLE_AFTER_S = 3.0
 START_PATIENCE_S = 20.0
+
+
+Stamp = tuple[tuple[int, int], ...]
 
 
 def vanished(run: RunDir) -> StoreError:
@@ -63,6 +73,7 @@ class RunClient:
         self.control = Control()
         self._watch: Watch | None = None
         self._inode: int | None = None
+        self._control_stamp: Stamp | None = None
         self._looked_at = 0.0
         self._changed_at = time.monotonic()
         self._start_asked_at: float | None = None
@@ -183,13 +194,11 @@ class RunClient:
             self._start_asked_at = None
 
     def _read_control(self) -> None:
-        if not self.run.control.is_file():
-            return
-        try:
-            with ControlStore(self.run.control) as store:
-                self.control = store.read()
-        except (sqlite3.Error, ValueError) as error:
-            raise _bad_control(self.run, error) from error
+        """Read what is wanted, where its files changed since the last look."""
+        stamp = _stamp_of(self.run.control)
+        if stamp != self._control_stamp:
+            self.control = read_control(self.run.control)
+            self._control_stamp = stamp
 
     def _fail(self, error: So8tError) -> None:
         self.behind = False
@@ -203,18 +212,19 @@ class RunClient:
             self._watch = None
 
     def amend(self, change: Callable[[Control], Control]) -> None:
-        """Write what is wanted now. Raises `So8tError` when it cannot be written."""
+        """Write what is wanted now. Raises `StoreError` when it cannot be written."""
         if not self.run.root.is_dir():
             raise vanished(self.run)
-        try:
-            with ControlStore(self.run.control) as store:
-                self.control = store.amend(change)
-        except sqlite3.Error as error:
-            raise _bad_control(self.run, error) from error
+        with ControlStore(self.run.control) as store:
+            self.control = store.amend(change)
 
     def want(self, desired: Desired, mode: PauseMode = "soft") -> None:
         """Ask for a state of the run."""
         self.amend(lambda control: replace(control, desired=desired, mode=mode))
+
+    def set_live(self, name: str, value: float) -> None:
+        """Ask for another value of a live setting."""
+        self.amend(lambda control: replace(control, live={**control.live, name: value}))
 
     def engine_asked(self) -> None:
         """Note that an engine is being started, so that the screen says so until it appears."""
@@ -225,14 +235,19 @@ class RunClient:
         self._close_watch()
 
 
+def _stamp_of(path: Path) -> Stamp:
+    """Changes whenever something is written to a database."""
+    found: list[tuple[int, int]] = []
+    for file in (path, log_of(path)):
+        try:
+            status = os.stat(file)
+        except OSError:
+            found.append((0, 0))
+        else:
+            found.append((status.st_mtime_ns, status.st_size))
+    return tuple(found)
+
+
 def _coarse(age_s: float | None) -> float | None:
     """Ages in steps of ten seconds: a view changes only when what it says changes."""
     return None if age_s is None else age_s // 10 * 10
-
-
-def _bad_control(run: RunDir, error: Exception) -> StoreError:
-    return StoreError(
-        f"The control file cannot be used: {error}.",
-        where=str(run.control),
-        hint="Check permissions and disk space; a damaged file may be removed, it is made anew.",
-    )

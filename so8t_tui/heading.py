@@ -15,7 +15,7 @@ _NAME_LIMIT = 80
 _ASKED = {"running": "resume asked", "paused": "pause asked", "stopped": "stop asked"}
 
 
-def heading_of(client: RunClient, words: Words) -> Heading:
+def heading_of(client: RunClient, words: Words, *, read_only: bool = False) -> Heading:
     """Name, state, what was asked, time worked and engine; while behind, only that it reads."""
     name, seen = outside(client.run.name, _NAME_LIMIT), client.seen
     if client.behind:
@@ -25,7 +25,8 @@ def heading_of(client: RunClient, words: Words) -> Heading:
     driver = (
         words("engine {pid}", pid=seen.liveness.pid) if seen.liveness.alive else words("no engine")
     )
-    notes = (_wish(client, seen, words), _worked(seen), driver)
+    looking = words("read-only") if read_only else ""
+    notes = (_wish(client, seen, words), looking, _worked(seen), driver)
     return Heading(name, client.standing, tuple(note for note in notes if note))
 
 

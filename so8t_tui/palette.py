@@ -1,6 +1,8 @@
-"""The colours of the interface: one calm dark and one light theme, safe for colour-blind eyes.
+"""The colours of the interface: themes of our own, readable and safe for colour-blind eyes.
 
-Hues after Okabe and Ito, "Color Universal Design" (2008), lightened or darkened for contrast.
+Hues after Okabe and Ito, "Color Universal Design" (2008), lightened or darkened for contrast. The
+colour-blind theme keeps to blue, yellow and greys, which every kind of colour vision tells apart;
+the high-contrast themes keep text at 7 to 1 and more. A test computes all contrasts.
 """
 
 from __future__ import annotations
@@ -20,7 +22,13 @@ _DARK = {
     "curve-1": "#56b4e9",
     "curve-2": "#e69f00",
     "curve-3": "#cc79a7",
+    "curve-4": "#4cc38a",
+    "curve-5": "#d6dde6",
+    "curve-faint": "#3d5a72",
     "track": "#263240",
+    "heat-low": "#16202b",
+    "heat-middle": "#2f7fb5",
+    "heat-high": "#ffd37a",
 }
 _LIGHT = {
     "ink": "#1d2733",
@@ -35,7 +43,54 @@ _LIGHT = {
     "curve-1": "#0072b2",
     "curve-2": "#a86400",
     "curve-3": "#9a3d74",
+    "curve-4": "#0a6b48",
+    "curve-5": "#1d2733",
+    "curve-faint": "#9fc0d8",
     "track": "#d4dae1",
+    "heat-low": "#eef2f5",
+    "heat-middle": "#7fb2d6",
+    "heat-high": "#6b3f00",
+}
+_COLOUR_BLIND = {
+    **_DARK,
+    "ink": "#e6e9ee",
+    "soft": "#b3bac6",
+    "faint": "#939cab",
+    "brand": "#8ec5ff",
+    "running": "#6db3ff",
+    "good": "#a9d4ff",
+    "caution": "#ffd24a",
+    "bad": "#ffb000",
+    "curve-1": "#6db3ff",
+    "curve-2": "#ffd24a",
+    "curve-3": "#c9cfd9",
+    "curve-4": "#2f8ae0",
+    "curve-5": "#b98a00",
+    "curve-faint": "#38506e",
+    "heat-low": "#141a24",
+    "heat-middle": "#2f6fb5",
+    "heat-high": "#ffe08a",
+}
+_CONTRAST = {
+    "ink": "#ffffff",
+    "soft": "#ffffff",
+    "faint": "#d9d9d9",
+    "line": "#8c8c8c",
+    "brand": "#6fd6ff",
+    "running": "#6fd6ff",
+    "good": "#5dff9b",
+    "caution": "#ffe14d",
+    "bad": "#ffa18f",
+    "curve-1": "#6fd6ff",
+    "curve-2": "#ffe14d",
+    "curve-3": "#ff9df5",
+    "curve-4": "#5dff9b",
+    "curve-5": "#ffffff",
+    "curve-faint": "#4f7688",
+    "track": "#404040",
+    "heat-low": "#000000",
+    "heat-middle": "#0098d6",
+    "heat-high": "#ffffff",
 }
 
 DARK = Theme(
@@ -68,6 +123,42 @@ LIGHT = Theme(
     dark=False,
     variables=_LIGHT,
 )
-THEMES = (DARK, LIGHT)
+COLOUR_BLIND = Theme(
+    name="so8t-colour-blind",
+    primary="#6db3ff",
+    secondary="#2f8ae0",
+    accent="#ffd24a",
+    success="#a9d4ff",
+    warning="#ffd24a",
+    error="#ffb000",
+    foreground="#e6e9ee",
+    background="#0e131b",
+    surface="#141a24",
+    panel="#1b2330",
+    dark=True,
+    variables=_COLOUR_BLIND,
+)
+CONTRAST = Theme(
+    name="so8t-contrast",
+    primary="#6fd6ff",
+    secondary="#6fd6ff",
+    accent="#ffe14d",
+    success="#5dff9b",
+    warning="#ffe14d",
+    error="#ffa18f",
+    foreground="#ffffff",
+    background="#000000",
+    surface="#0a0a0a",
+    panel="#1a1a1a",
+    dark=True,
+    variables=_CONTRAST,
+)
+THEMES = (DARK, LIGHT, COLOUR_BLIND, CONTRAST)
+THEME_LABELS = {
+    DARK.name: "Dark",
+    LIGHT.name: "Light",
+    COLOUR_BLIND.name: "Colour-blind safe",
+    CONTRAST.name: "High contrast",
+}
 FALLBACK_VARIABLES = _DARK
 """What other themes get for names that only ours define."""

@@ -20,9 +20,9 @@ from so8t_core.contract.state import PhaseView, RunState, fold
 from so8t_core.contract.watch import SeenStatus
 from so8t_tui.amounts import duration, number, rate, size
 from so8t_tui.locale import Words
+from so8t_tui.plot import tick
 from so8t_tui.standing import LOOKS, Standing
 from so8t_tui.text import outside
-from so8t_tui.widgets.chart import tick
 
 PROGRESS_EVERY_S = 2.0
 POLL_S = 0.2

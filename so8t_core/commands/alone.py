@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from so8t_core.commands.steer import launch, want_running
-from so8t_core.contract.config import load_settings
 from so8t_core.contract.errors import EXIT_DONE, EXIT_FAILED, UsageError
 from so8t_core.contract.runs import create_run, find_run
 
@@ -21,6 +20,8 @@ def phase(arguments: Namespace) -> int:
         run = find_run(arguments.in_run, arguments.runs_dir)
         want_running(run)
     elif arguments.config is not None:
+        from so8t_core.contract.config import load_settings
+
         settings = load_settings(arguments.config, arguments.set, section=arguments.command)
         run = create_run(arguments.runs_dir, settings)
     else:
@@ -35,6 +36,8 @@ def verify(arguments: Namespace) -> int:
     """`so8t verify --model-path P`: the proof on one base model, as a table or JSON."""
     if arguments.model_path is None:
         return phase(arguments)
+    from so8t_core.contract.config import load_settings
+
     settings = load_settings(arguments.config, arguments.set)
     from so8t_core.model.verify import verify as verify_folder
 
@@ -60,6 +63,8 @@ def integrate(arguments: Namespace) -> int:
     if arguments.model_path is None:
         return phase(arguments)
     output = _needed(arguments, "output_path")
+    from so8t_core.contract.config import load_settings
+
     settings = load_settings(arguments.config, arguments.set)
     from so8t_core.model.integrate import integrate as integrate_folder
 

@@ -9,12 +9,8 @@ import shutil
 from argparse import Namespace
 from pathlib import Path
 
-import psutil
-
 from so8t_core import __version__
-from so8t_core.contract.config import dump_settings, load_settings
 from so8t_core.contract.errors import EXIT_DONE, EXIT_FAILED, UsageError
-from so8t_core.contract.settings import Settings
 
 _PACKAGES = (
     "textual",
@@ -47,6 +43,8 @@ def _version(package: str) -> str | None:
 
 def doctor(arguments: Namespace) -> int:
     """`so8t doctor`: what is here, what is missing, what follows from it."""
+    import psutil
+
     rows: list[tuple[str, bool, str]] = [
         ("so8t", True, f"{__version__} on Python {platform.python_version()}, {platform.system()}")
     ]
@@ -90,6 +88,8 @@ def _gpus() -> str:
 
 def config_check(arguments: Namespace) -> int:
     """`so8t config check FILE`."""
+    from so8t_core.contract.config import load_settings
+
     load_settings(arguments.file, arguments.set)
     print(f"{arguments.file}: valid")
     return EXIT_DONE
@@ -97,6 +97,8 @@ def config_check(arguments: Namespace) -> int:
 
 def config_schema(arguments: Namespace) -> int:
     """`so8t config schema`: JSON Schema of the settings, for editors too."""
+    from so8t_core.contract.settings import Settings
+
     del arguments
     print(json.dumps(Settings.model_json_schema(), ensure_ascii=False, indent=2))
     return EXIT_DONE
@@ -104,6 +106,8 @@ def config_schema(arguments: Namespace) -> int:
 
 def config_show(arguments: Namespace) -> int:
     """`so8t config show [FILE]`: every setting with its resolved value."""
+    from so8t_core.contract.config import dump_settings, load_settings
+
     file: Path | None = arguments.file
     print(dump_settings(load_settings(file, arguments.set)), end="")
     return EXIT_DONE

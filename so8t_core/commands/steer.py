@@ -9,10 +9,10 @@ import subprocess
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from so8t_core.contract.config import load_settings
 from so8t_core.contract.control import Control, ControlStore, PauseMode, this_user
 from so8t_core.contract.errors import (
     EXIT_DONE,
@@ -27,7 +27,6 @@ from so8t_core.contract.lock import engine_liveness
 from so8t_core.contract.phases import PhaseName
 from so8t_core.contract.rundir import RunDir
 from so8t_core.contract.runs import create_run, find_run, list_runs, run_settings
-from so8t_core.contract.settings.engine import NotifySettings
 from so8t_core.contract.state import RunState
 from so8t_core.contract.watch import Watch, status_document
 
@@ -122,34 +121,50 @@ def _greeted(run: RunDir, since: float) -> bool:
     return engine is not None and engine.started_at >= since
 
 
-def open_interface(runs_dir: Path, run: RunDir | None) -> int:
+def open_interface(runs_dir: Path, run: RunDir | None, *, read_only: bool = False) -> int:
     """The terminal interface, on one run or on the list of runs."""
-    from so8t_core.engine.notify import terminal_notification
     from so8t_tui.app import ControlCenter
+    from so8t_tui.outside import Outside
 
-    asked = run_settings(run).notify if run is not None else NotifySettings()
-
-    def new_demo() -> RunDir:
-        return create_run(runs_dir, load_settings(shipped_config("demo.yaml")))
-
-    def start(chosen: RunDir) -> None:
-        start_engine_for(chosen)
-
-    def announcement(message: str) -> str:
-        return terminal_notification(message, os.environ, bell=asked.bell, desktop=asked.desktop)
-
-    left = ControlCenter(
-        runs_dir,
-        run,
-        start_engine=start,
-        new_demo=new_demo,
-        terminal_notification=announcement,
-    ).run()
+    outside = Outside(
+        start_engine=_start,
+        new_demo=lambda: _new_run(runs_dir, shipped_config("demo.yaml"), ()),
+        new_run=lambda config, overrides: _new_run(runs_dir, config, overrides),
+        configs=_known_configs,
+        terminal_notification=_announcement,
+    )
+    left = ControlCenter(runs_dir, run, outside=outside, read_only=read_only).run()
     if left is not None and left.run is not None and engine_liveness(left.run).alive:
         print(
             f"{left.run.name} goes on in the background; `so8t --run {left.run.name}` comes back."
         )
     return EXIT_DONE
+
+
+def _start(run: RunDir) -> None:
+    start_engine_for(run)
+
+
+def _new_run(runs_dir: Path, config: Path, overrides: Sequence[str]) -> RunDir:
+    from so8t_core.contract.config import load_settings
+
+    return create_run(runs_dir, load_settings(config, overrides))
+
+
+def _known_configs() -> list[Path]:
+    """Settings files that the form offers: those of the current folder, then the shipped ones."""
+    here = sorted(Path("configs").glob("*.yaml")) + sorted(Path().glob("*.yaml"))
+    shipped = sorted(shipped_config("demo.yaml").parent.glob("*.yaml"))
+    files = {path.resolve(): path for path in (*shipped, *here)}
+    return list(files.values())
+
+
+def _announcement(run: RunDir, message: str) -> str:
+    """The sequence that tells this terminal of a run's end, as the run's settings wish."""
+    from so8t_core.engine.notify import terminal_notification
+
+    asked = run_settings(run).notify
+    return terminal_notification(message, os.environ, bell=asked.bell, desktop=asked.desktop)
 
 
 def launch(run: RunDir, arguments: Namespace, only: tuple[PhaseName, ...] = ()) -> int:
@@ -173,12 +188,16 @@ def home(arguments: Namespace) -> int:
 
 def run(arguments: Namespace) -> int:
     """`so8t run -c FILE`."""
+    from so8t_core.contract.config import load_settings
+
     settings = load_settings(arguments.config, arguments.set)
     return launch(create_run(arguments.runs_dir, settings), arguments)
 
 
 def demo(arguments: Namespace) -> int:
     """`so8t demo`."""
+    from so8t_core.contract.config import load_settings
+
     name = "tiny.yaml" if arguments.tiny else "demo.yaml"
     settings = load_settings(shipped_config(name), arguments.set)
     return launch(create_run(arguments.runs_dir, settings), arguments)

@@ -30,6 +30,11 @@ class RunDir:
         return self.root / "journal.db"
 
     @property
+    def snapshot(self) -> Path:
+        """The journal as folded a while ago: a copy that saves watchers time."""
+        return self.root / "folded.json"
+
+    @property
     def control(self) -> Path:
         """SQLite control state, written by whoever steers."""
         return self.root / "control.db"

@@ -1,4 +1,7 @@
-"""Making, listing and finding runs below a folder."""
+"""Making, listing and finding runs below a folder.
+
+The settings are imported where they are needed: who only looks at runs starts quicker without.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,17 @@ import shutil
 import sqlite3
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from so8t_core import __version__
-from so8t_core.contract.config import load_settings, save_settings, settings_digest
 from so8t_core.contract.control import ControlStore
 from so8t_core.contract.errors import RunNotFound, SettingsError, StoreError
 from so8t_core.contract.events import Draft
 from so8t_core.contract.journal import JournalWriter
 from so8t_core.contract.rundir import RunDir
-from so8t_core.contract.settings import Settings
+
+if TYPE_CHECKING:
+    from so8t_core.contract.settings import Settings
 
 DEFAULT_RUNS_DIR = Path("runs")
 
@@ -74,6 +79,8 @@ def _cannot_be_made(final: Path, error: OSError | sqlite3.Error | StoreError) ->
 
 
 def _fill(run: RunDir, settings: Settings) -> None:
+    from so8t_core.contract.config import save_settings
+
     run.logs.mkdir()
     save_settings(settings, run.settings_file)
     open_journal(run, settings).close()
@@ -85,6 +92,8 @@ def open_journal(run: RunDir, settings: Settings) -> JournalWriter:
 
     Raises `JournalError`, and `sqlite3.OperationalError` when the disk is full.
     """
+    from so8t_core.contract.config import settings_digest
+
     journal = JournalWriter(run.journal)
     if journal.last_seq == 0:
         created = {"settings_sha256": settings_digest(settings), "version": __version__}
@@ -98,6 +107,8 @@ def open_journal(run: RunDir, settings: Settings) -> JournalWriter:
 
 def run_settings(run: RunDir) -> Settings:
     """The settings that a run was created with."""
+    from so8t_core.contract.config import load_settings
+
     return load_settings(run.settings_file)
 
 

@@ -7,8 +7,8 @@ It is longer than most modules because every kind of event has its few lines her
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
 
 from so8t_core.contract.events import Event
 from so8t_core.contract.phases import PHASE_NAMES, PhaseName
@@ -74,6 +74,8 @@ class PhaseView:
     message: str = ""
     rate: float | None = None
     progress_ts: float | None = None
+    course: Series = field(default_factory=Series)
+    """Progress over time: Unix time and what was done by then."""
     retry_at: float | None = None
     stats: Mapping[str, Any] = field(default_factory=dict)
     series: Mapping[str, Series] = field(default_factory=dict)
@@ -136,11 +138,22 @@ class RunState:
     last_ts: float = 0.0
 
 
+Value = TypeVar("Value")
+
+
+def _changed(value: Value, /, **changes: Any) -> Value:
+    """`dataclasses.replace`, ten times as fast: a long journal spends its time here."""
+    fresh: Value = object.__new__(type(value))
+    fresh.__dict__.update(value.__dict__)
+    fresh.__dict__.update(changes)
+    return fresh
+
+
 def _with_phase(state: RunState, event: Event, /, **changes: Any) -> RunState:
     if event.phase is None:
         return state
-    view = replace(state.phases[event.phase], **changes)
-    return replace(state, phases={**state.phases, event.phase: view})
+    view = _changed(state.phases[event.phase], **changes)
+    return _changed(state, phases={**state.phases, event.phase: view})
 
 
 def _phase(state: RunState, event: Event) -> PhaseView:
@@ -153,7 +166,7 @@ def _halted(view: PhaseView, ts: float) -> dict[str, Any]:
 
 
 def _run_created(state: RunState, event: Event) -> RunState:
-    return replace(
+    return _changed(
         state, created_at=event.ts, settings_sha256=event.payload.get("settings_sha256", "")
     )
 
@@ -167,7 +180,7 @@ def _engine_started(state: RunState, event: Event) -> RunState:
         version=payload["version"],
         started_at=event.ts,
     )
-    return replace(
+    return _changed(
         state, engine=engine, state="running", message="", finished_at=None, pause_mode=""
     )
 
@@ -175,19 +188,19 @@ def _engine_started(state: RunState, event: Event) -> RunState:
 def _engine_stopped(state: RunState, event: Event) -> RunState:
     if state.engine is None:
         return state
-    engine = replace(
+    engine = _changed(
         state.engine,
         stopped=True,
         exit_code=event.payload["exit_code"],
         reason=event.payload["reason"],
     )
     run_state: Status = state.state if state.state in {"done", "failed"} else "paused"
-    return replace(state, engine=engine, state=run_state)
+    return _changed(state, engine=engine, state=run_state)
 
 
 def _run_finished(state: RunState, event: Event) -> RunState:
     outcome: Status = "done" if event.payload["outcome"] == "done" else "failed"
-    return replace(
+    return _changed(
         state,
         state=outcome,
         message=event.payload.get("message", ""),
@@ -197,7 +210,7 @@ def _run_finished(state: RunState, event: Event) -> RunState:
 
 
 def _control_seen(state: RunState, event: Event) -> RunState:
-    return replace(
+    return _changed(
         state,
         control_revision=event.payload["revision"],
         acted={**state.acted, **event.payload.get("acted", {})},
@@ -205,21 +218,21 @@ def _control_seen(state: RunState, event: Event) -> RunState:
 
 
 def _pause_requested(state: RunState, event: Event) -> RunState:
-    state = replace(state, state="pausing", pause_mode=event.payload["mode"])
+    state = _changed(state, state="pausing", pause_mode=event.payload["mode"])
     if event.phase is not None and _phase(state, event).state == "running":
         return _with_phase(state, event, state="pausing")
     return state
 
 
 def _paused(state: RunState, event: Event) -> RunState:
-    state = replace(state, state="paused", pause_mode=event.payload["mode"])
+    state = _changed(state, state="paused", pause_mode=event.payload["mode"])
     if event.phase is None:
         return state
     return _with_phase(state, event, state="paused", **_halted(_phase(state, event), event.ts))
 
 
 def _resumed(state: RunState, event: Event) -> RunState:
-    state = replace(state, state="running", pause_mode="")
+    state = _changed(state, state="running", pause_mode="")
     if event.phase is not None and _phase(state, event).state in {"paused", "pausing"}:
         return _with_phase(state, event, state="running", running_since=event.ts)
     return state
@@ -227,12 +240,12 @@ def _resumed(state: RunState, event: Event) -> RunState:
 
 def _phase_pending(state: RunState, event: Event) -> RunState:
     fresh = PhaseView(_phase(state, event).name, reason=event.payload.get("reason", ""))
-    return replace(state, phases={**state.phases, fresh.name: fresh})
+    return _changed(state, phases={**state.phases, fresh.name: fresh})
 
 
 def _phase_started(state: RunState, event: Event) -> RunState:
     view = _phase(state, event)
-    state = replace(state, current=event.phase)
+    state = _changed(state, current=event.phase)
     return _with_phase(
         state,
         event,
@@ -318,6 +331,7 @@ def _progress(state: RunState, event: Event) -> RunState:
         message=payload["message"],
         rate=rate,
         progress_ts=event.ts,
+        course=view.course.append(event.ts, done),
     )
 
 
@@ -357,7 +371,7 @@ def _log(state: RunState, event: Event) -> RunState:
     line = LogLine(
         event.seq, event.ts, event.phase, event.payload["level"], event.payload["message"]
     )
-    return replace(state, log=(*state.log[-KEPT_LOG_LINES + 1 :], line))
+    return _changed(state, log=(*state.log[-KEPT_LOG_LINES + 1 :], line))
 
 
 def _fallback(state: RunState, event: Event) -> RunState:
@@ -384,7 +398,7 @@ def _resources(state: RunState, event: Event) -> RunState:
     for name, value in values.items():
         if isinstance(value, int | float):
             series[name] = series.get(name, Series()).append(event.ts, value)
-    return replace(state, resources=values, resource_series=series)
+    return _changed(state, resources=values, resource_series=series)
 
 
 _HANDLERS: dict[str, Callable[[RunState, Event], RunState]] = {
@@ -419,7 +433,7 @@ def fold(state: RunState, event: Event) -> RunState:
     handler = _HANDLERS.get(event.kind)
     if handler is not None:
         state = handler(state, event)
-    return replace(state, last_seq=event.seq, last_ts=event.ts)
+    return _changed(state, last_seq=event.seq, last_ts=event.ts)
 
 
 def fold_all(events: Iterable[Event], state: RunState | None = None) -> RunState:

@@ -12,6 +12,7 @@ from so8t_core.contract.journal import JournalReader
 from so8t_core.contract.lock import Liveness, engine_liveness
 from so8t_core.contract.phases import PHASE_NAMES
 from so8t_core.contract.rundir import RunDir
+from so8t_core.contract.snapshot import read_snapshot
 from so8t_core.contract.state import PhaseView, RunState, Status, fold
 
 SeenStatus = Literal[Status, "crashed"]
@@ -39,7 +40,17 @@ class Watch:
     def __init__(self, run: RunDir) -> None:
         self.run = run
         self._reader = JournalReader(run.journal)
-        self.state = RunState()
+        self.state = self._restored() or RunState()
+
+    def _restored(self) -> RunState | None:
+        """The state of the run's snapshot, where the journal goes on from there."""
+        state = read_snapshot(self.run)
+        if state is None or state.last_seq < 1:
+            return None
+        newest = self._reader.after(state.last_seq - 1, 1)
+        if newest and (newest[0].seq, newest[0].ts) == (state.last_seq, state.last_ts):
+            return state
+        return None
 
     def advance(self, limit: int = 2000) -> int:
         """Fold at most `limit` new events; returns how many there were."""

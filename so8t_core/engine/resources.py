@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from so8t_core.contract.errors import ResourceError
 from so8t_core.contract.settings.engine import EngineSettings
 
 _GB = 1e9
+_MB = 1e6
 
 
 class ResourceMeter:
@@ -20,10 +22,16 @@ class ResourceMeter:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._gpus = _open_gpus()
+        self._gpu_peaks: dict[int, float] = {}
+        self._traffic = _traffic()
         psutil.cpu_percent()
 
     def read(self) -> dict[str, float]:
-        """Percentages, gigabytes (10^9 bytes), degrees Celsius and watts, by name."""
+        """Percentages, gigabytes (10^9 bytes), degrees Celsius, watts and MB/s, by name.
+
+        `gpuN_peak_gb` is the most that was used at any reading of this meter; traffic is that of
+        the whole machine since the last reading, loopback aside.
+        """
         memory = psutil.virtual_memory()
         values = {
             "cpu_percent": psutil.cpu_percent(),
@@ -34,8 +42,30 @@ class ResourceMeter:
             "engine_rss_gb": _tree_rss_bytes() / _GB,
         }
         for number, handle in enumerate(self._gpus):
-            values |= {f"gpu{number}_{name}": value for name, value in _read_gpu(handle).items()}
+            found = _read_gpu(handle)
+            peak = max(found["used_gb"], self._gpu_peaks.get(number, 0.0))
+            self._gpu_peaks[number] = found["peak_gb"] = peak
+            values |= {f"gpu{number}_{name}": value for name, value in found.items()}
+        values |= self._rates()
         return {name: round(value, 3) for name, value in values.items()}
+
+    def _rates(self) -> dict[str, float]:
+        before, now = self._traffic, _traffic()
+        self._traffic = now
+        took_s = max(now[0] - before[0], 1e-3)
+        names = ("net_received_mb_per_s", "net_sent_mb_per_s")
+        return {
+            name: max(0.0, after - earlier) / took_s / _MB
+            for name, earlier, after in zip(names, before[1:], now[1:], strict=True)
+        }
+
+
+def _traffic() -> tuple[float, int, int]:
+    """Monotonic seconds, and the bytes received and sent by now over all real interfaces."""
+    counters = psutil.net_io_counters(pernic=True)
+    real = [counter for name, counter in counters.items() if not name.startswith("lo")]
+    received, sent = sum(c.bytes_recv for c in real), sum(c.bytes_sent for c in real)
+    return time.monotonic(), received, sent
 
 
 def _tree_rss_bytes() -> int:

@@ -35,6 +35,7 @@ from so8t_core.engine.book import Book, Observer
 from so8t_core.engine.notify import notify
 from so8t_core.engine.plan import decide, forget, missing_needs, prepare_folder, preview
 from so8t_core.engine.process import end_leftovers
+from so8t_core.engine.snapshots import Snapshots
 from so8t_core.engine.steering import Ending, Steering
 from so8t_core.engine.tickers import Tickers
 
@@ -90,11 +91,13 @@ class Engine:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._steering.on_signal)
         tickers = Tickers(self._run, self._settings.engine, self._book, self._steering)
+        snapshots = Snapshots(self._run, self._book)
         self._attempts = Attempts(
             self._run, self._book, self._steering, tickers, self._phases_package
         )
         try:
-            ending = await _first_of(asyncio.create_task(self._whole_run()), tickers.start())
+            endless = [*tickers.start(), asyncio.create_task(snapshots.keep_up())]
+            ending = await _first_of(asyncio.create_task(self._whole_run()), endless)
         except Exception as error:
             self._give_up(error)
             raise
@@ -103,6 +106,7 @@ class Engine:
         else:
             code, reason = (EXIT_FAILED if ending == "failed" else EXIT_DONE), ending
         self._book.tell(Draft("engine_stopped", {"exit_code": code, "reason": reason}))
+        snapshots.finish()
         return code
 
     async def _whole_run(self) -> Ending:

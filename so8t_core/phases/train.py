@@ -133,6 +133,7 @@ def _surroundings(ctx: PhaseContext, history: HistoryFile) -> Surroundings:
         evaluations=SeriesFile(ctx.folder / "evaluations.jsonl"),
         history=history,
         run_root=ctx.run.root,
+        live=ctx.live,
     )
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from so8t_core.model.modeling_phi3_so8t import SO8TRotationGate
 from so8t_core.model.so8 import BLOCK, angles, orthogonality_error
 
+_LAYER = re.compile(r"\blayers\.(\d+)\.")
 _WRAPPING = re.compile(r"^base_model\.model\.|\.modules_to_save\.[^.]+")
 
 
@@ -69,22 +70,35 @@ class GateTerms:
             terms.append(self.size_weight * self._mean_size())
         return torch.stack(terms).sum() if terms else None
 
-    @torch.no_grad()
     def measure(self) -> dict[str, float]:
         """Unweighted terms and the mean rotation, as plain numbers; empty without gates.
 
         `rotation_angle_mean`, in radians: the angle of the rotation that turns all four planes
         alike and lies as far from the identity in Frobenius norm, averaged over blocks.
         """
+        return self.measure_with_layers()[0]
+
+    @torch.no_grad()
+    def measure_with_layers(self) -> tuple[dict[str, float], dict[str, float]]:
+        """What `measure` gives, and the mean angle of each gate as `rotation_angle.LAYER`.
+
+        `LAYER` is the layer's number in the model, or the gate's own where its name has none. One
+        building of the rotations and one reading from the device serve both.
+        """
         if not self.gates:
-            return {}
+            return {}, {}
         rotations = self._rotations()
         chords = torch.linalg.matrix_norm(_away(rotations)) / (2.0 * math.sqrt(BLOCK))
-        return {
+        turned = 2.0 * torch.asin(chords.clamp(max=1.0))  # (blocks,)
+        blocks = [gate.module.theta.shape[0] for gate in self.gates]
+        by_gate = torch.stack([part.mean() for part in torch.split(turned, blocks)]).tolist()
+        measured = {
             "orthogonality": _mean_orthogonality(rotations).item(),
             "rotation_size": self._mean_size().item(),
-            "rotation_angle_mean": (2.0 * torch.asin(chords.clamp(max=1.0))).mean().item(),
+            "rotation_angle_mean": turned.mean().item(),
         }
+        names = [_layer_of(gate, number) for number, gate in enumerate(self.gates)]
+        return measured, dict(zip(names, by_gate, strict=True))
 
     @torch.no_grad()
     def summary(self) -> dict[str, float]:
@@ -105,6 +119,11 @@ class GateTerms:
             return _away(self._rotations()).square().sum((-2, -1)).mean()
         thetas = torch.cat([gate.module.theta for gate in self.gates])  # (blocks, 28)
         return 2.0 * thetas.square().sum(-1).mean()  # each number stands twice in A
+
+
+def _layer_of(gate: Gate, number: int) -> str:
+    found = _LAYER.search(gate.name)
+    return f"rotation_angle.{found[1] if found else number}"
 
 
 def _away(rotations: Tensor) -> Tensor:

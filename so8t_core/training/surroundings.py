@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from so8t_core.phases.base import Emitter, PauseGate
 from so8t_core.training.checkpoint import CheckpointStore
@@ -22,6 +24,15 @@ class Surroundings:
     evaluations: SeriesFile
     history: HistoryFile
     run_root: Path
+    live: Callable[[], Mapping[str, Any]] = field(default=dict)
+    """Live settings by dotted name, as last set by the user."""
+
+    def wish(self, name: str) -> float | None:
+        """A live setting of training as a number; None where nobody set it to one."""
+        value = self.live().get(f"train.{name}")
+        if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+            return float(value)
+        return None
 
     def marks(self) -> dict[str, SeriesMark]:
         """How far each series has come, durably."""

@@ -182,12 +182,13 @@ class SO8TTrainer(Trainer):
         self.counters["tokens"] += self._step_tokens
         self.counters["targets"] += self._step_targets
         step = self.state.global_step
+        measured, layers = self.terms.measure_with_layers()
         values: dict[str, float] = {
             "loss": loss,
             "task_loss": self._task_loss.item(),
             "learning_rate": self._rates[0],
             "grad_norm": grad_norm,
-            **self.terms.measure(),
+            **measured,
         }
         if len(self._rates) > 1:
             values["gate_learning_rate"] = self._rates[1]
@@ -195,7 +196,7 @@ class SO8TTrainer(Trainer):
             if not math.isfinite(value):
                 self._stop_at(name.replace("_", " "), step, value)
         self._around.series.append({"step": step, **values, "tokens": self._step_tokens})
-        self._tell(step, values)
+        self._tell(step, {**values, **layers})
 
     def _tell(self, step: int, values: Mapping[str, float]) -> None:
         took_s = max(time.monotonic() - self._step_began - self._held_s, 1e-9)
@@ -209,6 +210,7 @@ class SO8TTrainer(Trainer):
         }
         if self.args.device.type == "cuda":
             stats["gpu_memory_allocated_bytes"] = torch.cuda.memory_allocated()
+            stats["gpu_memory_reserved_bytes"] = torch.cuda.memory_reserved()
             stats["gpu_memory_peak_bytes"] = torch.cuda.max_memory_allocated()
         emit = self._around.emit
         emit.metric(step, {**values, "tokens_per_s": tokens_per_s})
@@ -222,7 +224,9 @@ class SO8TTrainer(Trainer):
         step = self.state.global_step
         every = self._settings.eval_every_steps
         at_end = step in (0, self.args.max_steps)
-        due = at_end or (every > 0 and step % every == 0)
+        wished = self._around.wish("evaluate_from_step")
+        asked = wished is not None and self._evaluated_step < wished <= step
+        due = at_end or asked or (every > 0 and step % every == 0)
         return self._held_out is not None and due and self._evaluated_step != step
 
     def evaluate_if_due(self) -> None:
@@ -271,9 +275,13 @@ class SO8TTrainer(Trainer):
         step = self.state.global_step
         if step == self.args.max_steps:
             return "end"
-        if step % self._settings.save_every_steps == 0:
+        if (
+            step % int(self._around.wish("save_every_steps") or self._settings.save_every_steps)
+            == 0
+        ):
             return "step"
-        if time.monotonic() - self._saved_at >= self._settings.save_every_s:
+        every_s = self._around.wish("save_every_s") or self._settings.save_every_s
+        if time.monotonic() - self._saved_at >= every_s:
             return "time"
         return None
 

@@ -10,6 +10,7 @@ from so8t_tui.locale.japanese import JAPANESE
 
 Language = Literal["en", "ja"]
 
+LANGUAGES: tuple[Language, ...] = ("en", "ja")
 _CATALOGUES: dict[Language, Mapping[str, str]] = {"en": {}, "ja": JAPANESE}
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from so8t_tui.locale.japanese_panels import PANELS
+
 JAPANESE: Final[dict[str, str]] = {
+    **PANELS,
     # phases
     "crawl": "収集",
     "cleanse": "浄化",
@@ -54,10 +57,8 @@ JAPANESE: Final[dict[str, str]] = {
     "Top": "先頭へ",
     "Bottom": "末尾へ",
     "Filter": "絞り込み",
-    "Level": "レベル",
     "Clear": "解除",
     "Open": "開く",
-    "New demo run": "デモを始める",
     "Cancel": "やめる",
     "Close": "閉じる",
     "Pause and exit": "一時停止して終了",
@@ -79,7 +80,6 @@ JAPANESE: Final[dict[str, str]] = {
     "Copied the run's path.": "ランの場所をコピーしました。",
     "so8t resume {run}": "so8t resume {run}",
     "This window cannot start engines. Use:": "この画面では起動できません。コマンドで:",
-    "Link": "リンク",
     # remarks
     "The engine was started and did not appear.": "エンジンを起動しましたが、現れません。",
     "next: read {path}": "次に: {path} を見てください",
@@ -117,20 +117,15 @@ JAPANESE: Final[dict[str, str]] = {
     "the engine goes on by itself": "エンジンはそのまま動き続けます",
     "a checkpoint is written, memory freed": "チェックポイントを保存し、メモリを解放します",
     "stay here": "この画面に戻ります",
-    "Stop the engine?": "エンジンを止めますか?",
     "The present phase saves what it can and the engine ends.": (
         "今の段階を保存し、エンジンを終了します。"
     ),
     "The run can be resumed later.": "ランは後で再開できます。",
     "stop": "止める",
-    "go on": "続ける",
     "Keys": "キー",
     "States": "状態",
     # home
     "Runs in {path}": "{path} のラン",
-    "Press n to start the demo: all eight phases, minutes on two cores.": (
-        "n を押すとデモが始まります。全8段階、2コアで数分です。"
-    ),
     "No run here yet.": "まだランがありません。",
     "Or start one from your settings: so8t run -c FILE": (
         "設定ファイルから始めるには: so8t run -c FILE"
@@ -141,116 +136,116 @@ JAPANESE: Final[dict[str, str]] = {
     "phase": "現在",
     "started": "開始",
     "unreadable": "読込不可",
-    # overview
-    "Phases": "段階",
-    "Machine": "マシン",
-    "Readings come with an engine.": "エンジンが動くと表示されます。",
-    "Newest log lines": "最新のログ",
-    "Messages of the phases appear here.": "各段階のメッセージがここに出ます。",
-    "try {number} in {time}": "{time} 後に {number} 回目",
-    "{count} fallbacks": "代替 {count} 件",
-    "Load, %": "負荷 %",
-    "Memory, GB": "メモリ GB",
-    "memory": "メモリ",
-    "engine": "エンジン",
-    "disk free": "ディスク空き",
-    "no GPU": "GPU なし",
-    "heat": "温度",
-    # plain progress
-    "try {number}": "{number} 回目",
-    "checkpoint at step {step}, {size}, {reason}": (
-        "ステップ {step} のチェックポイント, {size}, {reason}"
+    # keys
+    "Back": "戻る",
+    "Browser": "ブラウザー",
+    "Chart above": "上のグラフ",
+    "Chart below": "下のグラフ",
+    "Commands": "コマンド",
+    "Compare": "比較",
+    "Contents": "目次",
+    "Control": "操作",
+    "Cursor left": "カーソルを左へ",
+    "Cursor right": "カーソルを右へ",
+    "Demo": "デモ",
+    "Details": "詳細",
+    "Do it": "実行",
+    "Enlarge": "拡大",
+    "Everything": "全体",
+    "Field before": "前の欄",
+    "Follow": "追従",
+    "Level": "レベル",
+    "Links": "リンク",
+    "Log scale": "対数目盛",
+    "Mark only": "印だけ",
+    "Match before": "前の一致",
+    "New run": "新しいラン",
+    "Next field": "次の欄",
+    "Next match": "次の一致",
+    "Next theme": "次の配色",
+    "Overlay": "重ねる",
+    "Pan left": "左へ送る",
+    "Pan right": "右へ送る",
+    "Phase": "段階",
+    "Plots": "グラフ",
+    "Start": "開始",
+    "Zoom in": "拡大表示",
+    "Zoom out": "縮小表示",
+    "Resources": "資源",
+    # themes and greeting
+    "Dark": "暗い配色",
+    "Light": "明るい配色",
+    "Colour-blind safe": "色覚多様性に配慮した配色",
+    "High contrast": "高コントラスト",
+    "Theme: {name}": "配色: {name}",
+    "Welcome": "ようこそ",
+    "Ctrl+P finds every command, ? shows the keys, L changes the language.": (
+        "Ctrl+P で全コマンド、? でキー一覧、L で言語を切り替えます。"
     ),
-    "goes on after step {step}": "ステップ {step} の後から続けます",
-    "engine ended: {reason}": "エンジン終了: {reason}",
-    # crawl
-    "Progress": "進み具合",
-    "Starts with the crawl.": "収集が始まると表示されます。",
-    "Answers": "応答",
-    "HTTP status classes.": "HTTP ステータスの種類。",
-    "Failed": "失敗したもの",
-    "Refused": "取得しなかったもの",
-    "What a rule kept out, and which.": "どの規則で除いたか。",
-    "Newest pages": "新しいページ",
-    "Fetched pages appear here.": "取得したページがここに出ます。",
-    "Hosts": "ホスト",
-    "host": "ホスト",
-    "pages": "ページ",
-    "speed": "速さ",
-    "received": "受信",
-    "queued": "待ち",
-    "in-flight": "取得中",
-    # cleanse
-    "Funnel": "選別",
-    "Starts when the crawl is done.": "収集が終わると始まります。",
-    "Dropped, by reason": "除外の理由",
-    "Each drop has its reason.": "除外にはすべて理由があります。",
-    "Personal data masked": "伏せた個人情報",
-    "Safety labels": "安全ラベル",
-    "Duplicates": "重複",
-    "None so far.": "まだありません。",
-    "Samples": "サンプル",
-    "Documents appear here.": "文書がここに出ます。",
-    "progress": "進み",
-    "documents": "文書",
-    "kept": "採用",
-    "dropped": "除外",
-    # model
-    "Verification": "検証",
-    "Proof that the gated model equals the base.": "ゲート付きモデルが元と等しいことの証明。",
-    "Integration": "統合",
-    "What is written, and where.": "書き出したものと場所。",
-    "Export": "書き出し",
-    "Folded model and GGUF files.": "畳み込んだモデルと GGUF。",
-    "Rotation angle, mean": "回転角の平均",
-    "Orthogonality error": "直交性の誤差",
-    "Moves while training runs.": "学習中に動きます。",
-    # train
-    "Loss": "損失",
-    "Learning rate": "学習率",
-    "Gradient norm": "勾配ノルム",
-    "Tokens/s": "トークン/秒",
-    "eval": "評価",
-    "LoRA": "LoRA",
-    "gate": "ゲート",
-    "norm": "ノルム",
-    "tokens/s": "トークン/秒",
-    "Drawn from the first step on.": "最初の更新から描かれます。",
-    "Training": "学習",
-    "Starts after integration.": "統合の後に始まります。",
-    "Checkpoints": "チェックポイント",
-    "Appear as they reach the disk.": "ディスクに届くと現れます。",
-    "step": "ステップ",
-    "epoch": "エポック",
-    "time left": "残り時間",
-    "loss": "損失",
-    "evaluation loss": "評価損失",
-    "orthogonality error": "直交性の誤差",
-    "rotation angle, mean": "回転角の平均",
-    # evaluate
-    "Compared": "比較",
-    "Base and tuned side by side.": "元と学習後を並べて。",
-    "Figures": "数値",
-    "Starts when training is done.": "学習が終わると始まります。",
-    "Answers appear here.": "回答がここに出ます。",
-    "base": "元",
-    "tuned": "学習後",
-    "difference": "差",
-    # report
-    "The report appears when all phases are done.": "すべての段階が終わると報告書が出ます。",
-    "The report cannot be read: {why}. It should be at {path}": (
-        "報告書を読めません: {why}。場所: {path}"
+    "Also in {path}": "{path} にも書きました",
+    "If your terminal refuses OSC 52, nothing was copied.": (
+        "端末が OSC 52 を受け付けない場合、コピーされていません。"
     ),
-    "The report is long; this is its beginning. `o` names the file.": (
-        "報告書が長いため、はじめの部分です。`o` で場所を示します。"
+    "read-only": "閲覧のみ",
+    # control
+    "asks for a letter": "文字入力で確認",
+    "do it": "実行する",
+    "leave it": "やめる",
+    "{wish}?": "{wish} — よろしいですか?",
+    "Asked for: {wish}.": "要求しました: {wish}",
+    "Asked for: {wish}. The engine does it in its turn.": (
+        "要求しました: {wish}。順番が来ると実行されます。"
     ),
-    # log
-    "text to look for": "探す文字列",
-    "{shown} of {all} lines": "{all} 行中 {shown} 行",
-    "level {level} and above": "{level} 以上",
-    "with “{needle}”": "「{needle}」を含む",
-    "debug": "詳細",
-    "info": "情報",
-    "warning": "警告",
-    "error": "エラー",
+    "Noted: {wish}. The next engine does it.": "記録しました: {wish}。次のエンジンが実行します。",
+    "Stop the engine": "エンジンを止める",
+    "Goes on from what is saved.": "保存したところから続けます。",
+    "The phase holds at its next safe moment; its process keeps its memory.": (
+        "次の安全な時点で止まります。プロセスとメモリは保たれます。"
+    ),
+    "The phase saves, its process ends, memory and GPU are freed.": (
+        "保存してプロセスを終え、メモリと GPU を解放します。"
+    ),
+    "Retry {phase}": "{phase}をやり直す",
+    "{phase} runs again from its beginning.": "{phase}をはじめから実行し直します。",
+    "Its present result is thrown away.": "今の結果は捨てられます。",
+    "If its result changes, these run again too: {phases}.": (
+        "結果が変わると、次もやり直します: {phases}。"
+    ),
+    "Skip {phase}": "{phase}を省略する",
+    "{phase} is left out of this run.": "このランでは{phase}を行いません。",
+    "What it is doing now is ended; what it saved stays on the disk.": (
+        "今の作業は終わります。保存した分はディスクに残ります。"
+    ),
+    "These need its result and are skipped as well: {phases}.": (
+        "その結果が要る次の段階も省略されます: {phases}。"
+    ),
+    "Change {name}": "{name} を変える",
+    "Enter takes it.": "Enter で確定します。",
+    "Least seconds between two requests to a host; robots.txt may ask for more.": (
+        "同じホストへの要求の最小間隔 (秒)。robots.txt がさらに長く求めることもあります。"
+    ),
+    "Requests at the same time over all hosts; never more than one a host.": (
+        "全ホスト合計の同時要求数。同じホストへは常に一つまでです。"
+    ),
+    "A checkpoint is written when the last one is this many seconds old.": (
+        "前回からこの秒数がたつとチェックポイントを書きます。"
+    ),
+    "A checkpoint is written after every so many steps.": (
+        "このステップ数ごとにチェックポイントを書きます。"
+    ),
+    "The held-out loss is measured once more, after the first step from this one on.": (
+        "このステップ以降の最初の更新の後に、評価損失をもう一度測ります。"
+    ),
+    # starting and comparing
+    "Press D to start the demo: all eight phases, minutes on two cores.": (
+        "D を押すとデモが始まります。全8段階、2コアで数分です。"
+    ),
+    "Start a run": "ランを始める",
+    "Settings file": "設定ファイル",
+    "Changes, such as train.max_steps=100": "変更 (例: train.max_steps=100)",
+    "Enter or Ctrl+S starts it.": "Enter か Ctrl+S で始まります。",
+    "Valid: {name}": "有効な設定: {name}",
+    "Compare {run} with": "{run} と比べるラン",
+    "There is no other run in this folder.": "このフォルダーに他のランはありません。",
+    "Reading both journals.": "両方のジャーナルを読んでいます。",
 }

@@ -15,7 +15,9 @@ Answer = TypeVar("Answer")
 class Dialog(ModalScreen[Answer]):
     """Escape answers nothing."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "cancel", "Cancel", id="dialog.cancel")
+    ]
 
     def __init__(self, words: Words) -> None:
         super().__init__()

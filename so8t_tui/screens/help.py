@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 from rich.cells import cell_len
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import ActiveBinding, Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
@@ -17,21 +17,35 @@ from so8t_tui.screens.dialog import Dialog
 from so8t_tui.standing import LOOKS
 from so8t_tui.text import fitted
 
-KeyLine = tuple[str, str]
+
+def key_lines(
+    bindings: Iterable[ActiveBinding], display: Mapping[str, str]
+) -> dict[str, tuple[str, ...]]:
+    """What can be done, in the order of declaration, with every key that does it."""
+    found: dict[str, tuple[str, ...]] = {}
+    for active in bindings:
+        binding = active.binding
+        ours = "." not in binding.action.split("(")[0]
+        if binding.description and (ours or binding.id):
+            keys = found.get(binding.description, ())
+            shown = display.get(binding.key, binding.key)
+            if shown not in keys:
+                found[binding.description] = (*keys, shown)
+    return found
 
 
 class HelpDialog(Dialog[None]):
-    """One line a key; closes on the key that opened it, on q and on Escape."""
+    """One line an action; closes on the key that opened it, on q and on Escape."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("question_mark,q", "cancel", "Close"),
-        Binding("j", "scroll_by(1)", "Down", show=False),
-        Binding("k", "scroll_by(-1)", "Up", show=False),
+        Binding("question_mark,q,f1", "cancel", "Close", id="help.close"),
+        Binding("j", "scroll_by(1)", "Down", id="help.down", show=False),
+        Binding("k", "scroll_by(-1)", "Up", id="help.up", show=False),
     ]
 
-    def __init__(self, words: Words, keys: Mapping[str, str]) -> None:
+    def __init__(self, words: Words, bindings: Mapping[str, ActiveBinding]) -> None:
         super().__init__(words)
-        self._keys = keys
+        self._active = list(bindings.values())
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="dialog tall") as box:
@@ -40,10 +54,14 @@ class HelpDialog(Dialog[None]):
 
     def _lines(self) -> Content:
         words = self.words
-        width = max(cell_len(key) for key in self._keys)
+        display = {
+            each.binding.key: self.app.get_key_display(each.binding) for each in self._active
+        }
+        keys = {label: " ".join(k) for label, k in key_lines(self._active, display).items()}
+        width = max((cell_len(key) for key in keys.values()), default=1)
         lines = [
             Content.assemble((fitted(key, width), "bold $brand"), f"  {words(label)}")
-            for key, label in self._keys.items()
+            for label, key in keys.items()
         ]
         lines += [Content(), Content.styled(words("States"), "bold $soft")]
         lines += [

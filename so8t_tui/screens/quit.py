@@ -21,11 +21,11 @@ class QuitDialog(Dialog[QuitAnswer]):
     """Detach comes first, so that a hasty Enter harms nothing."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("d", "answer('detach')", "Detach"),
-        Binding("p", "answer('pause')", "Pause and exit"),
-        Binding("c", "cancel", "Cancel"),
-        Binding("j", "cursor(1)", "Down", show=False),
-        Binding("k", "cursor(-1)", "Up", show=False),
+        Binding("d", "answer('detach')", "Detach", id="quit.detach"),
+        Binding("p", "answer('pause')", "Pause and exit", id="quit.pause"),
+        Binding("c", "cancel", "Cancel", id="quit.cancel"),
+        Binding("j", "cursor(1)", "Down", id="quit.down", show=False),
+        Binding("k", "cursor(-1)", "Up", id="quit.up", show=False),
     ]
 
     def compose(self) -> ComposeResult:

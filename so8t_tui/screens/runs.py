@@ -15,9 +15,12 @@ from textual.screen import Screen
 from textual.widgets import DataTable, Static
 
 from so8t_core.contract.phases import PHASE_NAMES
+from so8t_core.contract.rundir import RunDir
 from so8t_tui.locale import Words
 from so8t_tui.runlist import RunList, RunSummary
-from so8t_tui.screens.host import Host
+from so8t_tui.screens.choose import ChooseDialog
+from so8t_tui.screens.host import HINT, Host
+from so8t_tui.screens.newrun import NewRunDialog
 from so8t_tui.standing import LOOKS
 from so8t_tui.text import outside, table_cell
 from so8t_tui.widgets.keybar import KeyBar
@@ -26,23 +29,29 @@ from so8t_tui.widgets.titlebar import Heading, TitleBar
 POLL_S = 0.5
 POLL_BEHIND_S = 0.001
 Pieces = tuple[tuple[str, str], ...]
+_RESUMABLE = frozenset({"pending", "paused", "failed", "crashed"})
 _COLUMNS = ("run", "state", "phases", "phase", "started")
 
 
 class RunsTable(DataTable[Text]):
     """The table's own Enter, named for what it does here."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "select_cursor", "Open")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "select_cursor", "Open", id="home.open")
+    ]
 
 
 class RunsScreen(Screen[None]):
     """The list of runs, newest first."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("n", "new_demo", "New demo run"),
-        Binding("q", "quit_home", "Quit"),
-        Binding("j", "cursor(1)", "Down", show=False),
-        Binding("k", "cursor(-1)", "Up", show=False),
+        Binding("n", "new_run", "New run", id="home.new"),
+        Binding("D", "new_demo", "Demo", id="home.demo"),
+        Binding("r", "resume", "Resume", id="home.resume"),
+        Binding("c", "compare", "Compare", id="home.compare"),
+        Binding("q", "quit_home", "Quit", id="home.quit"),
+        Binding("j", "cursor(1)", "Down", id="home.down", show=False),
+        Binding("k", "cursor(-1)", "Up", id="home.up", show=False),
     ]
 
     def __init__(self, host: Host, runs_dir: Path) -> None:
@@ -65,7 +74,7 @@ class RunsScreen(Screen[None]):
 
     def _welcome(self) -> Content:
         words = self.words
-        demo = words("Press n to start the demo: all eight phases, minutes on two cores.")
+        demo = words("Press D to start the demo: all eight phases, minutes on two cores.")
         return Content("\n\n").join(
             [
                 Content.styled(words("No run here yet."), "bold $ink"),
@@ -79,6 +88,8 @@ class RunsScreen(Screen[None]):
         for name in _COLUMNS:
             table.add_column(self.words(name), key=name)
         self._tick()
+        if self._host.hint_due:
+            self.notify(self.words(HINT), title=self.words("Welcome"), timeout=12, markup=False)
 
     def on_unmount(self) -> None:
         self._runs.close()
@@ -104,6 +115,7 @@ class RunsScreen(Screen[None]):
             summary = self._runs.summaries.get(run.root)
             if summary is not None:
                 self._update_row(str(run.root), summary)
+        self.refresh_bindings()
 
     def _rebuild(self, names: list[str]) -> None:
         """Rows in the order of the list; the cursor stays on its run."""
@@ -138,6 +150,8 @@ class RunsScreen(Screen[None]):
         if summary.problem is not None:
             what = outside(summary.problem.what, 80)
             return ((f"{look.glyph} {words('unreadable')}", "$bad"),), (), ((what, "$soft"),), ()
+        if summary.reading:
+            return ((words("reading the journal"), "$faint"),), (), (), ()
         looks = [LOOKS[summary.phases[name]] for name in PHASE_NAMES]
         share = f" {summary.progress:.0%}" if summary.progress is not None else ""
         phase = words(summary.current) + share if summary.current else ""
@@ -160,6 +174,11 @@ class RunsScreen(Screen[None]):
         key = table.coordinate_to_cell_key(table.cursor_coordinate).row_key.value
         return str(key)
 
+    @on(DataTable.RowHighlighted)
+    def _row_highlighted(self, event: DataTable.RowHighlighted) -> None:
+        event.stop()
+        self.refresh_bindings()
+
     @on(DataTable.RowSelected)
     def _row_selected(self, event: DataTable.RowSelected) -> None:
         event.stop()
@@ -170,6 +189,47 @@ class RunsScreen(Screen[None]):
     def action_new_demo(self) -> None:
         """Start the demo."""
         self._host.new_demo()
+
+    def action_new_run(self) -> None:
+        """Ask for settings, then start a run with them."""
+        known = self._host.outside.configs
+
+        def chosen(wanted: tuple[Path, tuple[str, ...]] | None) -> None:
+            if wanted is not None:
+                self._host.new_run(*wanted)
+
+        self.app.push_screen(NewRunDialog(self.words, known() if known else []), chosen)
+
+    def _resumable(self) -> bool:
+        chosen = self._chosen_run()
+        summary = self._runs.summaries.get(chosen.root) if chosen is not None else None
+        may = summary is not None and summary.problem is None and summary.standing in _RESUMABLE
+        return may and not self._host.read_only
+
+    def _chosen_run(self) -> RunDir | None:
+        chosen = self._chosen()
+        return next((run for run in self._runs.order if str(run.root) == chosen), None)
+
+    def action_resume(self) -> None:
+        """Open the chosen run and have it go on."""
+        run = self._chosen_run()
+        if run is not None:
+            self._host.open_run(run, resume=True)
+
+    def action_compare(self) -> None:
+        """Choose a second run to stand beside the chosen one."""
+        first = self._chosen_run()
+        others = [run for run in self._runs.order if first is not None and run.root != first.root]
+
+        def picked(index: int | None) -> None:
+            if index is not None and first is not None:
+                self._host.compare(first, others[index])
+
+        words = self.words
+        title = words("Compare {run} with", run=outside(first.name, 40) if first else "")
+        names = [outside(run.name, 60) for run in others]
+        empty = words("There is no other run in this folder.")
+        self.app.push_screen(ChooseDialog(words, title, names, empty), picked)
 
     def action_quit_home(self) -> None:
         """Leave; engines go on."""
@@ -183,4 +243,10 @@ class RunsScreen(Screen[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "new_demo":
             return self._host.offers_demo
+        if action == "new_run":
+            return self._host.offers_new_run
+        if action == "resume":
+            return self._resumable()
+        if action == "compare":
+            return len(self._runs.order) > 1
         return super().check_action(action, parameters)

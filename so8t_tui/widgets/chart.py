@@ -1,50 +1,38 @@
-"""A chart of up to three curves over the same steps."""
+"""A chart of a few curves over the same steps: zoomed, panned, read with a cursor, by log scale."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
 
-from rich.cells import cell_len
+from textual import events
+from textual.binding import Binding, BindingType
 from textual.content import Content
+from textual.message import Message
 
-from so8t_core.contract.series import Series
-from so8t_tui.curve import Frame, Point, Raster, finite, frame_of
-from so8t_tui.text import right
+from so8t_tui.plot import Curve, Manner, picture, styles_of, tick
 from so8t_tui.widgets.card import Card
 
-_STYLES = ("$curve-1", "$curve-2", "$curve-3")
-_SMALLEST = (12, 3)
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A named series. Two are equal when they have the same points so far."""
-
-    name: str
-    series: Series
-
-
-def tick(value: float) -> str:
-    """A number short enough for an axis."""
-    if value and (abs(value) < 1e-3 or abs(value) >= 1e6):
-        return f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e")
-    return f"{value:.4g}"
+_ZOOM = 0.5
+_PAN = 0.25
+_CURSOR_STEP = 0.02
 
 
 class Chart(Card[tuple[Curve, ...]]):
-    """Curves with their newest values in the title, the range on the left, the steps below.
-
-    With `over_time` the steps are Unix times.
-    """
+    """Curves with their newest values in the title, the range on the left, the steps below."""
 
     def __init__(
         self, title: str, empty: str = "", *, over_time: bool = False, id_: str | None = None
     ) -> None:
         super().__init__(title, empty, id_=id_)
         self._title = title
-        self._ends = _clock if over_time else _whole
+        self.manner = Manner(over_time=over_time)
+
+    @property
+    def title(self) -> str:
+        """What the chart shows."""
+        return self._title
 
     def put(self, value: tuple[Curve, ...]) -> None:
         """Show the curves that have points."""
@@ -55,56 +43,91 @@ class Chart(Card[tuple[Curve, ...]]):
 
     def _headline(self, curves: tuple[Curve, ...]) -> Content:
         parts: list[str | tuple[str, str]] = [self._title]
-        for number, curve in enumerate(curves):
-            label = f" {curve.name}" if len(curves) > 1 else ""
-            last = curve.series.last
-            parts.append((f" {label} {tick(last)}" if last is not None else "", _STYLES[number]))
+        named = sum(not curve.faint for curve in curves) > 1
+        for curve, style in zip(curves, styles_of(curves), strict=True):
+            if not curve.faint:
+                label = f" {curve.name}" if named else ""
+                last = curve.series.last
+                parts.append((f" {label} {tick(last)}" if last is not None else "", style))
         return Content.assemble(*parts)
 
     def draw(self, value: tuple[Curve, ...], width: int, height: int) -> Sequence[Content]:
-        curves = [finite(curve.series.steps, curve.series.values) for curve in value]
-        frame = frame_of(curves)
-        if frame is None or width < _SMALLEST[0] or height < _SMALLEST[1]:
-            return []
-        labels = _labels(frame, height - 1)
-        gutter = max(cell_len(label) for label in labels)
-        raster = Raster(width - gutter - 1, height - 1, frame)
-        for owner in reversed(range(len(curves))):
-            raster.draw(curves[owner], owner)
-        lines = [
-            Content.assemble(
-                (right(label, gutter), "$faint"),
-                ("▕", "$line"),
-                *((text, _STYLES[owner] if owner >= 0 else "") for text, owner in runs),
-            )
-            for label, runs in zip(labels, raster.rows(), strict=True)
-        ]
-        return [*lines, _axis(curves, gutter + 1, width, self._ends)]
+        return picture(value, width, height, self.manner)
 
 
-def _labels(frame: Frame, rows: int) -> list[str]:
-    """Top, middle and bottom of the range, each at its row."""
-    labels = [""] * rows
-    labels[0], labels[-1] = tick(frame.top), tick(frame.bottom)
-    if rows >= 5 and rows % 2:
-        labels[rows // 2] = tick((frame.top + frame.bottom) / 2)
-    return labels
+class ExplorableChart(Chart, can_focus=True):
+    """A chart that takes the keyboard and the mouse."""
 
+    class Enlarged(Message):
+        """Somebody wants this chart large, or small again."""
 
-def _whole(step: float) -> str:
-    return f"{step:,.0f}"
+        def __init__(self, chart: ExplorableChart) -> None:
+            super().__init__()
+            self.chart = chart
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "enlarge", "Enlarge", id="chart.enlarge"),
+        Binding("plus,equals_sign", "zoom(0.5)", "Zoom in", id="chart.zoom_in"),
+        Binding("minus", "zoom(2.0)", "Zoom out", id="chart.zoom_out", show=False),
+        Binding("0", "whole", "Everything", id="chart.whole", show=False),
+        Binding("e", "log_scale", "Log scale", id="chart.log_scale"),
+        Binding("left", "cursor(-1)", "Cursor left", id="chart.left", show=False),
+        Binding("right", "cursor(1)", "Cursor right", id="chart.right", show=False),
+        Binding("comma,shift+left", "pan(-1)", "Pan left", id="chart.pan_left", show=False),
+        Binding("full_stop,shift+right", "pan(1)", "Pan right", id="chart.pan_right", show=False),
+    ]
 
-def _clock(step: float) -> str:
-    return time.strftime("%H:%M:%S", time.localtime(step))
+    def _become(self, manner: Manner) -> None:
+        self.manner = manner
+        note = "log" if manner.log else ""
+        if not manner.view.whole:
+            shown = manner.view.end - manner.view.start
+            note = f"{note} {shown:.0%}".strip() if shown >= 0.01 else f"{note} <1%".strip()
+        self.put_note(note)
+        self.refresh()
 
+    def action_enlarge(self) -> None:
+        """Ask for the whole tab, or give it back."""
+        self.post_message(self.Enlarged(self))
 
-def _axis(
-    curves: Sequence[Sequence[Point]], indent: int, width: int, ends: Callable[[float], str]
-) -> Content:
-    first = min(curve[0][0] for curve in curves if curve)
-    last = max(curve[-1][0] for curve in curves if curve)
-    left, end = ends(first), ends(last)
-    gap = width - indent - len(left) - len(end)
-    text = left + " " * gap + end if gap > 0 else right(end, width - indent)
-    return Content.styled(" " * indent + text, "$faint")
+    def action_zoom(self, factor: float) -> None:
+        """Show less or more of the steps, around the cursor (without one: at the end)."""
+        around = self.manner.cursor if self.manner.cursor is not None else 1.0
+        self._become(replace(self.manner, view=self.manner.view.zoomed(factor, around)))
+
+    def action_pan(self, by: int) -> None:
+        """Move along the steps."""
+        self._become(replace(self.manner, view=self.manner.view.panned(by * _PAN)))
+
+    def action_whole(self) -> None:
+        """Show everything, without a cursor."""
+        self._become(Manner(log=self.manner.log, over_time=self.manner.over_time))
+
+    def action_log_scale(self) -> None:
+        """Switch between values and their logarithms."""
+        self._become(replace(self.manner, log=not self.manner.log))
+
+    def action_cursor(self, by: int) -> None:
+        """Move the cursor; it begins at the newest value. Beyond an edge the view moves."""
+        place = 1.0 if self.manner.cursor is None else self.manner.cursor + by * _CURSOR_STEP
+        manner = self.manner
+        if not 0.0 <= place <= 1.0:
+            manner = replace(manner, view=manner.view.panned(by * _CURSOR_STEP))
+        self._become(replace(manner, cursor=min(1.0, max(0.0, place))))
+
+    def on_click(self, event: events.Click) -> None:
+        """A click reads the value there."""
+        offset = event.get_content_offset(self)
+        if offset is not None and self.content_size.width > 1:
+            share = offset.x / (self.content_size.width - 1)
+            self._become(replace(self.manner, cursor=min(1.0, max(0.0, share))))
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """The wheel zooms."""
+        event.stop()
+        self.action_zoom(_ZOOM)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """The wheel zooms."""
+        event.stop()
+        self.action_zoom(1 / _ZOOM)

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
-from so8t_core.contract.state import PhaseView
+from so8t_core.contract.state import Item, PhaseView
 from so8t_tui.amounts import number, rate
+from so8t_tui.text import outside
 from so8t_tui.widgets.counts import Counts, counts_of
 from so8t_tui.widgets.facts import Fact, Facts
+from so8t_tui.widgets.funnel import Funnel, Stage
 from so8t_tui.widgets.panel import Panel, Scene
 from so8t_tui.widgets.recent import recent_rows
-from so8t_tui.widgets.rows import Rows
+from so8t_tui.widgets.rows import Cell, Row, Rows
 
-_KNOWN = frozenset({"documents_per_s", "kept", "dropped", "personal_data", "labels", "duplicates"})
+_COUNTED: Mapping[str, tuple[str, ...]] = {
+    "dropped": ("dropped", "dropped_by_reason"),
+    "personal": ("personal_data", "personal_data_masked"),
+    "labels": ("labels",),
+    "duplicates": ("duplicates",),
+}
+_KNOWN = frozenset(
+    {"documents_per_s", "kept", "documents_kept", "documents_dropped", "documents_in"}
+    | {key for keys in _COUNTED.values() for key in keys}
+)
+_TEXT_LIMIT = 400
 
 
 class Cleanse(Panel):
@@ -22,47 +37,74 @@ class Cleanse(Panel):
     def compose(self) -> ComposeResult:
         words = self.words
         with Horizontal(classes="upper"):
-            yield Facts(words("Funnel"), words("Starts when the crawl is done."), id_="funnel")
+            yield Funnel(words("Funnel"), words("Starts when the crawl is done."), id_="funnel")
             yield Counts(
                 words("Dropped, by reason"), words("Each drop has its reason."), id_="dropped"
             )
+            yield Facts(words("Progress"), words("Starts when the crawl is done."), id_="figures")
         with Horizontal(classes="lower"):
             yield Counts(words("Personal data masked"), words("None so far."), id_="personal")
             yield Counts(words("Safety labels"), words("None so far."), id_="labels")
             yield Counts(words("Duplicates"), words("None so far."), id_="duplicates")
-        yield Rows(words("Samples"), words("Documents appear here."), id_="samples")
+        yield Rows(
+            words("Samples, before and after"), words("Documents appear here."), id_="samples"
+        )
 
     def show(self, scene: Scene) -> None:
         view = scene.seen.state.phases["cleanse"]
-        self.query_one("#funnel", Facts).put(self._funnel(view))
-        for name, key in (
-            ("dropped", "dropped"),
-            ("personal", "personal_data"),
-            ("labels", "labels"),
-            ("duplicates", "duplicates"),
-        ):
-            self.query_one(f"#{name}", Counts).put(counts_of(self.counted(view, key)))
+        self.query_one(Funnel).put(self._funnel(view))
+        self.query_one("#figures", Facts).put(self._figures(view))
+        for name, keys in _COUNTED.items():
+            self.query_one(f"#{name}", Counts).put(counts_of(_told(view, *keys)))
         samples = self.query_one("#samples", Rows)
-        samples.put(recent_rows(view.items))
+        samples.put(tuple(row for item in reversed(view.items) for row in self._sample(item)))
         samples.display = bool(view.items)
 
-    def _funnel(self, view: PhaseView) -> tuple[Fact, ...]:
-        words, stats = self.words, view.stats
+    def _funnel(self, view: PhaseView) -> tuple[Stage, ...]:
+        words = self.words
+        kept = _told(view, "kept", "documents_kept")
+        if not isinstance(kept, int | float):
+            return ()
+        drops = counts_of(_told(view, *_COUNTED["dropped"]))
+        left = kept + sum(count for _, count in drops)
+        stages = [Stage(words("documents"), left)]
+        for name, count in drops:
+            left -= count
+            stages.append(Stage(words(name.replace("_", " ")), left, count))
+        return (*stages, Stage(words("kept"), kept, style="$good"))
+
+    def _figures(self, view: PhaseView) -> tuple[Fact, ...]:
+        words = self.words
         facts: list[Fact] = []
         if view.done or view.total:
             of = f" / {number(view.total)}" if view.total else ""
             facts.append(Fact(words("progress"), number(view.done) + of))
-        speed = stats.get("documents_per_s")
+        speed = view.stats.get("documents_per_s")
         if isinstance(speed, int | float):
             facts.append(Fact(words("speed"), rate(speed, words("documents"))))
-        dropped = sum(count for _, count in counts_of(self.counted(view, "dropped")))
-        kept = stats.get("kept")
+        kept = _told(view, "kept", "documents_kept")
+        drops = sum(count for _, count in counts_of(_told(view, *_COUNTED["dropped"])))
         if isinstance(kept, int | float):
-            facts.append(Fact(words("kept"), _share(kept, kept + dropped), "bold $good"))
-        if dropped:
-            whole = dropped + (kept if isinstance(kept, int | float) else 0)
-            facts.append(Fact(words("dropped"), _share(dropped, whole), "$caution"))
-        return (*facts, *self.facts_from(stats, _KNOWN))
+            facts.append(Fact(words("kept"), _share(kept, kept + drops), "bold $good"))
+        return (*facts, *self.facts_from({**view.stats, **view.figures}, _KNOWN))
+
+    def _sample(self, item: Item) -> Iterator[Row]:
+        """A document as it came and as it is kept; other items as one line."""
+        if not {"before", "after"} <= item.fields.keys():
+            yield from recent_rows((item,))
+            return
+        yield (Cell(outside(item.text, _TEXT_LIMIT), "$ink"),)
+        for sign, key, style in (("-", "before", "$faint"), ("+", "after", "$soft")):
+            yield (Cell(f"  {sign} {outside(item.fields[key], _TEXT_LIMIT)}", style),)
+
+
+def _told(view: PhaseView, *keys: str) -> Any:
+    """What the phase says now; where it has not, what its manifest says; None without either."""
+    for values in (view.stats, view.figures):
+        for key in keys:
+            if key in values:
+                return values[key]
+    return None
 
 
 def _share(part: float, whole: float) -> str:

@@ -10,6 +10,9 @@ from textual.widget import Widget
 
 from so8t_core.contract.state import PhaseView
 from so8t_tui.amounts import number, rate, size
+from so8t_tui.plot import Curve
+from so8t_tui.throughput import throughput
+from so8t_tui.widgets.chart import Chart
 from so8t_tui.widgets.counts import Counts, counts_of
 from so8t_tui.widgets.facts import Fact, Facts
 from so8t_tui.widgets.hosts import Hosts
@@ -23,12 +26,15 @@ _KNOWN = frozenset(
 
 
 class Crawl(Panel):
-    """Figures and counts above, hosts and pages below."""
+    """Figures, throughput and counts above, hosts and pages below."""
 
     def compose(self) -> ComposeResult:
         words = self.words
         with Horizontal(classes="upper"):
             yield Facts(words("Progress"), words("Starts with the crawl."), id_="progress")
+            yield Chart(
+                words("Pages/s"), words("Drawn while pages come."), over_time=True, id_="throughput"
+            )
             yield Counts(words("Answers"), words("HTTP status classes."), id_="answers")
             yield Counts(words("Failed"), words("None so far."), id_="failed")
             yield Counts(words("Refused"), words("What a rule kept out, and which."), id_="refused")
@@ -37,8 +43,11 @@ class Crawl(Panel):
             yield Rows(words("Newest pages"), words("Fetched pages appear here."), id_="pages")
 
     def show(self, scene: Scene) -> None:
+        words = self.words
         view = scene.seen.state.phases["crawl"]
         self.query_one("#progress", Facts).put(self._progress(view))
+        speeds = throughput(view.course)
+        self.query_one("#throughput", Chart).put((Curve(words("speed"), speeds),))
         self.query_one("#answers", Counts).put(counts_of(self.counted(view, "status")))
         failures = self.query_one("#failed", Counts)
         failures.put(counts_of(self.counted(view, "failures")))

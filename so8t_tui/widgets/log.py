@@ -1,102 +1,46 @@
-"""The log: every kept line of the run, filtered by level and text, following its end."""
+"""The log: every kept line of the run, by level, phase and text, following its end or not."""
 
 from __future__ import annotations
 
-import time
 from typing import ClassVar
 
-from rich.segment import Segment
-from rich.style import Style
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.geometry import Size
-from textual.scroll_view import ScrollView
-from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
+from so8t_core.contract.phases import PHASE_NAMES
 from so8t_core.contract.state import LogLine
 from so8t_tui.locale import Words
-from so8t_tui.text import fitted, outside
-from so8t_tui.widgets.overview import LEVEL_STYLES
+from so8t_tui.text import outside
+from so8t_tui.widgets.log_view import LogView
 from so8t_tui.widgets.panel import Panel, Scene
 
-_LINE_LIMIT = 1000
-_PHASE_WIDTH = 10
-_LEVEL_WIDTH = 8
 LEVELS = ("debug", "info", "warning", "error")
-
-
-class LogView(ScrollView, can_focus=True):
-    """Draws only the lines in sight; stays at the end while it is there."""
-
-    def __init__(self, words: Words) -> None:
-        super().__init__()
-        self._words = words
-        self._lines: tuple[LogLine, ...] = ()
-
-    @property
-    def lines(self) -> tuple[LogLine, ...]:
-        """The lines that pass the filter."""
-        return self._lines
-
-    def put(self, lines: tuple[LogLine, ...]) -> None:
-        """Show these lines."""
-        if lines == self._lines:
-            return
-        at_end = self.is_vertical_scroll_end
-        self._lines = lines
-        self.virtual_size = Size(self.scrollable_content_region.width, len(lines))
-        if at_end:
-            self.scroll_end(animate=False, immediate=True)
-        self.refresh()
-
-    def plain(self, line: LogLine) -> str:
-        """A line as text."""
-        clock = time.strftime("%H:%M:%S", time.localtime(line.ts))
-        phase = self._words(line.phase) if line.phase else ""
-        return " ".join(
-            (
-                clock,
-                fitted(self._words(line.level), _LEVEL_WIDTH),
-                fitted(phase, _PHASE_WIDTH),
-                outside(line.message, _LINE_LIMIT),
-            )
-        )
-
-    def render_line(self, y: int) -> Strip:
-        width = self.scrollable_content_region.width
-        number = y + self.scroll_offset.y
-        base = self.rich_style
-        if number >= len(self._lines):
-            return Strip.blank(width, base)
-        line = self._lines[number]
-        variables = self.app.theme_variables
-        colour = variables[LEVEL_STYLES.get(line.level, "$ink").removeprefix("$")]
-        text = self.plain(line)
-        clock, rest = text[:8], text[8:]
-        segments = [
-            Segment(clock, base + Style(color=variables["faint"])),
-            Segment(rest, base + Style(color=colour)),
-        ]
-        return Strip(segments).adjust_cell_length(width, base)
 
 
 class Log(Panel):
     """Filter and level above the lines."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "filter", "Filter"),
-        Binding("v", "level", "Level"),
-        Binding("escape", "clear", "Clear", show=False),
+        Binding("slash", "filter", "Filter", id="log.filter"),
+        Binding("v", "level", "Level", id="log.level"),
+        Binding("p", "phase", "Phase", id="log.phase"),
+        Binding("f", "follow", "Follow", id="log.follow"),
+        Binding("m", "marks", "Mark only", id="log.marks", show=False),
+        Binding("n", "match(1)", "Next match", id="log.next", show=False),
+        Binding("N", "match(-1)", "Match before", id="log.before", show=False),
+        Binding("escape", "clear", "Clear", id="log.clear", show=False),
     ]
 
     def __init__(self, words: Words) -> None:
         super().__init__(words)
         self._least = "info"
+        self._phase: str | None = None
         self._needle = ""
+        self._only_marks = False
         self._all: tuple[LogLine, ...] = ()
 
     def compose(self) -> ComposeResult:
@@ -118,12 +62,14 @@ class Log(Panel):
             line
             for line in self._all
             if (line.level not in LEVELS or LEVELS.index(line.level) >= least)
-            and (not needle or needle in f"{line.phase or ''} {line.message}".casefold())
+            and (self._phase is None or line.phase == self._phase)
+            and (self._only_marks or not needle or needle in _searched(line))
         )
-        self.query_one(LogView).put(chosen)
-        self.query_one("#log-note", Static).update(self._note(len(chosen)))
+        view = self.query_one(LogView)
+        view.put(chosen, needle if self._only_marks else "")
+        self.query_one("#log-note", Static).update(self._note(len(chosen), view.following))
 
-    def _note(self, shown: int) -> Content:
+    def _note(self, shown: int, following: bool) -> Content:
         words = self.words
         if not self._all:
             return Content.styled(words("Messages of the phases appear here."), "$faint")
@@ -131,8 +77,13 @@ class Log(Panel):
             words("{shown} of {all} lines", shown=shown, all=len(self._all)),
             words("level {level} and above", level=words(self._least)),
         ]
+        if self._phase is not None:
+            parts.append(words("phase {phase}", phase=words(self._phase)))
         if self._needle:
-            parts.append(words("with “{needle}”", needle=outside(self._needle, 40)))
+            wording = "“{needle}” is marked" if self._only_marks else "with “{needle}”"
+            parts.append(words(wording, needle=outside(self._needle, 40)))
+        if not following:
+            parts.append(words("does not follow"))
         return Content.styled(" · ".join(parts), "$faint")
 
     def focus_target(self) -> Widget | None:
@@ -153,6 +104,32 @@ class Log(Panel):
         position = (LEVELS.index(self._least) + 1) % len(LEVELS)
         self._least = LEVELS[max(1, position)]
         self._apply()
+
+    def action_phase(self) -> None:
+        """Show the lines of the next phase that has any; after the last, all."""
+        present = {line.phase for line in self._all}
+        choices: list[str | None] = [None, *(name for name in PHASE_NAMES if name in present)]
+        place = choices.index(self._phase) if self._phase in choices else 0
+        self._phase = choices[(place + 1) % len(choices)]
+        self._apply()
+
+    def action_follow(self) -> None:
+        """Stay at the newest line, or stay where the view is."""
+        view = self.query_one(LogView)
+        view.follow(not view.following)
+        self._apply()
+
+    def action_marks(self) -> None:
+        """Mark what is looked for among all lines, instead of hiding the others."""
+        self._only_marks = not self._only_marks
+        self._apply()
+
+    def action_match(self, by: int) -> None:
+        """Go to the next line that has what is looked for."""
+        needle = self._needle.casefold()
+        if needle:
+            self.query_one(LogView).go_to(lambda line: needle in _searched(line), by)
+            self._apply()
 
     def action_clear(self) -> None:
         """Show every line again."""
@@ -177,3 +154,7 @@ class Log(Panel):
         event.stop()
         self.query_one(Input).display = False
         self.query_one(LogView).focus()
+
+
+def _searched(line: LogLine) -> str:
+    return f"{line.phase or ''} {line.message}".casefold()

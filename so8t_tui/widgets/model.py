@@ -7,8 +7,11 @@ from textual.containers import Horizontal
 
 from so8t_core.contract.phases import PhaseName
 from so8t_core.contract.series import Series
-from so8t_tui.widgets.chart import Chart, Curve
+from so8t_tui.metrics import LAYER
+from so8t_tui.plot import Curve
+from so8t_tui.widgets.chart import Chart
 from so8t_tui.widgets.facts import Facts
+from so8t_tui.widgets.heat import HeatMap, HeatRow
 from so8t_tui.widgets.panel import Panel, Scene
 
 _SHOWN: tuple[PhaseName, ...] = ("verify", "integrate", "export")
@@ -28,6 +31,11 @@ class Model(Panel):
             yield Facts(words("Integration"), words("What is written, and where."), id_="integrate")
             yield Facts(words("Export"), words("Folded model and GGUF files."), id_="export")
         with Horizontal(classes="lower"):
+            yield HeatMap(
+                words("Rotation angle by layer, rad"),
+                words("One row a layer; it fills while training runs."),
+                id_="layers",
+            )
             yield Chart(
                 words("Rotation angle, mean"), words("Moves while training runs."), id_="angle"
             )
@@ -43,5 +51,11 @@ class Model(Panel):
             values = view.figures or view.stats
             self.query_one(f"#{name}", Facts).put(self.facts_from(values))
         series = scene.seen.state.phases["train"].series
+        layers = sorted(
+            (int(found[1]), name) for name in series if (found := LAYER.fullmatch(name))
+        )
+        self.query_one(HeatMap).put(
+            tuple(HeatRow(str(number), series[name]) for number, name in layers)
+        )
         for id_, key in (("angle", "rotation_angle_mean"), ("orthogonality", "orthogonality")):
             self.query_one(f"#{id_}", Chart).put((Curve(key, series.get(key, Series())),))

@@ -13,9 +13,10 @@ from so8t_core.contract.state import LogLine, PhaseView
 from so8t_core.contract.watch import Seen
 from so8t_tui.amounts import duration, number
 from so8t_tui.locale import Words
+from so8t_tui.plot import Curve
 from so8t_tui.standing import LOOKS, phase_standing
 from so8t_tui.text import outside
-from so8t_tui.widgets.chart import Chart, Curve
+from so8t_tui.widgets.chart import Chart
 from so8t_tui.widgets.panel import Panel, Scene
 from so8t_tui.widgets.resources import Resources, gauges_of, gpu_numbers
 from so8t_tui.widgets.rows import Cell, Row, Rows

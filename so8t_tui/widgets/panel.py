@@ -47,6 +47,10 @@ class Panel(Container):
         """What takes the keyboard when the tab is opened."""
         return None
 
+    def scroll_target(self) -> Widget | None:
+        """What j, k, g and G scroll."""
+        return self.focus_target()
+
     def copy_text(self) -> str:
         """What `y` copies; empty where there is nothing."""
         return ""

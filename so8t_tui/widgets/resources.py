@@ -71,8 +71,13 @@ def gpu_numbers(values: Mapping[str, Any]) -> list[int]:
     return sorted({int(found[1]) for key in values if (found := _GPU_KEY.match(key))})
 
 
-def gauges_of(state: RunState, words: Words) -> tuple[Gauge, ...]:
-    """The readings of a state; says so where there is no GPU. Empty before the first reading."""
+def gauges_of(
+    state: RunState, words: Words, training: Sequence[tuple[str, float]] = ()
+) -> tuple[Gauge, ...]:
+    """The readings of a state; says so where there is no GPU. Empty before the first reading.
+
+    `training`: what training itself told of its GPU memory, in GB by name.
+    """
     values = state.resources
     if not values:
         return ()
@@ -85,10 +90,15 @@ def gauges_of(state: RunState, words: Words) -> tuple[Gauge, ...]:
         amount = _figure(values, key)
         if amount is not None:
             gauges.append(Gauge(words(label), f"{amount:.1f} GB"))
+    for key, label in (("net_received_mb_per_s", "received"), ("net_sent_mb_per_s", "sent")):
+        amount = _figure(values, key)
+        if amount is not None:
+            gauges.append(Gauge(words(label), f"{amount:.2f} MB/s"))
     numbers = gpu_numbers(values)
     for number in numbers:
         name = f"GPU {number}" if len(numbers) > 1 else "GPU"
         gauges += _gpu(values, f"gpu{number}", name, words)
+    gauges += [Gauge(f"GPU {words(label)}", f"{amount:.1f} GB") for label, amount in training]
     if not numbers:
         gauges.append(Gauge("GPU", words("no GPU")))
     return tuple(gauges)
@@ -110,6 +120,9 @@ def _memory(values: Mapping[str, Any], stem: str, label: str) -> list[Gauge]:
 
 def _gpu(values: Mapping[str, Any], stem: str, name: str, words: Words) -> list[Gauge]:
     gauges = _memory(values, stem, f"{name} {words('memory')}")
+    peak = _figure(values, f"{stem}_peak_gb")
+    if peak is not None:
+        gauges.append(Gauge(f"{name} {words('peak')}", f"{peak:.1f} GB"))
     load = _figure(values, f"{stem}_util_percent")
     if load is not None:
         gauges.append(Gauge(name, f"{load:.0f} %", load / 100))

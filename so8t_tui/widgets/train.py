@@ -1,97 +1,268 @@
-"""The training: curves, speed, time left and the checkpoints on disk."""
+"""The training: a grid of charts; beside it, or instead of it, figures, checkpoints and samples."""
 
 from __future__ import annotations
 
-import time
+import re
+from collections.abc import Mapping
+from functools import partial
+from typing import ClassVar
 
+from textual import on
 from textual.app import ComposeResult
-from textual.containers import Grid, Horizontal, Vertical
+from textual.binding import Binding, BindingType
+from textual.containers import Grid, Horizontal
+from textual.content import Content
+from textual.css.query import NoMatches
+from textual.widget import Widget
+from textual.widgets import Input, Static
 
+from so8t_core.contract.errors import So8tError
+from so8t_core.contract.rundir import RunDir
+from so8t_core.contract.runs import list_runs
 from so8t_core.contract.series import Series
 from so8t_core.contract.state import PhaseView
-from so8t_tui.amounts import duration, number, size
+from so8t_core.contract.watch import Watch
+from so8t_tui.locale import Words
+from so8t_tui.metrics import GROUPS, Group, chosen, curves_of, groups_of
+from so8t_tui.plot import Curve
+from so8t_tui.screens.choose import ChooseDialog
 from so8t_tui.text import outside
-from so8t_tui.widgets.chart import Chart, Curve, tick
-from so8t_tui.widgets.facts import Fact, Facts
+from so8t_tui.widgets.chart import ExplorableChart
 from so8t_tui.widgets.panel import Panel, Scene
-from so8t_tui.widgets.pipeline import eta_s
-from so8t_tui.widgets.resources import Resources, gauges_of
-from so8t_tui.widgets.rows import Cell, Row, Rows
+from so8t_tui.widgets.train_side import KNOWN, TrainSide
 
-_CHARTS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
-    ("loss", "Loss", (("loss", "train"), ("eval_loss", "eval"))),
-    (
-        "rate",
-        "Learning rate",
-        (("learning_rate", "LoRA"), ("gate_learning_rate", "gate")),
-    ),
-    ("norm", "Gradient norm", (("grad_norm", "norm"),)),
-    ("speed", "Tokens/s", (("tokens_per_s", "tokens/s"),)),
-)
-_HEALTH = (
-    ("orthogonality", "orthogonality error"),
-    ("rotation_angle_mean", "rotation angle, mean"),
-)
-_KNOWN = frozenset({"eta_s", "epoch", "tokens_per_s"})
+_CHART_HEIGHT = 8
+_EVERYTHING = re.compile("")
 
 
 class Train(Panel):
-    """Four charts; beside them (below, where it is narrow) figures and checkpoints."""
+    """`/` filters the charts by a regular expression, `o` lays another run over them."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "filter", "Filter", id="train.filter"),
+        Binding("o", "overlay", "Overlay", id="train.overlay"),
+        Binding("i", "details", "Details", id="train.details"),
+        Binding("up", "focus_chart(-1)", "Chart above", id="train.up", show=False),
+        Binding("down", "focus_chart(1)", "Chart below", id="train.down", show=False),
+        Binding("escape", "back", "Back", id="train.back", show=False),
+    ]
+
+    def __init__(self, words: Words, run: RunDir) -> None:
+        super().__init__(words)
+        self._run = run
+        self._pattern = _EVERYTHING
+        self._view: PhaseView | None = None
+        self._charts: dict[str, ExplorableChart] = {}
+        self._large: str | None = None
+        self._other: tuple[str, Mapping[str, Series]] | None = None
 
     def compose(self) -> ComposeResult:
         words = self.words
+        yield Static(id="train-note")
         with Horizontal(classes="train"):
-            with Grid(id="charts"):
-                for id_, title, _ in _CHARTS:
-                    yield Chart(words(title), words("Drawn from the first step on."), id_=id_)
-            with Vertical(id="side"):
-                yield Facts(words("Training"), words("Starts after integration."), id_="figures")
-                yield Rows(
-                    words("Checkpoints"), words("Appear as they reach the disk."), id_="saved"
-                )
-                yield Resources(words("Machine"), words("Readings come with an engine."))
+            yield Grid(id="charts")
+            yield TrainSide(words)
+        search = Input(placeholder=words("regular expression"), compact=True, id="train-filter")
+        search.display = False
+        yield search
+
+    def on_mount(self) -> None:
+        self._lay_out()
+
+    def on_resize(self) -> None:
+        self._arrange()
 
     def show(self, scene: Scene) -> None:
-        view = scene.seen.state.phases["train"]
-        for id_, _, curves in _CHARTS:
-            self.query_one(f"#{id_}", Chart).put(
-                tuple(
-                    Curve(self.words(name), view.series.get(key, Series())) for key, name in curves
-                )
+        state = scene.seen.state
+        view = state.phases["train"]
+        known = self._groups()
+        self._view = view
+        if self._groups() != known:
+            self._lay_out()
+        for title, chart in self._charts.items():
+            if chart.display:
+                chart.put(self._curves(title))
+        self.query_one(TrainSide).put(state, self.facts_from(view.stats, KNOWN))
+
+    def _groups(self) -> tuple[Group, ...]:
+        return groups_of(self._view.series) if self._view is not None else GROUPS
+
+    def _curves(self, title: str) -> tuple[Curve, ...]:
+        group = next(each for each in self._groups() if each.title == title)
+        series = self._view.series if self._view is not None else {}
+        mine = curves_of(group, series, self.words)
+        if self._other is None:
+            return mine
+        name, others = self._other
+        return (*mine, *curves_of(group, others, self.words, name))
+
+    # --- the grid --------------------------------------------------------------------------
+
+    def _lay_out(self) -> None:
+        """Make charts that are missing, show those that pass the filter."""
+        grid = self.query_one("#charts", Grid)
+        for group in self._groups():
+            if group.title not in self._charts:
+                empty = self.words("Drawn from the first step on.")
+                chart = ExplorableChart(self.words(group.title), empty)
+                self._charts[group.title] = chart
+                grid.mount(chart)
+        passing = {group.title for group in chosen(self._groups(), self._pattern, self.words)}
+        if self._large is not None:
+            passing &= {self._large}
+        for title, chart in self._charts.items():
+            chart.display = title in passing
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """As many columns as the width carries; rows as high as there is room, or scrolled."""
+        try:
+            grid = self.query_one("#charts", Grid)
+        except NoMatches:
+            return
+        shown = [chart for chart in self._charts.values() if chart.display]
+        width, height = grid.size
+        if not shown or width < 1:
+            return
+        columns = max(1, min(len(shown), width // 38, 3))
+        rows = -(-len(shown) // columns)
+        grid.styles.grid_size_columns = columns
+        grid.styles.grid_rows = str(max(min(_CHART_HEIGHT, height), height // rows))
+
+    def focus_target(self) -> Widget | None:
+        return next((chart for chart in self._charts.values() if chart.display), None)
+
+    def scroll_target(self) -> Widget | None:
+        return self.query_one("#charts", Grid)
+
+    def action_focus_chart(self, by: int) -> None:
+        """Move between the charts."""
+        shown = [chart for chart in self._charts.values() if chart.display]
+        focused = self.screen.focused
+        if shown:
+            place = shown.index(focused) if focused in shown else -by
+            shown[(place + by) % len(shown)].focus()
+
+    @on(ExplorableChart.Enlarged)
+    def _enlarged(self, event: ExplorableChart.Enlarged) -> None:
+        event.stop()
+        if self._large is None:
+            self._large = next(t for t, chart in self._charts.items() if chart is event.chart)
+        else:
+            self._large = None
+        self._lay_out()
+        self._show_again()
+        event.chart.focus()
+
+    def _show_again(self) -> None:
+        for title, chart in self._charts.items():
+            if chart.display:
+                chart.put(self._curves(title))
+
+    # --- filter and overlay ------------------------------------------------------------------
+
+    def action_filter(self) -> None:
+        """Type a regular expression that the charts' names must match."""
+        search = self.query_one("#train-filter", Input)
+        search.display = True
+        search.focus()
+
+    def action_details(self) -> None:
+        """Show figures, checkpoints and samples, or the charts again, where not both fit."""
+        self.toggle_class("-details")
+
+    def action_back(self) -> None:
+        """Undo one thing: the filter, the large chart, the overlay, the details."""
+        search = self.query_one("#train-filter", Input)
+        if search.display or self._pattern is not _EVERYTHING:
+            search.value = ""
+            search.display = False
+        elif self._large is not None:
+            self._large = None
+        elif self._other is not None:
+            self._other = None
+        else:
+            self.remove_class("-details")
+        self._note()
+        self._lay_out()
+        self._show_again()
+        target = self.focus_target()
+        if target is not None:
+            target.focus()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "back":
+            return bool(
+                self._pattern is not _EVERYTHING
+                or self.query_one("#train-filter", Input).display
+                or self._large is not None
+                or self._other is not None
+                or self.has_class("-details")
             )
-        self.query_one("#figures", Facts).put(self._figures(view))
-        self.query_one("#saved", Rows).put(_checkpoints(view))
-        self.query_one(Resources).put(gauges_of(scene.seen.state, self.words))
+        return super().check_action(action, parameters)
 
-    def _figures(self, view: PhaseView) -> tuple[Fact, ...]:
-        words = self.words
-        if view.started_at is None:
-            return ()
-        facts = [Fact(words("step"), _of(view), "bold $ink")]
-        epoch = view.stats.get("epoch")
-        if isinstance(epoch, int | float):
-            facts.append(Fact(words("epoch"), f"{epoch:.2f}"))
-        eta = eta_s(view)
-        if eta is not None and view.state == "running":
-            facts.append(Fact(words("time left"), duration(eta), "bold $running"))
-        for key, label in (("loss", "loss"), ("eval_loss", "evaluation loss"), *_HEALTH):
-            last = view.series[key].last if key in view.series else None
-            if last is not None:
-                facts.append(Fact(words(label), tick(last)))
-        return (*facts, *self.facts_from(view.stats, _KNOWN))
+    @on(Input.Changed, "#train-filter")
+    def _typed(self, event: Input.Changed) -> None:
+        event.stop()
+        try:
+            self._pattern = re.compile(event.value, re.IGNORECASE) if event.value else _EVERYTHING
+        except re.error as error:
+            self._note(self.words("Not a regular expression: {why}", why=outside(error, 80)))
+            return
+        self._note()
+        self._lay_out()
+        self._show_again()
 
+    @on(Input.Submitted, "#train-filter")
+    def _kept(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.query_one("#train-filter", Input).display = False
+        target = self.focus_target()
+        if target is not None:
+            target.focus()
 
-def _of(view: PhaseView) -> str:
-    return number(view.done) + (f" / {number(view.total)}" if view.total else "")
+    def _note(self, problem: str = "") -> None:
+        parts = [problem] if problem else []
+        if self._pattern is not _EVERYTHING and not problem:
+            parts.append(self.words("with “{needle}”", needle=outside(self._pattern.pattern, 40)))
+        if self._other is not None:
+            parts.append(self.words("over it: {run}", run=self._other[0]))
+        note = self.query_one("#train-note", Static)
+        note.display = bool(parts)
+        note.update(Content.styled(" · ".join(parts), "$caution" if problem else "$faint"))
 
+    def action_overlay(self) -> None:
+        """Choose a run whose curves are laid over these."""
+        try:
+            runs = [run for run in list_runs(self._run.root.parent) if run.root != self._run.root]
+        except So8tError as error:
+            self.app.notify("\n".join(error.lines()), severity="error", markup=False)
+            return
 
-def _checkpoints(view: PhaseView) -> tuple[Row, ...]:
-    return tuple(
-        (
-            Cell(number(made.step), "$ink", flush_right=True),
-            Cell(time.strftime("%H:%M:%S", time.localtime(made.ts)), "$faint"),
-            Cell(size(made.size_bytes), "$soft", flush_right=True),
-            Cell(outside(made.reason, 60), "$soft"),
-        )
-        for made in reversed(view.checkpoints)
-    )
+        def picked(index: int | None) -> None:
+            if index is not None:
+                self.run_worker(partial(self._read_other, runs[index]), thread=True)
+
+        names = [outside(run.name, 60) for run in runs]
+        title = self.words("Lay which run over this one?")
+        empty = self.words("There is no other run in this folder.")
+        self.app.push_screen(ChooseDialog(self.words, title, names, empty), picked)
+
+    def _read_other(self, run: RunDir) -> None:
+        """In a thread: a long journal takes a while."""
+        try:
+            watch = Watch(run)
+            try:
+                series = watch.catch_up().phases["train"].series
+            finally:
+                watch.close()
+        except So8tError as error:
+            told = "\n".join(outside(line, 300) for line in error.lines())
+            self.app.call_from_thread(self.app.notify, told, severity="error", markup=False)
+            return
+        self.app.call_from_thread(self._lay_over, outside(run.name, 40), series)
+
+    def _lay_over(self, name: str, series: Mapping[str, Series]) -> None:
+        self._other = (name, series)
+        self._note()
+        self._show_again()

@@ -61,6 +61,21 @@ def test_the_reported_angle_is_that_of_a_rotation_of_all_planes_alike() -> None:
     assert one.summary()["rotation_angle_max_rad"] < math.pi
 
 
+def test_each_layer_has_its_own_angle_under_its_own_number() -> None:
+    near, far = SO8TRotationGate(16), SO8TRotationGate(16)
+    with torch.no_grad():
+        far.theta += 0.4
+    gates = [
+        Gate(f"model.layers.{n}.self_attn.rotation_gate", m) for n, m in ((3, near), (12, far))
+    ]
+    measured, layers = GateTerms(gates, 0.0, 0.0).measure_with_layers()
+    assert layers.keys() == {"rotation_angle.3", "rotation_angle.12"}
+    assert layers["rotation_angle.3"] == 0.0
+    mean = (layers["rotation_angle.3"] + layers["rotation_angle.12"]) / 2
+    assert measured["rotation_angle_mean"] == pytest.approx(mean)
+    assert measured == GateTerms(gates, 0.0, 0.0).measure()
+
+
 def test_without_gates_there_is_nothing_to_report() -> None:
     assert GateTerms([], 0.01, 1.0).penalty() is None
     assert GateTerms([], 0.01, 1.0).measure() == {}

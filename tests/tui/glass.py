@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,20 @@ from so8t_core.contract.control import Control, ControlStore
 from so8t_core.contract.rundir import RunDir
 from so8t_tui.app import ControlCenter
 from so8t_tui.locale import Words
+from so8t_tui.outside import Outside
+from so8t_tui.preferences import Preferences
 
 SIZE = (80, 24)
 
 
 def center(run: RunDir | None, runs_dir: Path | None = None, **more: Any) -> ControlCenter:
-    """The interface, in English unless said otherwise."""
+    """The interface, in English unless said otherwise; parts of `Outside` by name."""
     more.setdefault("words", Words("en"))
+    more.setdefault("preferences", Preferences())
+    named = {each.name for each in fields(Outside)}
+    asked = {name: more.pop(name) for name in named & more.keys()}
     folder = runs_dir or (run.root.parent if run else Path())
-    return ControlCenter(folder, run, **more)
+    return ControlCenter(folder, run, outside=Outside(**asked), **more)
 
 
 def on_screen(app: ControlCenter) -> str:

@@ -7,7 +7,7 @@ import pytest
 from so8t_core.contract.phases import PHASE_NAMES
 from so8t_core.contract.rundir import RunDir
 from so8t_tui.locale import Words
-from so8t_tui.screens.run import TABS
+from so8t_tui.tabs import TABS
 
 from .glass import center, on_screen, opened, sees, wanted
 from .stage import Play, living_engine, make_run, with_report
@@ -32,7 +32,7 @@ async def test_every_tab_opens_at_every_size(
     run = make_run(tmp_path, "finished", gpu=True)
     app = center(run, words=Words(language))  # type: ignore[arg-type]
     async with opened(app, size) as pilot:
-        for key in "12345678":
+        for key in "123456789":
             await pilot.press(key)
         await pilot.pause()
         assert app.return_code is None
@@ -62,9 +62,9 @@ async def test_the_tabs_show_what_the_phases_told(tmp_path: Path) -> None:
 async def test_keys_h_and_l_walk_through_the_tabs(tmp_path: Path) -> None:
     app = center(make_run(tmp_path, "finished"))
     async with opened(app) as pilot:
-        await pilot.press("h")
+        await pilot.press("h", "h")
         await sees(pilot, "13 of 13 lines")
-        await pilot.press("l", "l")
+        await pilot.press("l", "l", "l")
         await sees(pilot, "Newest pages")
 
 
@@ -163,7 +163,7 @@ async def test_the_end_of_a_watched_run_rings_and_notifies(tmp_path: Path) -> No
     run = make_run(tmp_path, "train")
     told: list[str] = []
 
-    def notification(message: str) -> str:
+    def notification(_run: RunDir, message: str) -> str:
         told.append(message)
         return ""
 
@@ -181,7 +181,7 @@ async def test_the_end_of_a_watched_run_rings_and_notifies(tmp_path: Path) -> No
 async def test_attaching_to_a_finished_run_does_not_announce_it_again(tmp_path: Path) -> None:
     told: list[str] = []
     app = center(
-        make_run(tmp_path, "finished"), terminal_notification=lambda m: told.append(m) or ""
+        make_run(tmp_path, "finished"), terminal_notification=lambda _, m: told.append(m) or ""
     )
     async with opened(app) as pilot:
         await sees(pilot, "✓ done")

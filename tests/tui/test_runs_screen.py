@@ -55,8 +55,8 @@ async def test_an_empty_home_says_what_to_do_and_n_starts_the_demo(tmp_path: Pat
         new_demo=lambda: make_run(tmp_path, "crawl"),
     )
     async with opened(app) as pilot:
-        await sees(pilot, "No run here yet.", "so8t run -c FILE", "n New demo run")
-        await pilot.press("n")
+        await sees(pilot, "No run here yet.", "so8t run -c FILE", "D Demo")
+        await pilot.press("D")
         await sees(pilot, "demo-crawl", "▹ starting")
         assert [run.name for run in started] == ["demo-crawl"]
 
@@ -65,6 +65,6 @@ async def test_without_a_starter_no_demo_is_offered(tmp_path: Path) -> None:
     app = center(None, tmp_path)
     async with opened(app) as pilot:
         await sees(pilot, "No run here yet.")
-        assert "Press n" not in on_screen(app)
-        await pilot.press("n")
+        assert "Press D" not in on_screen(app)
+        await pilot.press("D")
         assert "No run here yet." in on_screen(app)
