@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import trafilatura
@@ -15,6 +16,8 @@ from so8t_core.cleanse.text import normalise, one_line
 from so8t_core.contract.settings.cleanse import CleanseSettings
 
 _MAX_TITLE_CHARACTERS = 300
+_NAVIGATION_LINE = re.compile(r"\|?(?:[ ]*(?:\[[^\[\]\n]*\][ ]*)+\|?)+")
+"""A line of nothing but bracketed link texts, as manuals have above and below each page."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ def extract(html: str, url: str, settings: CleanseSettings) -> Extracted | None:
     time for, leaves trafilatura without one.
     """
     body = trafilatura.extract(html, fast=True, include_comments=False, include_tables=True)
-    text = normalise(body) if body else ""
+    text = _without_navigation(normalise(body)) if body else ""
     if not text:
         return None
     tree = LexborHTMLParser(html)
@@ -46,6 +49,11 @@ def extract(html: str, url: str, settings: CleanseSettings) -> Extracted | None:
         pairs=find_pairs(url, PageView(tree, json_ld), settings),
         broken_json_ld=json_ld.broken,
     )
+
+
+def _without_navigation(text: str) -> str:
+    lines = text.split("\n")
+    return "\n".join(line for line in lines if not _NAVIGATION_LINE.fullmatch(line)).strip()
 
 
 def _title(tree: LexborHTMLParser) -> str:

@@ -246,3 +246,13 @@ REPORTING: tuple[str, ...] = (
     "研究",
 )
 """Words of news, law, medicine and help: where they abound, weak words prove nothing."""
+
+
+def words_of(*names: str) -> tuple[str, ...]:
+    """Strong phrases and weak words of the named categories."""
+    return tuple(
+        word
+        for category in CATEGORIES
+        if category.name in names
+        for word in (*category.strong, *category.weak)
+    )

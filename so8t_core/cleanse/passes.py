@@ -26,7 +26,7 @@ from so8t_core.cleanse.extract import Extracted, extract
 from so8t_core.cleanse.instruct import cut_at_paragraph, lead_pair, without_repeats
 from so8t_core.cleanse.language import count_scripts, is_japanese
 from so8t_core.cleanse.pii import Masked, mask, mask_url
-from so8t_core.cleanse.quality import PRESETS, reject, too_short
+from so8t_core.cleanse.quality import PRESETS, TOO_SHORT, reject
 from so8t_core.cleanse.safety import assess
 from so8t_core.cleanse.source import PageRow, RecordDamaged, decode, read_payload
 from so8t_core.cleanse.text import is_mojibake
@@ -109,7 +109,7 @@ def judge(document: Document, boilerplate: Iterable[str], settings: CleanseSetti
         return _signed(document, "flagged", unsafe, (flag,), (), removed, settings)
     reason = reject(text, PRESETS[settings.quality_preset])
     drop = _drop(document, "quality", reason) if reason else None
-    if reason and reason != too_short.__name__:
+    if reason and reason != TOO_SHORT:
         document = document.model_copy(update={"pairs": ()})
         return _signed(document, "drop", drop, (), (), removed, settings)
     pairs, flags, pair_drops = _judged_pairs(document, with_lead=not reason, settings=settings)

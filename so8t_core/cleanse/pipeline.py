@@ -54,6 +54,7 @@ from so8t_core.cleanse.split import SPLITS
 from so8t_core.cleanse.tables import CorpusRow, InstructionRow, Row, SafetyRow, write_parquet
 from so8t_core.cleanse.tally import Tally
 from so8t_core.cleanse.watch import Watch
+from so8t_core.cleanse.words import require_words
 from so8t_core.cleanse.workers import run_here, run_pool
 from so8t_core.contract.errors import DataError
 from so8t_core.contract.files import canonical_json, sha256_file, sha256_text, write_json
@@ -100,6 +101,8 @@ class Cleansing:
         Raises `InputMissing`, `InputInvalid` for the page index, `DataError` when nothing is
         kept, `ResourceError` when a worker is killed.
         """
+        if self.settings.quality_preset == "fineweb2":
+            require_words()
         rows = read_index(self.crawl)
         work = self._work_folder(rows)
         finished = self._finished(work)

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from so8t_core.contract.labels import PersonalData
 from so8t_core.contract.settings.base import Section
 
-QualityPreset = Literal["so8t"]
+QualityPreset = Literal["so8t", "swallow", "fineweb2", "llmjp", "llmjp_strict"]
 
 
 class CleanseSettings(Section):
