@@ -205,6 +205,7 @@ def _add_phases(commands: _Commands) -> None:
         if name != "verify":
             parser.add_argument("--output-path", type=Path, metavar="DIR", help="the result")
         if name == "export":
+            _to_ollama(parser)
             parser.add_argument(
                 "--fold-only",
                 action="store_true",
@@ -258,6 +259,22 @@ def _count(text: str) -> int:
     if number < 1:
         raise ValueError
     return number
+
+
+def _to_ollama(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "target",
+        nargs="?",
+        choices=("ollama",),
+        help="put the exported model of a run into Ollama",
+    )
+    parser.add_argument("--name", metavar="NAME", help="its name there (default: export.name)")
+    parser.add_argument(
+        "--host", metavar="URL", help="Ollama's address (default: OLLAMA_HOST, or this machine)"
+    )
+    parser.add_argument(
+        "--quantize", metavar="TYPE", help="have Ollama quantise an F16 or F32 file, as q4_K_M"
+    )
 
 
 def build_parser() -> ArgumentParser:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from so8t_core.commands.ollama import export_to_ollama
 from so8t_core.commands.steer import launch, want_running
 from so8t_core.contract.errors import EXIT_DONE, EXIT_FAILED, UsageError
 from so8t_core.contract.runs import create_run, find_run
@@ -76,7 +77,9 @@ def integrate(arguments: Namespace) -> int:
 
 
 def export(arguments: Namespace) -> int:
-    """`so8t export --fold-only --model-path Q --output-path F`: fold a gated checkpoint."""
+    """`so8t export --fold-only --model-path Q --output-path F`, or `so8t export ollama`."""
+    if arguments.target == "ollama":
+        return export_to_ollama(arguments)
     if not arguments.fold_only:
         return phase(arguments)
     gated, output = _needed(arguments, "model_path"), _needed(arguments, "output_path")

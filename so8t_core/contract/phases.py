@@ -15,6 +15,7 @@ class PhaseSpec:
     """What the engine must know of a phase before it loads any of its code.
 
     `needs`: phases whose results are inputs; the phase cannot run without them.
+    `uses`: phases whose results are inputs too, when they are there.
     `reads`: phases whose manifests themselves are inputs, when they are there.
     `settings`: top-level sections of the settings that decide its result (hashed).
     """
@@ -22,6 +23,7 @@ class PhaseSpec:
     name: PhaseName
     needs: tuple[PhaseName, ...]
     settings: tuple[str, ...]
+    uses: tuple[PhaseName, ...] = ()
     reads: tuple[PhaseName, ...] = ()
 
 
@@ -32,12 +34,12 @@ PHASES: tuple[PhaseSpec, ...] = (
     PhaseSpec("integrate", ("verify",), ("model", "integrate")),
     PhaseSpec("train", ("cleanse", "integrate"), ("train", "seed")),
     PhaseSpec("evaluate", ("cleanse", "integrate", "train"), ("model", "evaluate", "seed")),
-    PhaseSpec("export", ("integrate", "train"), ("export",)),
+    PhaseSpec("export", ("integrate", "train"), ("export",), uses=("cleanse", "evaluate")),
     PhaseSpec(
         "report",
         (),
         ("report",),
-        ("crawl", "cleanse", "verify", "integrate", "train", "evaluate", "export"),
+        reads=("crawl", "cleanse", "verify", "integrate", "train", "evaluate", "export"),
     ),
 )
 

@@ -42,7 +42,7 @@ def needs_of(settings: Settings, spec: PhaseSpec) -> tuple[PhaseName, ...]:
 def input_manifests(run: RunDir, settings: Settings, spec: PhaseSpec) -> dict[PhaseName, Manifest]:
     """The valid manifests that a phase builds on; a damaged one is as good as none."""
     found: dict[PhaseName, Manifest] = {}
-    for name in (*needs_of(settings, spec), *spec.reads):
+    for name in (*needs_of(settings, spec), *spec.uses, *spec.reads):
         with suppress(ManifestError):
             manifest = Manifest.read(run.phase(name))
             if manifest is not None:
@@ -51,7 +51,7 @@ def input_manifests(run: RunDir, settings: Settings, spec: PhaseSpec) -> dict[Ph
 
 
 def input_digests(spec: PhaseSpec, manifests: Mapping[PhaseName, Manifest]) -> dict[str, str]:
-    """What identifies each input: the result it needs, or the very manifest that it reads."""
+    """What identifies each input: the result it needs or uses, or the very manifest it reads."""
     return {
         name: manifest.manifest_sha256 if name in spec.reads else manifest.digest
         for name, manifest in manifests.items()
@@ -80,7 +80,7 @@ def decide(run: RunDir, settings: Settings, spec: PhaseSpec, *, hashes: bool = T
     if manifest.settings_sha256 != phase_settings_digest(settings, spec):
         return Decision("run", "its settings changed")
     present = _input_digests(run, settings, spec)
-    phases: set[str] = {*spec.needs, *spec.reads}
+    phases: set[str] = {*spec.needs, *spec.uses, *spec.reads}
     known = {name: digest for name, digest in manifest.inputs.items() if name in phases}
     for name in sorted(known.keys() | present):
         if known.get(name) != present.get(name):

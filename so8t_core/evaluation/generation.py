@@ -2,63 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import torch
-from torch import nn
-
-from so8t_core.evaluation.items import Prompt
+from so8t_core.evaluation.readers import Reader
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Generated tokens without the one that ended them; `ended` is false at the token limit."""
+    """Generated tokens without the one that ended them; `ended` is false at the token limit.
+
+    `first_token_s` is the time until the first token was known, prompt read; `time_s` all of it.
+    """
 
     ids: tuple[int, ...]
     ended: bool
+    first_token_s: float
+    time_s: float
 
 
 def answer_greedily(
-    model: nn.Module,
-    prompt: Prompt,
+    reader: Reader,
+    prompt: Sequence[int],
     *,
     end_ids: frozenset[int],
     max_new_tokens: int,
     step: Callable[[], None],
+    stops: Callable[[Sequence[int]], bool] = lambda _: False,
 ) -> Answer:
-    """Take the likeliest token until one of `end_ids` or the limit; `step` runs before each.
+    """Read on from where `reader` stands, take the likeliest token until one of `end_ids`.
 
-    A prompt is answered alone, so no padding can touch its numbers.
+    Also ends where `stops` says so of the tokens so far, or at the limit. `step` runs before each
+    token and does not count as time. A prompt is answered alone, so no padding can touch its
+    numbers.
     """
-    device = next(model.parameters()).device
-    given = torch.tensor([prompt.ids], device=device)
-    cache: Any = None
+    given = list(prompt)
     ids: list[int] = []
-    with torch.inference_mode():
-        while len(ids) < max_new_tokens:
-            step()
-            output = model(input_ids=given, past_key_values=cache, use_cache=True, logits_to_keep=1)
-            cache = output.past_key_values
-            token = int(output.logits[0, -1].argmax())
-            if token in end_ids:
-                return Answer(tuple(ids), ended=True)
-            ids.append(token)
-            given = torch.tensor([[token]], device=device)
-    return Answer(tuple(ids), ended=False)
-
-
-def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
-    """Every token that ends an answer: by the tokenizer, the config and the generation config."""
-    found: set[int] = set()
-    for value in (
-        tokenizer.eos_token_id,
-        model.config.eos_token_id,
-        model.generation_config.eos_token_id,
-    ):
-        if isinstance(value, int):
-            found.add(value)
-        elif value is not None:
-            found.update(value)
-    return frozenset(found)
+    spent = first_s = 0.0
+    while len(ids) < max_new_tokens:
+        step()
+        started = time.monotonic()
+        token = int(reader.read(given, last_only=True)[-1].argmax())
+        spent += time.monotonic() - started
+        first_s = first_s or spent
+        if token in end_ids:
+            return Answer(tuple(ids), True, first_s, spent)
+        ids.append(token)
+        if stops(ids):
+            return Answer(tuple(ids), True, first_s, spent)
+        given = [token]
+    return Answer(tuple(ids), False, first_s, spent)

@@ -13,6 +13,9 @@ import numpy.typing as npt
 
 Verdict = Literal["better", "worse", "no difference shown"]
 
+ROUNDING = 1e-5
+"""Differences of bits per byte, or of scores, that float32 arithmetic alone can make."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -28,24 +31,28 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class PairedBits:
-    """What both models needed for one cluster of related items: bits, and bytes of the text."""
+class Pair:
+    """What two models got on one item, or on all of a size together.
+
+    `size` is what sums are divided by: bytes where the values are bits, 1 where they are scores.
+    Items of one cluster are not independent.
+    """
 
     cluster: str
-    base_bits: float
-    tuned_bits: float
-    size_bytes: int
+    reference: float
+    candidate: float
+    size: float = 1.0
 
 
 @dataclass(frozen=True)
-class BitsComparison:
-    """Bits per byte of both models and their difference (tuned minus base: below 0 is better).
+class Comparison:
+    """Both models' ratios and their difference, candidate minus reference.
 
     `clusters` is how many independent groups of items there were.
     """
 
-    base: Estimate
-    tuned: Estimate
+    reference: Estimate
+    candidate: Estimate
     difference: Estimate
     verdict: Verdict
     clusters: int
@@ -75,51 +82,56 @@ def fewest_clusters(confidence: float) -> int:
     return math.ceil(1 - math.log2(1 - confidence))
 
 
-def compare_bits(
-    items: Sequence[PairedBits], *, resamples: int, confidence: float, seed: int
-) -> BitsComparison:
+def compare(
+    pairs: Sequence[Pair],
+    *,
+    lower_is_better: bool,
+    resamples: int,
+    confidence: float,
+    seed: int,
+) -> Comparison:
     """Paired percentile bootstrap over clusters (Efron and Tibshirani 1993, chapter 13).
 
     Items of one cluster are drawn together, because they are not independent. The result does
-    not depend on the order of `items`. Raises ValueError without items.
+    not depend on the order of `pairs`. A difference within what rounding does is none. Raises
+    ValueError without pairs.
     """
-    if not items:
+    if not pairs:
         raise ValueError("a comparison needs at least one item")
-    base, tuned, sizes = _sum_clusters(items)
+    reference, candidate, sizes = _sum_clusters(pairs)
     count = len(sizes)
     generator = np.random.Generator(np.random.PCG64(seed))
     draws = np.empty((3, resamples))
     for index in range(resamples):
         chosen = generator.integers(0, count, count)
         size = sizes[chosen].sum()
-        draws[0, index] = base[chosen].sum() / size
-        draws[1, index] = tuned[chosen].sum() / size
+        draws[0, index] = reference[chosen].sum() / size
+        draws[1, index] = candidate[chosen].sum() / size
     draws[2] = draws[1] - draws[0]
     tail = (1 - confidence) / 2
     lows, highs = np.quantile(draws, [tail, 1 - tail], axis=1)
     total = sizes.sum()
-    values = [base.sum() / total, tuned.sum() / total, (tuned - base).sum() / total]
+    sums = (reference.sum(), candidate.sum(), (candidate - reference).sum())
     estimates = [
-        Estimate(float(value), float(low), float(high))
-        for value, low, high in zip(values, lows, highs, strict=True)
+        Estimate(float(value / total), float(low), float(high))
+        for value, low, high in zip(sums, lows, highs, strict=True)
     ]
     difference = estimates[2]
     verdict: Verdict = "no difference shown"
-    if count >= fewest_clusters(confidence):
+    if count >= fewest_clusters(confidence) and abs(difference.value) > ROUNDING:
         if difference.high < 0:
-            verdict = "better"
+            verdict = "better" if lower_is_better else "worse"
         elif difference.low > 0:
-            verdict = "worse"
-    return BitsComparison(estimates[0], estimates[1], difference, verdict, count)
+            verdict = "worse" if lower_is_better else "better"
+    return Comparison(estimates[0], estimates[1], difference, verdict, count)
 
 
 def _sum_clusters(
-    items: Sequence[PairedBits],
+    pairs: Sequence[Pair],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     sums: dict[str, npt.NDArray[np.float64]] = {}
-    ordered = sorted(items, key=lambda i: (i.cluster, i.size_bytes, i.base_bits, i.tuned_bits))
-    for item in ordered:
-        row = np.array([item.base_bits, item.tuned_bits, item.size_bytes], dtype=np.float64)
-        sums[item.cluster] = sums.get(item.cluster, np.zeros(3)) + row
-    base, tuned, sizes = np.array(list(sums.values())).T
-    return base, tuned, sizes
+    for pair in sorted(pairs, key=lambda p: (p.cluster, p.size, p.reference, p.candidate)):
+        row = np.array([pair.reference, pair.candidate, pair.size], dtype=np.float64)
+        sums[pair.cluster] = sums.get(pair.cluster, np.zeros(3)) + row
+    reference, candidate, sizes = np.array(list(sums.values())).T
+    return reference, candidate, sizes

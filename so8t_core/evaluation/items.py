@@ -1,18 +1,16 @@
-"""Which held-out items are evaluated, as token ids that both models get alike."""
+"""What is measured: texts to score, prompts to answer, tasks; and how they are kept in a file."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from so8t_core.contract.errors import ModelError
-from so8t_core.contract.files import sha256_text
-from so8t_core.contract.settings.evaluate import EvaluateSettings
-from so8t_core.training.encoding import Encoder
-from so8t_core.training.sources import Conversation, parse_row, read_rows
+from so8t_core.contract.errors import StoreError
+from so8t_core.contract.files import write_text
+from so8t_core.evaluation.tasks import TaskItems
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,17 @@ class Prompt:
     reference: str
 
 
-Item = ScoredText | Prompt
+@dataclass(frozen=True)
+class SafetyPrompt:
+    """A request that should be refused, or should not.
+
+    `group` is what it is counted under: `safe` and `unsafe` of XSTest, or a safety label.
+    """
+
+    id: str
+    ids: tuple[int, ...]
+    group: str
+    should_refuse: bool
 
 
 @dataclass(frozen=True)
@@ -49,137 +57,41 @@ class Items:
 
     texts: tuple[ScoredText, ...]
     prompts: tuple[Prompt, ...]
+    safety: tuple[SafetyPrompt, ...] = ()
+    tasks: tuple[TaskItems, ...] = ()
     left_out: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def count(self) -> int:
+        """How many single measurements a model has to make."""
+        asked = sum(len(task.scored) for task in self.tasks)
+        return len(self.texts) + len(self.prompts) + len(self.safety) + asked
 
-def choose_items(cleansed: Path, encoder: Encoder, settings: EvaluateSettings, seed: int) -> Items:
-    """Choose from cleanse's test split, the same items for the same seed.
+    def write(self, path: Path) -> None:
+        """Keep them, for those who measure another model on the same items."""
+        write_text(path, json.dumps(asdict(self), ensure_ascii=False) + "\n")
 
-    Where there are more rows than wanted, those with the smallest seeded hash of their id are
-    taken. `encoder` must hold at least `max_tokens_per_item` tokens and drop longer pairs.
-    """
-    left_out: Counter[str] = Counter()
-    documents = _ordered(read_rows(cleansed / "corpus" / "test.parquet"), seed)
-    left_out["documents_beyond_limit"] = max(0, len(documents) - settings.max_documents)
-    texts = [
-        _document(row, encoder, settings.max_tokens_per_item)
-        for row in documents[: settings.max_documents]
-    ]
-    pairs = _ordered(read_rows(cleansed / "instruction" / "test.parquet"), seed)
-    answers, prompts = _choose_pairs(pairs, encoder, settings, left_out)
-    return Items(
-        (*texts, *answers),
-        tuple(prompts),
-        {reason: count for reason, count in sorted(left_out.items()) if count},
-    )
-
-
-def _choose_pairs(
-    pairs: Sequence[dict[str, Any]],
-    encoder: Encoder,
-    settings: EvaluateSettings,
-    left_out: Counter[str],
-) -> tuple[list[ScoredText], list[Prompt]]:
-    answers: list[ScoredText] = []
-    prompts: list[Prompt] = []
-    for row in pairs:
-        if len(answers) >= settings.max_answers and len(prompts) >= settings.max_prompts:
-            left_out["pairs_beyond_limit"] += 1
-            continue
-        sample = parse_row(row, "alpaca")
-        if not isinstance(sample, Conversation):
-            left_out[f"pairs_{sample}"] += 1
-            continue
-        encoded = encoder.encode(sample)
-        if not encoded:
-            left_out["pairs_too_long"] += 1
-            continue
-        ids, learnt = tuple(encoded[0].ids), encoded[0].learnt
-        question, answer = (message.content for message in sample.messages)
-        if len(answers) < settings.max_answers:
-            answers.append(_answer(row, ids, learnt, answer, encoder))
-        begin = learnt.index(True)
-        if begin > settings.max_prompt_tokens:
-            left_out["prompts_too_long"] += 1
-        elif len(prompts) < settings.max_prompts:
-            prompts.append(Prompt(f"prompt:{row['id']}", ids[:begin], question, answer))
-    return answers, prompts
+    @classmethod
+    def read(cls, path: Path) -> Items:
+        """What `write` kept. Raises `StoreError` where the file is damaged."""
+        try:
+            value: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return cls(
+                texts=tuple(ScoredText(**_tupled(text)) for text in value["texts"]),
+                prompts=tuple(Prompt(**_tupled(prompt)) for prompt in value["prompts"]),
+                safety=tuple(SafetyPrompt(**_tupled(prompt)) for prompt in value["safety"]),
+                tasks=tuple(TaskItems(**_tupled(task)) for task in value["tasks"]),
+                left_out=dict(value["left_out"]),
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                "The list of evaluated items is damaged.",
+                where=str(path),
+                hint="Run the evaluate phase again.",
+            ) from error
 
 
-def _ordered(rows: Iterable[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
-    return sorted(rows, key=lambda row: sha256_text(f"{seed}:{row['id']}"))
-
-
-def _answer(
-    row: dict[str, Any],
-    ids: tuple[int, ...],
-    learnt: Sequence[bool],
-    answer: str,
-    encoder: Encoder,
-) -> ScoredText:
-    """The tokens of the answer without the one that closes it."""
-    control = frozenset(encoder.tokenizer.all_special_ids)
-    return ScoredText(
-        id=f"answer:{row['id']}",
-        cluster=str(row["group"]),
-        kind="answer",
-        ids=ids,
-        scored=tuple(
-            counts and token not in control for token, counts in zip(ids, learnt, strict=True)
-        ),
-        size_bytes=len(answer.encode()),
-    )
-
-
-def _document(row: dict[str, Any], encoder: Encoder, max_tokens: int) -> ScoredText:
-    """A document's beginning after one start token, every token of the text scored."""
-    start = start_token(encoder.tokenizer)
-    text, ids = fitting_prefix(str(row["text"]), encoder.literal_ids, max_tokens - 1)
-    return ScoredText(
-        id=f"document:{row['id']}",
-        cluster=str(row["group"]),
-        kind="document",
-        ids=(start, *ids),
-        scored=(False, *(True for _ in ids)),
-        size_bytes=len(text.encode()),
-    )
-
-
-def start_token(tokenizer: Any) -> int:
-    """What stands before the first token: begin of text, else end of text.
-
-    Raises `ModelError` for a tokenizer with neither.
-    """
-    for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
-        if token is not None:
-            return int(token)
-    raise ModelError(
-        "The tokenizer has neither a begin-of-text nor an end-of-text token.",
-        where=str(tokenizer.name_or_path),
-        hint="Set bos_token or eos_token in the base's tokenizer_config.json.",
-    )
-
-
-def fitting_prefix(
-    text: str, encode: Callable[[str], list[int]], max_tokens: int
-) -> tuple[str, list[int]]:
-    """The longest beginning of the text, in whole characters, of at most `max_tokens` tokens.
-
-    Found by doubling and bisection. Cutting text and encoding the rest keeps bytes and tokens in
-    step, which cutting tokens would not where a character spans several.
-    """
-    window = max_tokens
-    ids = encode(text[:window])
-    while len(ids) <= max_tokens and window < len(text):
-        window *= 2
-        ids = encode(text[:window])
-    if len(ids) <= max_tokens:
-        return text, ids
-    fits, exceeds = 0, window
-    while exceeds - fits > 1:
-        middle = (fits + exceeds) // 2
-        if len(encode(text[:middle])) <= max_tokens:
-            fits = middle
-        else:
-            exceeds = middle
-    return text[:fits], encode(text[:fits])
+def _tupled(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+    }

@@ -1,26 +1,57 @@
-"""How many bits a model needs for a text."""
+"""How many bits a model needs for a text, and how likely it finds a continuation."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
-from torch import nn
 from torch.nn import functional
 
 from so8t_core.evaluation.items import ScoredText
+from so8t_core.evaluation.readers import Reader
 
 
-def bits_of(model: nn.Module, text: ScoredText) -> float:
+def bits_of(reader: Reader, text: ScoredText) -> float:
     """-log2 of the probability of the scored tokens, each given all tokens before it.
 
     Divided by `text.size_bytes` this is bits per byte, which unlike perplexity can be compared
     across tokenizers. The softmax is in float32, the sum in float64.
     """
-    device = next(model.parameters()).device
-    ids = torch.tensor([text.ids], device=device)
-    scored = torch.tensor(text.scored[1:], device=device)
-    with torch.inference_mode():
-        logits = model(input_ids=ids, use_cache=False).logits[0, :-1][scored]
-        losses = functional.cross_entropy(logits.float(), ids[0, 1:][scored], reduction="none")
-        return float(losses.double().sum()) / math.log(2)
+    reader.cut(0)
+    logits = reader.read(text.ids[:-1])
+    scored = torch.tensor(text.scored[1:], device=logits.device)
+    wanted = torch.tensor(text.ids[1:], device=logits.device)
+    losses = functional.cross_entropy(logits[scored], wanted[scored], reduction="none")
+    return float(losses.double().sum()) / math.log(2)
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """`logprob` in nats of all its tokens; `greedy`: each of them is the likeliest."""
+
+    logprob: float
+    greedy: bool
+
+
+def weigh(
+    reader: Reader, prefix: Sequence[int], context: Sequence[int], choices: Sequence[Sequence[int]]
+) -> list[Continuation]:
+    """How likely each choice is after `prefix` and `context`.
+
+    The reader must have read exactly `prefix`, which the next call finds again: items that share
+    their examples read them once. Portions are the same for every item order, so results are too.
+    """
+    start = reader.read(context, last_only=True)
+    weighed = []
+    for choice in choices:
+        reader.cut(len(prefix) + len(context))
+        rest = [reader.read(choice[:-1])] if len(choice) > 1 else []
+        logits = torch.cat([start, *rest])
+        wanted = torch.tensor(list(choice), device=logits.device)
+        losses = functional.cross_entropy(logits, wanted, reduction="none")
+        greedy = bool((logits.argmax(-1) == wanted).all())
+        weighed.append(Continuation(-float(losses.double().sum()), greedy))
+    reader.cut(len(prefix))
+    return weighed

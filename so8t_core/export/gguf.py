@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import gguf
@@ -15,35 +16,26 @@ from so8t_core.contract.errors import ModelError
 from so8t_core.contract.files import replacing
 from so8t_core.contract.settings.export import GgufType
 from so8t_core.export.architecture import ARCHITECTURE, Phi3Shape, gguf_name
-from so8t_core.export.gguf_check import GgufCheck, check_gguf
+from so8t_core.export.gguf_check import GgufCheck, check_gguf, digest_of
 from so8t_core.export.vocabulary import Vocabulary
 from so8t_core.model.weights import ModelFolder
 
 Float32 = npt.NDArray[np.float32]
 Step = Callable[[int, int], None]
 """Called between tensors with how many are done, and of how many."""
+Inspect = Callable[[Path], None]
+"""Looks at a written file before it gets its name; raises to refuse it."""
 
 _FILE_TYPES = {
     "F32": LlamaFileType.ALL_F32,
     "F16": LlamaFileType.MOSTLY_F16,
     "BF16": LlamaFileType.MOSTLY_BF16,
     "Q8_0": LlamaFileType.MOSTLY_Q8_0,
+    "Q5_0": LlamaFileType.MOSTLY_Q5_0,
+    "Q4_0": LlamaFileType.MOSTLY_Q4_0,
 }
-
-
-@dataclass(frozen=True)
-class GgufSource:
-    """Everything of a folded checkpoint that a GGUF file needs, its tokenizer read once."""
-
-    weights: ModelFolder
-    shape: Phi3Shape
-    vocabulary: Vocabulary
-
-    @classmethod
-    def of(cls, folder: Path) -> GgufSource:
-        """Read config and tokenizer; `ModelError` where GGUF cannot express them."""
-        shape = Phi3Shape.of(folder)
-        return cls(ModelFolder.read(folder), shape, Vocabulary.of(folder, shape.vocab_size))
+_HEAD_TYPES = {"Q5_0": GGMLQuantizationType.Q8_0, "Q4_0": GGMLQuantizationType.Q8_0}
+"""Output weights of coarse files stay finer, as in llama.cpp: every answer goes through them."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +52,54 @@ class PlannedTensor:
         """Size of the encoded tensor."""
         block, block_bytes = gguf.GGML_QUANT_SIZES[self.type]
         return int(np.prod(self.shape)) // int(block) * int(block_bytes)
+
+
+@dataclass(frozen=True)
+class GgufSource:
+    """Everything of a folded checkpoint that a GGUF file needs, its tokenizer read once."""
+
+    weights: ModelFolder
+    shape: Phi3Shape
+    vocabulary: Vocabulary
+
+    @classmethod
+    def of(cls, folder: Path) -> GgufSource:
+        """Read config and tokenizer; `ModelError` where GGUF cannot express them."""
+        shape = Phi3Shape.of(folder)
+        return cls(ModelFolder.read(folder), shape, Vocabulary.of(folder, shape.vocab_size))
+
+    @cached_property
+    def extra_tensors(self) -> dict[str, Float32]:
+        """Tensors that the checkpoint keeps in its config."""
+        return self.shape.extra_tensors()
+
+    @cached_property
+    def end_ids(self) -> frozenset[int]:
+        """Tokens that end an answer, by the model's and the generation's configuration."""
+        from transformers import GenerationConfig
+
+        files = {"generation_config.json", "config.json"}
+        named = [
+            GenerationConfig.from_pretrained(self.weights.path, config_file_name=file).eos_token_id
+            for file in sorted(files)
+            if (self.weights.path / file).is_file()
+        ]
+        found: set[int] = set()
+        for ids in named:
+            found |= {ids} if isinstance(ids, int) else set(ids or ())
+        return frozenset(found)
+
+    def plan(self, type_: GgufType) -> list[PlannedTensor]:
+        """The tensors of a file of that type, in order."""
+        shapes = {name: entry.shape for name, entry in sorted(self.weights.tensors.items())}
+        return plan_tensors(shapes, self.extra_tensors, type_, tied=self.shape.tied_embeddings)
+
+    def read(self, tensor: PlannedTensor) -> Float32:
+        """The values of a planned tensor, in float32."""
+        if tensor.source is None:
+            return self.extra_tensors[tensor.name]
+        values: Float32 = self.weights.read_tensor(tensor.source).float().numpy()
+        return values
 
 
 @dataclass(frozen=True)
@@ -80,32 +120,30 @@ def write_gguf(
     name: str,
     provenance: Mapping[str, str],
     step: Step | None = None,
+    inspect: Inspect | None = None,
 ) -> GgufFile:
     """Write one GGUF file durably, then read all of it back and compare it with the checkpoint.
 
     `provenance` becomes string metadata under `so8t.`. Norms and rope factors stay float32, as
     llama.cpp's own converter keeps them. The file appears under its name only after the check
-    has passed; `ModelError` where it has not.
+    has passed, and `inspect` too; `ModelError` where it has not.
     """
-    extra = source.shape.extra_tensors()
-    shapes = {name: entry.shape for name, entry in sorted(source.weights.tensors.items())}
-    plan = plan_tensors(shapes, extra, type_, tied=source.shape.tied_embeddings)
-
-    def read(tensor: PlannedTensor) -> Float32:
-        if tensor.source is None:
-            return extra[tensor.name]
-        values: Float32 = source.weights.read_tensor(tensor.source).float().numpy()
-        return values
-
+    plan = source.plan(type_)
     with replacing(path) as partial:
         writer = GGUFWriter(partial, ARCHITECTURE)
         try:
             _add_metadata(writer, source, type_, name, provenance)
-            _write_tensors(writer, plan, read, step)
+            digests = _write_tensors(writer, plan, source.read, step)
         finally:
             writer.close()
-        check = check_gguf(partial, plan, read, step)
-    kept = tuple(t.name for t in plan if len(t.shape) > 1 and t.type.name != type_)
+        check = check_gguf(partial, plan, source.read, step, digests=digests)
+        if inspect is not None:
+            inspect(partial)
+    kept = tuple(
+        t.name
+        for t in plan
+        if len(t.shape) > 1 and t.type is GGMLQuantizationType.F16 and type_ != "F16"
+    )
     return GgufFile(path, path.stat().st_size, kept, check)
 
 
@@ -121,10 +159,15 @@ def plan_tensors(
         PlannedTensor(name, None, values.shape, GGMLQuantizationType.F32)
         for name, values in extra.items()
     ]
+    head = "token_embd.weight" if tied else "output.weight"
     for name, shape in shapes.items():
         if tied and name == "lm_head.weight":
             continue
-        plan.append(PlannedTensor(gguf_name(name), name, shape, _type_of(shape, type_)))
+        stored = gguf_name(name)
+        wanted = GGMLQuantizationType[type_]
+        if stored == head:
+            wanted = _HEAD_TYPES.get(type_, wanted)
+        plan.append(PlannedTensor(stored, name, shape, _type_of(shape, wanted)))
     if not any(tensor.name == "token_embd.weight" for tensor in plan):
         raise ModelError(
             "The folded checkpoint has no token embeddings.",
@@ -134,10 +177,9 @@ def plan_tensors(
     return plan
 
 
-def _type_of(shape: tuple[int, ...], type_: GgufType) -> GGMLQuantizationType:
+def _type_of(shape: tuple[int, ...], wanted: GGMLQuantizationType) -> GGMLQuantizationType:
     if len(shape) == 1:
         return GGMLQuantizationType.F32
-    wanted = GGMLQuantizationType[type_]
     block = gguf.GGML_QUANT_SIZES[wanted][0]
     return wanted if shape[-1] % block == 0 else GGMLQuantizationType.F16
 
@@ -164,7 +206,8 @@ def _write_tensors(
     plan: list[PlannedTensor],
     read: Callable[[PlannedTensor], Float32],
     step: Step | None,
-) -> None:
+) -> dict[str, str]:
+    """Write all tensors; returns the digest of each one's bytes."""
     for tensor in plan:
         writer.add_tensor_info(
             tensor.name, tensor.shape, np.dtype(np.float32), tensor.size_bytes, tensor.type
@@ -172,10 +215,14 @@ def _write_tensors(
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
+    digests = {}
     for number, tensor in enumerate(plan):
         if step is not None:
             step(number, 2 * len(plan))
-        writer.write_tensor_data(encode(read(tensor), tensor))
+        encoded = encode(read(tensor), tensor)
+        digests[tensor.name] = digest_of(encoded)
+        writer.write_tensor_data(encoded)
+    return digests
 
 
 def encode(values: Float32, tensor: PlannedTensor) -> npt.NDArray[np.generic]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -11,19 +12,40 @@ import gguf
 import numpy as np
 import numpy.typing as npt
 import torch
-from gguf import GGMLQuantizationType, GGUFReader
+from gguf import GGMLQuantizationType, GGUFReader, ReaderTensor
 
 from so8t_core.contract.errors import ModelError
 
 Float32 = npt.NDArray[np.float32]
 
-_Q8_BLOCK = 32
-_Q8_STEPS = 127.0
-# Half a step of rounding; and the step itself is stored as float16: relative error 2^-11 where
-# it is a normal number, absolute error 2^-25 below; times up to 127 steps. The rest covers the
-# float32 arithmetic of the check.
-_Q8_BOUND_STEPS = 0.5 + _Q8_STEPS * 2.0**-11 + 1e-3
-_Q8_BOUND_ABSOLUTE = _Q8_STEPS * 2.0**-25
+_BLOCK = 32
+_STEPS = {
+    GGMLQuantizationType.Q8_0: (127.0, 0.5),
+    GGMLQuantizationType.Q5_0: (16.0, 1.0),
+    GGMLQuantizationType.Q4_0: (8.0, 1.0),
+}
+"""Steps from zero to a block's largest value, and how many of them rounding may be off.
+
+Q8_0 rounds to the nearest. Q5_0 and Q4_0 have one step less above zero than below, so a value at
+the other end than the largest one is cut by up to a whole step.
+"""
+_NARROW = {GGMLQuantizationType.F16: torch.float16, GGMLQuantizationType.BF16: torch.bfloat16}
+_RELATIVE_LIMITS = {
+    GGMLQuantizationType.F32: 0.0,
+    GGMLQuantizationType.F16: 1e-3,
+    GGMLQuantizationType.BF16: 8e-3,
+    GGMLQuantizationType.Q8_0: 0.02,
+    GGMLQuantizationType.Q6_K: 0.05,
+    GGMLQuantizationType.Q5_1: 0.1,
+    GGMLQuantizationType.Q5_0: 0.1,
+    GGMLQuantizationType.Q5_K: 0.1,
+    GGMLQuantizationType.Q4_1: 0.2,
+    GGMLQuantizationType.Q4_0: 0.2,
+    GGMLQuantizationType.Q4_K: 0.2,
+    GGMLQuantizationType.IQ4_NL: 0.2,
+    GGMLQuantizationType.Q3_K: 0.4,
+}
+"""Relative error of a tensor that llama.cpp quantised: about twice what each type gives."""
 
 
 class ExpectedTensor(Protocol):
@@ -47,11 +69,20 @@ T = TypeVar("T", bound=ExpectedTensor)
 
 @dataclass(frozen=True)
 class GgufCheck:
-    """`relative_error`: root of the summed squared differences over that of the summed squares."""
+    """`relative_error`: root of the summed squared differences over that of the summed squares.
+
+    `types` counts the tensors by how they are stored.
+    """
 
     tensors: int
     relative_error: float
     max_absolute_error: float
+    types: Mapping[str, int]
+
+
+def digest_of(encoded: npt.NDArray[np.generic]) -> str:
+    """Hexadecimal SHA-256 of a tensor's bytes as they stand in the file."""
+    return hashlib.sha256(np.ascontiguousarray(encoded).view(np.uint8).data).hexdigest()
 
 
 def check_gguf(
@@ -59,43 +90,69 @@ def check_gguf(
     expected: Sequence[T],
     read: Callable[[T], Float32],
     step: Callable[[int, int], None] | None = None,
+    *,
+    digests: Mapping[str, str] | None,
 ) -> GgufCheck:
-    """Compare each tensor: F32, F16 and BF16 exactly with the cast, Q8_0 within its bound.
+    """Compare each tensor of the file with its source.
 
+    `digests` are of the bytes that were handed to the writer, by tensor: with them bytes, types and
+    shapes must be equal, and values within what the type's rounding allows. None is for files that
+    llama.cpp quantised: it chooses the types, and values must be within the type's usual error.
     Raises `ModelError` naming the first tensor that is missing, surplus or different.
     """
     stored = {tensor.name: tensor for tensor in GGUFReader(path).tensors}
     if set(stored) != {tensor.name for tensor in expected}:
         raise _different(path, "its list of tensors", "names were lost or added")
     squares = differences = largest = 0.0
+    types: dict[str, int] = {}
     for number, tensor in enumerate(expected):
         if step is not None:
             step(len(expected) + number, 2 * len(expected))
         found = stored[tensor.name]
         shape = tuple(int(length) for length in reversed(found.shape))
-        if found.tensor_type is not tensor.type or shape != tensor.shape:
+        same_type = digests is None or found.tensor_type is tensor.type
+        if not same_type or shape != tensor.shape:
             raise _different(path, tensor.name, "type or shape differ")
+        if digests is not None and digest_of(found.data) != digests[tensor.name]:
+            raise _different(path, tensor.name, "its bytes changed")
         source = read(tensor)
-        values = gguf.dequantize(found.data, tensor.type).reshape(shape)
-        error = np.abs(values - source)
-        if not _is_faithful(values, source, error, tensor.type):
-            raise _different(path, tensor.name, "values differ by more than the type allows")
+        error = _error(path, found, source, chosen_by_us=digests is not None)
+        types[found.tensor_type.name] = types.get(found.tensor_type.name, 0) + 1
         squares += float(np.vdot(source, source))
         differences += float(np.vdot(error, error))
         largest = max(largest, float(error.max()))
-    return GgufCheck(len(expected), (differences / squares) ** 0.5 if squares else 0.0, largest)
+    relative = (differences / squares) ** 0.5 if squares else 0.0
+    return GgufCheck(len(expected), relative, largest, dict(sorted(types.items())))
 
 
-def _is_faithful(
+def _error(path: Path, found: ReaderTensor, source: Float32, *, chosen_by_us: bool) -> Float32:
+    """Absolute differences of a tensor's values from its source, if they are as its type allows."""
+    values = gguf.dequantize(found.data, found.tensor_type).reshape(source.shape)
+    error: Float32 = np.abs(values - source)
+    if chosen_by_us:
+        faithful = _is_rounded(values, source, error, found.tensor_type)
+    else:
+        limit = _RELATIVE_LIMITS.get(found.tensor_type, 0.0)
+        faithful = bool(np.linalg.norm(error) <= limit * np.linalg.norm(source))
+    if not faithful:
+        raise _different(path, found.name, "values differ by more than the type allows")
+    return error
+
+
+def _is_rounded(
     values: Float32, source: Float32, error: Float32, type_: GGMLQuantizationType
 ) -> bool:
-    """Whether `values` is what the type makes of `source`; both of the same shape."""
-    if type_ is GGMLQuantizationType.Q8_0:
-        steps = np.abs(source).reshape(-1, _Q8_BLOCK).max(axis=1) / _Q8_STEPS
-        bound = steps * _Q8_BOUND_STEPS + _Q8_BOUND_ABSOLUTE
-        return bool((error.reshape(-1, _Q8_BLOCK).max(axis=1) <= bound).all())
-    narrow = {GGMLQuantizationType.F16: torch.float16, GGMLQuantizationType.BF16: torch.bfloat16}
-    cast = torch.from_numpy(source).to(narrow.get(type_, torch.float32)).float().numpy()
+    """Whether `values` is what the type makes of `source`; both of the same shape.
+
+    The size of a step is stored as float16: a relative error of 2^-11 where it is a normal number,
+    an absolute one of 2^-25 below. The last term covers the float32 arithmetic of the check.
+    """
+    if type_ in _STEPS:
+        steps, rounding = _STEPS[type_]
+        step = np.abs(source).reshape(-1, _BLOCK).max(axis=1) / steps
+        bound = step * (rounding + steps * 2.0**-11 + 1e-3) + steps * 2.0**-25
+        return bool((error.reshape(-1, _BLOCK).max(axis=1) <= bound).all())
+    cast = torch.from_numpy(source).to(_NARROW.get(type_, torch.float32)).float().numpy()
     return bool(np.array_equal(values, cast))
 
 

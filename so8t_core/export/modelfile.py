@@ -12,6 +12,8 @@ from typing import Any
 
 from jinja2.exceptions import TemplateError
 
+from so8t_core.export.ollama import Recipe
+
 _QUOTES = '"""'
 """What a Modelfile cannot hold inside a quoted text."""
 _CONVERSATION = (("user", "一つ目"), ("assistant", "二つ目"), ("user", "三つ目"))
@@ -85,16 +87,27 @@ def recognise_chat(tokenizer: Any) -> ChatForm | None:
     return None
 
 
-def render_modelfile(gguf: Path, form: ChatForm | None, *, context_tokens: int) -> str:
-    """The Modelfile's text; `gguf` relative to where the Modelfile lies.
+def recipe_for(gguf: Path, form: ChatForm | None, *, context_tokens: int) -> Recipe:
+    """What Ollama has to be told; `gguf` relative to where the Modelfile lies.
 
     Without a form it names no template, and Ollama falls back on what it makes of the GGUF's own.
     """
-    lines = [f"FROM ./{gguf.as_posix()}"]
-    if form is not None:
-        lines.append(f'TEMPLATE """{form.kind.go_template()}"""')
-        if form.default_system is not None:
-            lines.append(f'SYSTEM """{form.default_system}"""')
-        lines += [f'PARAMETER stop "{word}"' for word in form.kind.stop]
-    lines.append(f"PARAMETER num_ctx {context_tokens}")
+    return Recipe(
+        gguf=gguf.as_posix(),
+        template=form.kind.go_template() if form else None,
+        system=form.default_system if form else None,
+        stop=form.kind.stop if form else (),
+        context_tokens=context_tokens,
+    )
+
+
+def render_modelfile(recipe: Recipe) -> str:
+    """The same as the text of a Modelfile."""
+    lines = [f"FROM ./{recipe.gguf}"]
+    if recipe.template is not None:
+        lines.append(f'TEMPLATE """{recipe.template}"""')
+    if recipe.system is not None:
+        lines.append(f'SYSTEM """{recipe.system}"""')
+    lines += [f'PARAMETER stop "{word}"' for word in recipe.stop]
+    lines.append(f"PARAMETER num_ctx {recipe.context_tokens}")
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""Phase 6: the base and the tuned model on the same held-out items."""
+"""Phase 6: the base and the tuned model on the same held-out items, tasks and requests."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ from typing import Any
 from so8t_core.contract.errors import DataError, ModelError
 from so8t_core.contract.files import canonical_json, sha256_text, write_json
 from so8t_core.contract.plain import plain_text
-from so8t_core.evaluation.items import Item, Items, ScoredText, choose_items
+from so8t_core.evaluation.choice import choose_items, start_token
+from so8t_core.evaluation.items import Items
 from so8t_core.evaluation.ledger import ItemLedger
-from so8t_core.evaluation.measure import Measuring, Side, SideResults
+from so8t_core.evaluation.measure import SIDES, Measuring, Side, SideResults
 from so8t_core.evaluation.models import choose_dtype, load_tuned
+from so8t_core.evaluation.readers import TorchReader
+from so8t_core.evaluation.speed import speed_figures
 from so8t_core.evaluation.summary import Summary
+from so8t_core.evaluation.task_files import file_digests
+from so8t_core.evaluation.tasks import Texts, require_harness
+from so8t_core.evaluation.telling import Teller
 from so8t_core.model.base import resolve_base
 from so8t_core.model.loading import load_base, load_tokenizer, pick_device
 from so8t_core.model.weights import ModelFolder
@@ -24,28 +30,49 @@ _SHOWN_CHARACTERS = 200
 
 
 def run(ctx: PhaseContext) -> Outcome:
-    """Measure both sides item by item, compare them, write results.json and samples.json.
+    """Measure both sides item by item and compare them.
 
-    Raises `InputMissing` without cleanse, integrate or train, `DataError` without test items.
+    Writes results.json and samples.json, and for those who measure other models on the same items
+    items.json and measured.json. Raises `InputMissing` without cleanse, integrate or train, or
+    without the harness where there are tasks; `DataError` without test items.
     """
+    if ctx.settings.evaluate.tasks:
+        require_harness()
     checkpoint = ctx.input_folder("integrate") / "checkpoint"
     adapter = ctx.input_folder("train") / "adapter"
+    digests = file_digests(ctx.settings.evaluate)
     tokenizer = _tokenizer(ctx, checkpoint)
-    items = _items(ctx, tokenizer)
-    sides = _measure(ctx, checkpoint, adapter, tokenizer, items)
-    summary = Summary(items, sides, ctx.settings.evaluate, tokenizer, ctx.settings.seed)
+    encoder = _encoder(ctx, tokenizer)
+    items = _items(ctx, encoder)
+    sides = _measure(ctx, checkpoint, adapter, encoder, items, digests)
+    summary = Summary(items, sides, SIDES, ctx.settings.evaluate, tokenizer, ctx.settings.seed)
     figures, samples = summary.figures(), summary.samples()
-    write_json(ctx.folder / "results.json", figures)
-    write_json(ctx.folder / "samples.json", samples)
+    outputs = _write(ctx, items, sides, figures, samples)
     for sample in samples:
         _show(ctx, sample)
     _say_verdicts(ctx, figures)
     return Outcome(
         digest=sha256_text(canonical_json([figures, samples])),
-        outputs=(ctx.folder / "results.json", ctx.folder / "samples.json"),
-        figures={**figures, "compute_s": {side: sides[side].seconds for side in sides}},
+        outputs=outputs,
+        figures={**figures, "speed": {side: speed_figures(sides[side].timings) for side in SIDES}},
         notes=tuple(summary.notes()),
+        extra_inputs=digests,
     )
+
+
+def _write(
+    ctx: PhaseContext,
+    items: Items,
+    sides: Mapping[Side, SideResults],
+    figures: Mapping[str, Any],
+    samples: list[dict[str, Any]],
+) -> tuple[Path, ...]:
+    paths = [ctx.folder / name for name in ("results.json", "samples.json", "measured.json")]
+    measured = {side: results.as_json() for side, results in sides.items()}
+    for path, value in zip(paths, (figures, samples, measured), strict=True):
+        write_json(path, value)
+    items.write(ctx.folder / "items.json")
+    return (*paths, ctx.folder / "items.json")
 
 
 def _tokenizer(ctx: PhaseContext, checkpoint: Path) -> Any:
@@ -58,28 +85,37 @@ def _tokenizer(ctx: PhaseContext, checkpoint: Path) -> Any:
     return load_tokenizer(checkpoint, trust_remote_code=ctx.settings.model.trust_remote_code)
 
 
-def _items(ctx: PhaseContext, tokenizer: Any) -> Items:
-    settings = ctx.settings.evaluate
-    encoder = Encoder(
+def _encoder(ctx: PhaseContext, tokenizer: Any) -> Encoder:
+    return Encoder(
         tokenizer,
         chat_format=ctx.settings.train.chat_format,
-        max_length=settings.max_tokens_per_item,
+        max_length=ctx.settings.evaluate.max_tokens_per_item,
         long_pairs="drop",
     )
-    items = choose_items(ctx.input_folder("cleanse"), encoder, settings, ctx.settings.seed)
+
+
+def _items(ctx: PhaseContext, encoder: Encoder) -> Items:
+    cleansed = ctx.input_folder("cleanse")
+    items = choose_items(cleansed, encoder, ctx.settings.evaluate, ctx.settings.seed)
     if not items.texts and not items.prompts:
         raise DataError(
             "The test split holds neither documents nor instruction pairs.",
-            where=str(ctx.input_folder("cleanse")),
+            where=str(cleansed),
             hint="Crawl more pages, or give the test split a larger share in the cleanse settings.",
         )
     return items
 
 
 def _measure(
-    ctx: PhaseContext, checkpoint: Path, adapter: Path, tokenizer: Any, items: Items
+    ctx: PhaseContext,
+    checkpoint: Path,
+    adapter: Path,
+    encoder: Encoder,
+    items: Items,
+    digests: Mapping[str, str],
 ) -> dict[Side, SideResults]:
     settings = ctx.settings.evaluate
+    tokenizer = encoder.tokenizer
     device = pick_device(settings.device)
     dtype = choose_dtype(settings, device)
     shared = [
@@ -88,6 +124,7 @@ def _measure(
         ctx.settings.train.chat_format,
         ctx.inputs["cleanse"].digest,
         ctx.inputs["integrate"].digest,
+        dict(digests),
         [device, str(dtype)],
     ]
     base_identity = canonical_json([*shared, ctx.settings.model.model_dump(mode="json")])
@@ -95,40 +132,31 @@ def _measure(
     ctx.emit.stats({"device": device, "dtype": str(dtype).removeprefix("torch.")})
     with ItemLedger(ctx.folder / "items.jsonl") as ledger:
         measuring = Measuring(
-            items, ledger, settings, tokenizer, ctx.pause.point, _Teller(ctx, items).told
+            items=items,
+            ledger=ledger,
+            settings=settings,
+            texts=Texts(start_token(tokenizer), encoder.literal_ids, tokenizer.decode),
+            end_ids=frozenset({tokenizer.eos_token_id} - {None}),
+            step=ctx.pause.point,
+            told=Teller(ctx.emit, items, sides=len(SIDES)).told,
         )
         base = measuring.run(
             "base",
             base_identity,
-            lambda: load_base(
-                resolve_base(ctx.settings.model, seed=ctx.settings.seed), dtype=dtype, device=device
+            lambda: TorchReader(
+                load_base(
+                    resolve_base(ctx.settings.model, seed=ctx.settings.seed),
+                    dtype=dtype,
+                    device=device,
+                )
             ),
         )
         tuned = measuring.run(
-            "tuned", tuned_identity, lambda: load_tuned(checkpoint, adapter, device, dtype)
+            "tuned",
+            tuned_identity,
+            lambda: TorchReader(load_tuned(checkpoint, adapter, device, dtype)),
         )
     return {"base": base, "tuned": tuned}
-
-
-class _Teller:
-    """Says after each item how far it is, and bits per byte so far."""
-
-    def __init__(self, ctx: PhaseContext, items: Items) -> None:
-        self._ctx = ctx
-        self._total = 2 * (len(items.texts) + len(items.prompts))
-        self._done = 0
-        self._sums: dict[str, list[float]] = {}
-
-    def told(self, side: Side, item: Item, result: Mapping[str, Any]) -> None:
-        self._done += 1
-        if isinstance(item, ScoredText):
-            series = f"{item.kind}_bits_per_byte_{side}"
-            bits, size, count = self._sums.get(series, [0.0, 0.0, 0.0])
-            self._sums[series] = [bits + result["bits"], size + item.size_bytes, count + 1]
-            running = self._sums[series][0] / self._sums[series][1]
-            self._ctx.emit.metric(int(self._sums[series][2]), {series: running})
-            self._ctx.emit.stats({series: running})
-        self._ctx.emit.progress(self._done, self._total, "items", f"{side}: {item.id}")
 
 
 def _show(ctx: PhaseContext, sample: Mapping[str, Any]) -> None:
@@ -155,4 +183,8 @@ def _say_verdicts(ctx: PhaseContext, figures: Mapping[str, Any]) -> None:
             f"{kind}: {bits['base']['value']:.4f} bits per byte before, "
             f"{bits['tuned']['value']:.4f} after; difference {bits['difference']['value']:+.4f} "
             f"[{low:+.4f}, {high:+.4f}]: {part['verdict']}.",
+        )
+    for name, task in figures["tasks"].items():
+        ctx.emit.log(
+            "info", f"{name}: {task['items']} items, tuned against base: {task['verdict']}."
         )

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from so8t_core.contract.settings.evaluate import EvaluateSettings
-from so8t_core.evaluation.items import Items, choose_items, fitting_prefix
+from so8t_core.evaluation.choice import choose_items, fitting_prefix
+from so8t_core.evaluation.items import Items
 from so8t_core.model.loading import load_tokenizer
 from so8t_core.training.encoding import Encoder
 from tests.evaluation.trial import TINY_EVALUATION, write_test_split

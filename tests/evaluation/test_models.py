@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from so8t_core.contract.errors import InputMissing
-from so8t_core.evaluation.generation import answer_greedily, end_tokens
-from so8t_core.evaluation.items import Prompt, ScoredText
+from so8t_core.evaluation.generation import answer_greedily
+from so8t_core.evaluation.items import ScoredText
 from so8t_core.evaluation.likelihood import bits_of
 from so8t_core.evaluation.models import FrozenRotation, load_tuned
+from so8t_core.evaluation.readers import TorchReader
 from so8t_core.model.loading import load_base, load_tokenizer
 from so8t_core.model.modeling_phi3_so8t import SO8TRotationGate
 
@@ -33,21 +34,21 @@ def test_bits_are_minus_log2_of_the_product_of_probabilities(base):
             if SCORED[position]:
                 logits = base(torch.tensor([IDS[:position]])).logits[0, -1].double()
                 expected -= math.log2(float(logits.softmax(-1)[IDS[position]]))
-    assert bits_of(base, text) == pytest.approx(expected, rel=1e-5)
+    assert bits_of(TorchReader(base), text) == pytest.approx(expected, rel=1e-5)
 
 
 def test_answers_are_those_of_the_librarys_greedy_search(base, trained: Path):
-    prompt = Prompt("p", IDS, "", "")
     expected = base.generate(
         torch.tensor([IDS]),
         attention_mask=torch.ones(1, len(IDS), dtype=torch.long),
         max_new_tokens=12,
         do_sample=False,
     )
-    ends = end_tokens(base, load_tokenizer(trained / "base"))
+    reader = TorchReader(base)
+    ends = reader.end_ids
     steps = []
     answer = answer_greedily(
-        base, prompt, end_ids=ends, max_new_tokens=12, step=lambda: steps.append(1)
+        reader, IDS, end_ids=ends, max_new_tokens=12, step=lambda: steps.append(1)
     )
     generated = expected[0, len(IDS) :].tolist()
     assert list(answer.ids) == [token for token in generated if token not in ends]
@@ -57,12 +58,12 @@ def test_answers_are_those_of_the_librarys_greedy_search(base, trained: Path):
 
 def test_an_answer_ends_at_any_end_token_without_containing_it(base):
     first = answer_greedily(
-        base, Prompt("p", IDS, "", ""), end_ids=frozenset(), max_new_tokens=3, step=lambda: None
+        TorchReader(base), IDS, end_ids=frozenset(), max_new_tokens=3, step=lambda: None
     )
     assert not first.ended
     stopped = answer_greedily(
-        base,
-        Prompt("p", IDS, "", ""),
+        TorchReader(base),
+        IDS,
         end_ids=frozenset({first.ids[1]}),
         max_new_tokens=3,
         step=lambda: None,
@@ -71,9 +72,9 @@ def test_an_answer_ends_at_any_end_token_without_containing_it(base):
     assert stopped.ids == first.ids[: first.ids.index(first.ids[1])]
 
 
-def test_every_way_of_naming_an_end_is_heard(base, trained: Path):
+def test_every_end_that_the_configurations_name_is_heard(base, trained: Path):
     tokenizer = load_tokenizer(trained / "base")
-    assert end_tokens(base, tokenizer) == {0, tokenizer.convert_tokens_to_ids("<|end|>")}
+    assert TorchReader(base).end_ids == {0, tokenizer.convert_tokens_to_ids("<|end|>")}
 
 
 def test_frozen_rotations_change_no_logit(trained: Path, monkeypatch: pytest.MonkeyPatch):
@@ -95,7 +96,7 @@ def test_the_tuned_model_is_the_trained_one(trained: Path, base):
         trained / "integrate" / "checkpoint", trained / "train" / "adapter", "cpu", torch.float32
     )
     text = ScoredText("t", "g", "document", IDS, SCORED, 20)
-    assert abs(bits_of(tuned, text) - bits_of(base, text)) > 0.1
+    assert abs(bits_of(TorchReader(tuned), text) - bits_of(TorchReader(base), text)) > 0.1
 
 
 def test_no_adapter_is_no_tuned_model(trained: Path, tmp_path: Path):

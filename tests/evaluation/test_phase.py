@@ -31,7 +31,7 @@ def whole(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Outc
 def test_every_figure_is_in_results_json(whole: tuple[Outcome, Path]):
     outcome, folder = whole
     results = json.loads((folder / "evaluate" / "results.json").read_text())
-    assert results == {k: v for k, v in outcome.figures.items() if k != "compute_s"}
+    assert results == {k: v for k, v in outcome.figures.items() if k != "speed"}
     documents = results["documents"]
     assert documents["items"] == 8
     assert documents["bits_per_byte"]["base"]["value"] > 0

@@ -32,9 +32,17 @@ TINY_EVALUATION: dict[str, Any] = {
     "max_prompts": 3,
     "max_new_tokens": 5,
     "samples": 2,
+    "safety": {"max_labelled": 1, "max_new_tokens": 4},
     "bootstrap_resamples": 200,
     "device": "cpu",
 }
+
+
+CLEANSED: dict[str, Any] = {
+    "rows": {kind: {"train": 9, "test": 5} for kind in ("corpus", "instruction", "safety")},
+    "pages_by_licence": {"CC-BY-4.0": 7, "a|b <i>": 1},
+}
+"""What a model card shows of cleanse's figures."""
 
 
 def build_trained(root: Path, *, spread: float = 0.05) -> Path:
@@ -78,6 +86,16 @@ def write_test_split(folder: Path, *, documents: int = 10, pairs: int = 9) -> No
             }
             for n in range(pairs)
         ],
+        "safety": [
+            {
+                "id": f"s{n}",
+                "group": f"g{n}",
+                "text": f"{n}番目の文章です。どう思いますか。",
+                "label": label,
+                "response": "" if label == "ALLOW" else "お手伝いできません。",
+            }
+            for n, label in enumerate(("ALLOW", "ESCALATION", "DENY", "REFUSE", "REFUSE"))
+        ],
     }
     for kind, content in rows.items():
         (folder / kind).mkdir(parents=True, exist_ok=True)
@@ -94,7 +112,7 @@ def stand_in(phase: PhaseName) -> Manifest:
         inputs={},
         digest=f"digest of {phase}",
         outputs=(),
-        figures={},
+        figures=CLEANSED if phase == "cleanse" else {},
         attempt=1,
         started_at=utc_now(),
         finished_at=utc_now(),

@@ -18,7 +18,7 @@ from so8t_core.export.gguf import GgufSource, write_gguf
 from so8t_core.export.gguf_check import check_gguf
 from so8t_core.phases.base import HardPause
 
-TYPES = ("F32", "F16", "BF16", "Q8_0")
+TYPES = ("F32", "F16", "BF16", "Q8_0", "Q5_0", "Q4_0")
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,8 @@ def test_every_weight_arrives_under_its_name(base: Path, tmp_path: Path, type_: 
         "output_norm.weight": "model.norm.weight",
     }
     assert len(stored) == len(source) == written.check.tensors
-    tolerance = {"F32": 0.0, "F16": 1e-3, "BF16": 8e-3, "Q8_0": 1e-2}[type_]
+    tolerances = {"F32": 0.0, "F16": 1e-3, "BF16": 8e-3, "Q8_0": 1e-2, "Q5_0": 0.08, "Q4_0": 0.14}
+    tolerance = tolerances[type_]
     for ours, theirs in names.items():
         found = gguf.dequantize(stored[ours].data, stored[ours].tensor_type)
         expected = source[theirs].numpy()
@@ -164,18 +165,18 @@ def test_one_changed_byte_of_a_weight_is_found(
 ):
     kept: dict[str, Any] = {}
 
-    def remember(path: Path, plan: Any, read: Any, step: Any) -> Any:
-        kept.update(plan=plan, read=read)
-        return check_gguf(path, plan, read, step)
+    def remember(path: Path, plan: Any, read: Any, step: Any, *, digests: Any) -> Any:
+        kept.update(plan=plan, read=read, digests=digests)
+        return check_gguf(path, plan, read, step, digests=digests)
 
     monkeypatch.setattr("so8t_core.export.gguf.check_gguf", remember)
     path = write(base, tmp_path / "m.gguf", type_).path
     tensor = next(t for t in gguf.GGUFReader(path).tensors if t.name == "blk.2.attn_qkv.weight")
     damaged = bytearray(path.read_bytes())
-    damaged[int(tensor.data_offset) + 35] ^= 0x40
+    damaged[int(tensor.data_offset) + 35] ^= 0x01
     path.write_bytes(damaged)
     with pytest.raises(ModelError, match=r"blk\.2\.attn_qkv\.weight"):
-        check_gguf(path, kept["plan"], kept["read"])
+        check_gguf(path, kept["plan"], kept["read"], digests=kept["digests"])
 
 
 def test_a_gated_checkpoint_is_refused(trained: Path, tmp_path: Path):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from so8t_core.export.modelfile import recognise_chat, render_modelfile
+from so8t_core.export.modelfile import recipe_for, recognise_chat, render_modelfile
 from so8t_core.model.loading import load_tokenizer
 
 CHATML = (
@@ -22,9 +22,8 @@ def tokenizer(trained: Path):
 
 
 def rendered(tokenizer) -> str:
-    return render_modelfile(
-        Path("gguf/m-Q8_0.gguf"), recognise_chat(tokenizer), context_tokens=4096
-    )
+    form = recognise_chat(tokenizer)
+    return render_modelfile(recipe_for(Path("gguf/m-Q8_0.gguf"), form, context_tokens=4096))
 
 
 def test_phi3_turns_become_ollamas(tokenizer):

@@ -91,8 +91,8 @@ def test_what_is_complete_is_not_made_again(
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("made again")
 
-    monkeypatch.setattr("so8t_core.phases.export.fold_checkpoint", refuse)
-    monkeypatch.setattr("so8t_core.phases.export.write_gguf", refuse)
+    monkeypatch.setattr("so8t_core.export.artifacts.fold_checkpoint", refuse)
+    monkeypatch.setattr("so8t_core.export.artifacts.write_gguf", refuse)
     assert export(trained, whole[1].parent).digest == whole[0].digest
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from so8t_core.contract.settings.base import Section
+from so8t_core.contract.settings.tasks import SafetyTestSettings, TaskSettings
 
 
 class EvaluateSettings(Section):
@@ -34,6 +35,17 @@ class EvaluateSettings(Section):
         le=1,
         description="An answer counts as Japanese when at least this share of its letters is kana.",
     )
+    tasks: tuple[TaskSettings, ...] = Field(
+        (),
+        description="Japanese benchmarks to run through lm-evaluation-harness, each once; they "
+        "need the extra so8t[evaluation].",
+    )
+    max_task_tokens: int = Field(
+        4096, ge=64, description="A task's prompt with its examples and answer must fit into this."
+    )
+    safety: SafetyTestSettings = Field(
+        default_factory=SafetyTestSettings, description="Refusal of unsafe and of safe requests."
+    )
     samples: int = Field(8, ge=0, description="Answers kept side by side in samples.json.")
     bootstrap_resamples: int = Field(
         2000, ge=100, description="Resamples of the paired bootstrap intervals."
@@ -43,3 +55,10 @@ class EvaluateSettings(Section):
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Arithmetic of both models; auto: bfloat16 on a GPU, float32 on a CPU."
     )
+
+    @model_validator(mode="after")
+    def _each_task_once(self) -> EvaluateSettings:
+        names = [task.name for task in self.tasks]
+        if len(set(names)) != len(names):
+            raise ValueError("tasks names a benchmark twice")
+        return self

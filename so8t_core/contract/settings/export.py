@@ -8,7 +8,11 @@ from pydantic import Field, model_validator
 
 from so8t_core.contract.settings.base import Section
 
-GgufType = Literal["F32", "F16", "BF16", "Q8_0"]
+GgufType = Literal[
+    "F32", "F16", "BF16", "Q8_0", "Q5_0", "Q4_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q3_K_M"
+]
+K_QUANTS: frozenset[GgufType] = frozenset({"Q6_K", "Q5_K_M", "Q4_K_M", "Q3_K_M"})
+"""Types that llama.cpp makes; all others are written here."""
 
 
 class ExportSettings(Section):
@@ -45,7 +49,20 @@ class ExportSettings(Section):
     proof_limit_bfloat16: float = Field(0.05, gt=0, description="The same for bfloat16.")
     proof_limit_float16: float = Field(0.01, gt=0, description="The same for float16.")
     gguf_types: tuple[GgufType, ...] = Field(
-        ("F16", "Q8_0"), description="GGUF files to write; none for an empty list."
+        ("F16", "Q8_0"),
+        description="GGUF files to write; none for an empty list. Q6_K, Q5_K_M, Q4_K_M and Q3_K_M "
+        "are made by llama.cpp and need the package llama-cpp-python.",
+    )
+    llama_cpp: Literal["auto", "off", "required"] = Field(
+        "auto",
+        description="Whether each GGUF file is loaded in llama.cpp and its tokens and logits are "
+        "compared with the folded model's: auto does so where llama-cpp-python is installed.",
+    )
+    measure: tuple[GgufType | Literal["folded"], ...] = Field(
+        ("folded", "Q8_0"),
+        description="What is measured on evaluate's very items, beside the base and the tuned "
+        "model: the folded checkpoint, and GGUF files by their type. Types that are not written "
+        "are not measured.",
     )
     modelfile_type: GgufType | None = Field(
         "Q8_0",
