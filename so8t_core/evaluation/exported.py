@@ -43,9 +43,12 @@ class ExportedMeasuring:
     def longest_tokens(self) -> int:
         """Tokens that a model must be able to read for any of the items, its answer included."""
         items = self._items()
-        longest = max(
-            (len(item.ids) for item in (*items.texts, *items.prompts, *items.safety)), default=0
-        )
+        read = [
+            *(text.ids for text in items.texts),
+            *(prompt.ids for prompt in items.prompts),
+            *(prompt.ids for prompt in items.safety),
+        ]
+        longest = max(map(len, read), default=0)
         generated = max(self.settings.max_new_tokens, self.settings.safety.max_new_tokens)
         return max(longest + generated, self.settings.max_task_tokens if items.tasks else 0)
 

@@ -85,7 +85,8 @@ class Measuring:
         for text in self.items.texts:
             result = self._kept(side, identity, text, opened)
             bits[text.id] = result["bits"]
-        for prompt in (*self.items.prompts, *self.items.safety):
+        asked: tuple[Prompt | SafetyPrompt, ...] = (*self.items.prompts, *self.items.safety)
+        for prompt in asked:
             result = self._kept(side, identity, prompt, opened)
             answers[prompt.id] = (tuple(result["ids"]), result["ended"])
             if isinstance(prompt, Prompt):

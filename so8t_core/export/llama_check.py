@@ -100,10 +100,15 @@ def opened(path: Path, *, context_tokens: int) -> Iterator[Any]:
     """The file in llama.cpp, all logits kept, with a float32 cache that hides no difference."""
     import llama_cpp
 
-    wide = {"type_k": llama_cpp.GGML_TYPE_F32, "type_v": llama_cpp.GGML_TYPE_F32}
     try:
         llama = llama_cpp.Llama(
-            str(path), n_ctx=context_tokens, n_gpu_layers=0, logits_all=True, verbose=False, **wide
+            str(path),
+            n_ctx=context_tokens,
+            n_gpu_layers=0,
+            logits_all=True,
+            verbose=False,
+            type_k=llama_cpp.GGML_TYPE_F32,
+            type_v=llama_cpp.GGML_TYPE_F32,
         )
     except (ValueError, RuntimeError) as error:
         raise ModelError(

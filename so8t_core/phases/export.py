@@ -91,7 +91,7 @@ class _FormMeasuring:
         self, wanted: Sequence[GgufType | Literal["folded"]], made: dict[str, Any]
     ) -> dict[str, Any]:
         """By form: what reads it, and its figures beside the tuned model's."""
-        figures = {}
+        figures: dict[str, Any] = {}
         for form in wanted:
             with ExitStack() as stack:
                 read_by, load = self._loader(form, stack)
