@@ -14,7 +14,10 @@ from so8t_core.cleanse.dedup import (
     shingles,
 )
 from so8t_core.cleanse.document import Document, Drop, Judged, Pair, identifier
+from so8t_core.cleanse.earlier import EarlierText
 from so8t_core.cleanse.instruct import LEAD_RULE, cut_at_paragraph
+from so8t_core.cleanse.passages import PassageIndex
+from so8t_core.cleanse.quality import PRESETS, TOO_SHORT, reject
 from so8t_core.cleanse.refusals import refusal
 from so8t_core.cleanse.split import Group, Split, Text, assign, settle_border
 from so8t_core.cleanse.tables import CorpusRow, InstructionRow, SafetyRow
@@ -45,6 +48,7 @@ class Gathered:
     split_of: dict[str, Split] = field(default_factory=dict)
     page_drops: list[Drop] = field(default_factory=list)
     pair_drops: list[Drop] = field(default_factory=list)
+    passages: list[Drop] = field(default_factory=list)
     border_moves: tuple[str, ...] = ()
 
 
@@ -61,7 +65,9 @@ def items_of(pages: Sequence[Judged]) -> list[Item]:
     return items
 
 
-def cluster(items: Sequence[Item], settings: CleanseSettings, tick: Callable[[], None]) -> Clusters:
+def cluster(
+    items: Sequence[Item | EarlierText], settings: CleanseSettings, tick: Callable[[], None]
+) -> Clusters:
     """Clusters of exact and near duplicates among the items."""
 
     @lru_cache(_SHINGLES_HELD)
@@ -77,12 +83,17 @@ def cluster(items: Sequence[Item], settings: CleanseSettings, tick: Callable[[],
     first: dict[str, int] = {}
     for place, item in enumerate(items):
         tick()
-        clusters.join(first.setdefault(exact_key(item.text), place), place)
+        key = item.exact if isinstance(item, EarlierText) else exact_key(item.text)
+        clusters.join(first.setdefault(key, place), place)
     return clusters
 
 
 def gather(
-    pages: Sequence[Judged], settings: CleanseSettings, seed: int, tick: Callable[[], None]
+    pages: Sequence[Judged],
+    settings: CleanseSettings,
+    seed: int,
+    tick: Callable[[], None],
+    earlier: Sequence[EarlierText] = (),
 ) -> Gathered:
     """Settle what enters which data set and which split.
 
@@ -92,6 +103,8 @@ def gather(
     items = items_of(pages)
     group_of = _groups(pages, items, settings, tick)
     gone = _drop_duplicate_pages(pages, items, settings, tick, result)
+    gone |= _drop_known_pages(pages, items, earlier, gone, settings, tick, result)
+    pages = _cut_passages(pages, gone, settings, tick, result)
     pairs = _unique_pairs(pages, items, gone, settings, tick, result)
     for number, page in enumerate(pages):
         if number not in gone:
@@ -148,6 +161,72 @@ def _drop_duplicate_pages(
                 _drop(pages[item.page].document, "duplicates", reason, pages[first.page])
             )
     return gone
+
+
+def _drop_known_pages(
+    pages: Sequence[Judged],
+    items: Sequence[Item],
+    earlier: Sequence[EarlierText],
+    gone: set[int],
+    settings: CleanseSettings,
+    tick: Callable[[], None],
+    result: Gathered,
+) -> set[int]:
+    """Pages that an earlier run has."""
+    if not earlier:
+        return set()
+    own = [item for item in items if item.pair is None and item.page not in gone]
+    both: list[Item | EarlierText] = [*earlier, *own]
+    clusters = cluster(both, settings, tick)
+    known: set[int] = set()
+    for place, item in enumerate(own, start=len(earlier)):
+        first = clusters.find(place)
+        if first < len(earlier) and pages[item.page].fate == "keep":
+            known.add(item.page)
+            document = pages[item.page].document
+            result.page_drops.append(
+                Drop(
+                    id=document.id,
+                    url=document.url,
+                    step="duplicates",
+                    reason="in_earlier_run",
+                    detail=f"of {earlier[first].id}",
+                )
+            )
+    return known
+
+
+def _cut_passages(
+    pages: Sequence[Judged],
+    gone: set[int],
+    settings: CleanseSettings,
+    tick: Callable[[], None],
+    result: Gathered,
+) -> Sequence[Judged]:
+    """The pages without long passages of earlier ones; one that hardly anything is left of goes."""
+    if not settings.min_repeated_passage:
+        return pages
+    index = PassageIndex(settings.min_repeated_passage)
+    kept = list(pages)
+    for number, page in enumerate(pages):
+        tick()
+        if number in gone or page.fate != "keep":
+            continue
+        document = page.document
+        text, cut = index.cut(document.text)
+        if not cut:
+            continue
+        told = {"id": document.id, "url": document.url, "step": "passages"}
+        detail = f"{cut} characters cut"
+        if reject(text, PRESETS[settings.quality_preset]) == TOO_SHORT:
+            gone.add(number)
+            result.page_drops.append(Drop(**told, reason="passages_elsewhere", detail=detail))
+            continue
+        result.passages.append(Drop(**told, reason="repeated_passage", detail=detail))
+        kept[number] = page.model_copy(
+            update={"document": document.model_copy(update={"text": text})}
+        )
+    return kept
 
 
 def _drop(document: Document, step: str, reason: str, kept: Judged) -> Drop:

@@ -39,6 +39,7 @@ from so8t_core import __version__
 from so8t_core.cleanse.boilerplate import LineCensus
 from so8t_core.cleanse.dataset_card import write_card
 from so8t_core.cleanse.document import Drop, Judged
+from so8t_core.cleanse.earlier import EarlierRuns
 from so8t_core.cleanse.gather import Gathered, gather
 from so8t_core.cleanse.shards import (
     Job,
@@ -104,7 +105,8 @@ class Cleansing:
         if self.settings.quality_preset == "fineweb2":
             require_words()
         rows = read_index(self.crawl)
-        work = self._work_folder(rows)
+        earlier = EarlierRuns(self.settings.earlier_runs)
+        work = self._work_folder(rows, earlier)
         finished = self._finished(work)
         if finished is not None:
             return finished
@@ -117,7 +119,10 @@ class Cleansing:
             (page for path in second for page in judged(path)),
             key=lambda page: (page.document.url, page.document.id),
         )
-        gathered = gather(pages, self.settings, self.seed, self.watch.point)
+        permutations = self.settings.minhash_bands * self.settings.minhash_rows
+        gathered = gather(
+            pages, self.settings, self.seed, self.watch.point, earlier.texts(permutations)
+        )
         tally.add_duplicates(
             [drop for drop in gathered.page_drops if not drop.reason.startswith("flagged_")]
         )
@@ -133,11 +138,12 @@ class Cleansing:
             shutil.rmtree(work / passed, ignore_errors=True)
         return result
 
-    def _work_folder(self, rows: Sequence[PageRow]) -> Path:
+    def _work_folder(self, rows: Sequence[PageRow], earlier: EarlierRuns) -> Path:
         """The folder of this very work; what other settings left is removed."""
         what = {
             "settings": self.settings.model_dump(mode="json", exclude=_HOW_NOT_WHAT),
             "seed": self.seed,
+            "earlier": earlier.digests(),
             "index": sha256_text(canonical_json([row.model_dump() for row in rows])),
             "code": __version__,
             "libraries": {name: version(name) for name in _LIBRARIES},
@@ -274,7 +280,7 @@ def _ledger(
             rows.append(Drop(**page, step="boilerplate", reason="repeated_lines", detail=detail))
         rows += [judgement.drop] if judgement.drop is not None else []
         rows += judgement.dropped_pairs
-    return (*rows, *gathered.page_drops, *gathered.pair_drops)
+    return (*rows, *gathered.page_drops, *gathered.passages, *gathered.pair_drops)
 
 
 def _data_figures(gathered: Gathered, sizes: dict[str, dict[str, int]]) -> dict[str, Any]:
@@ -292,5 +298,6 @@ def _data_figures(gathered: Gathered, sizes: dict[str, dict[str, int]]) -> dict[
         "pages_by_licence": dict(sorted(licences.items())),
         "hosts": len({row.host for row in gathered.corpus}),
         "groups": len(gathered.split_of),
+        "pages_with_repeated_passages": len(gathered.passages),
         "groups_moved_at_border": len(gathered.border_moves),
     }

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from so8t_core.cleanse.earlier import EarlierRuns
 from so8t_core.cleanse.pipeline import Cleansing, Result
 from so8t_core.phases.base import Emitter, Outcome, PauseGate, PhaseContext
 
@@ -60,6 +61,7 @@ def run(ctx: PhaseContext) -> Outcome:
         outputs=tuple(ctx.folder / name for name in sorted(result.files)),
         figures=result.figures,
         notes=(_PURPOSE,),
+        extra_inputs=EarlierRuns(settings.earlier_runs).digests(),
     )
 
 

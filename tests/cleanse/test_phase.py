@@ -150,7 +150,8 @@ def test_every_page_is_either_kept_or_in_the_ledger_once(done):
     fates += [
         row["id"]
         for row in pq.read_table(root / "cleanse" / "ledger.parquet").to_pylist()
-        if row["step"] not in {"mask", "boilerplate"} and not row["step"].startswith("pair")
+        if row["step"] not in {"mask", "boilerplate", "passages"}
+        and not row["step"].startswith("pair")
     ]
     assert len(fates) == len(set(fates)) == len(planted_pages())
 
@@ -393,6 +394,46 @@ def test_workers_die_with_a_killed_phase(tmp_path, crawl):
     process.wait()
     _, alive = psutil.wait_procs(workers, timeout=30)
     assert alive == []
+
+
+def test_pages_of_an_earlier_run_are_dropped_also_with_small_changes(tmp_path, done):
+    pages = [
+        Crawled(f"{HOST}/again", page("記事3", prose(3, 6))),
+        Crawled(f"{HOST}/almost", page("記事4", edited(prose(4, 6), 8, 1))),
+        Crawled(f"{HOST}/new", page("新しい記事", prose(777, 6))),
+    ]
+    root = tmp_path / "second"
+    write_crawl(root / "crawl", pages)
+    ctx, _ = context(root, earlier_runs=[str(done[0])])
+    outcome = cleanse.run(ctx)
+    assert [row["url"] for row in rows(root, "corpus")] == [f"{HOST}/new"]
+    assert outcome.figures["dropped_by_reason"] == {"in_earlier_run": 2}
+    assert set(outcome.extra_inputs) == {"earlier_000", "earlier_001", "earlier_002"}
+
+
+def test_an_earlier_run_without_a_corpus_is_an_error_that_names_it(tmp_path, crawl):
+    root = new_run(tmp_path, crawl)
+    ctx, _ = context(root, earlier_runs=[str(tmp_path / "nothing")])
+    with pytest.raises(InputMissing, match="no finished corpus"):
+        cleanse.run(ctx)
+
+
+def test_a_long_passage_is_cut_from_the_later_page_and_the_ledger_says_so(tmp_path):
+    shared = prose(500, 3)
+    pages = [
+        Crawled(f"{HOST}/a", page("一つ目", f"{prose(501, 8)}\n{shared}")),
+        Crawled(f"{HOST}/b", page("二つ目", f"{shared}\n{prose(502, 8)}")),
+    ]
+    root = tmp_path / "run"
+    write_crawl(root / "crawl", pages)
+    ctx, _ = context(root, max_output_characters=300)
+    outcome = cleanse.run(ctx)
+    texts = {row["url"]: row["text"] for row in rows(root, "corpus")}
+    assert shared in texts[f"{HOST}/a"]
+    assert texts[f"{HOST}/b"] == f"二つ目\n{prose(502, 8)}"
+    assert outcome.figures["pages_with_repeated_passages"] == 1
+    ledger = pq.read_table(root / "cleanse" / "ledger.parquet").to_pylist()
+    assert [row["url"] for row in ledger if row["step"] == "passages"] == [f"{HOST}/b"]
 
 
 def test_a_damaged_record_is_dropped_with_its_reason_and_the_rest_goes_on(tmp_path, crawl):

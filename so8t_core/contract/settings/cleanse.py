@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from so8t_core.contract.labels import PersonalData
-from so8t_core.contract.settings.base import Section
+from so8t_core.contract.settings.base import AbsolutePath, Section
 
 QualityPreset = Literal["so8t", "swallow", "fineweb2", "llmjp", "llmjp_strict"]
 
@@ -55,6 +55,17 @@ class CleanseSettings(Section):
     )
     minhash_bands: int = Field(32, ge=1, description="Bands of the MinHash signature.")
     minhash_rows: int = Field(4, ge=1, description="Rows of each band.")
+    earlier_runs: tuple[AbsolutePath, ...] = Field(
+        (),
+        description="Run directories whose corpus is known already: pages that nearly equal one of "
+        "its texts are dropped.",
+    )
+    min_repeated_passage: int = Field(
+        300,
+        ge=0,
+        description="Passages of at least so many characters that stand on an earlier page are cut "
+        "from the later one; 0 leaves them.",
+    )
     max_instruction_characters: int = Field(
         300, ge=10, description="Longer questions do not become instruction pairs."
     )
