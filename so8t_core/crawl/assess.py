@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from so8t_core.contract.settings.crawl import CrawlSettings
+from so8t_core.contract.settings.crawl_policy import SourceSettings
 from so8t_core.crawl.charset import Decoded, decode
-from so8t_core.crawl.licence import Licence, judge
+from so8t_core.crawl.licence import WORDS, Licence, given, judge
 from so8t_core.crawl.page import Page, read_page
 from so8t_core.crawl.policy import Directives, page_directives, refuse_page
-from so8t_core.crawl.scope import Refusal
+from so8t_core.crawl.refusal import Refusal
 
 _HTML_STARTS = (b"<!doctype html", b"<html", b"<?xml", b"<head", b"<!--")
 
@@ -31,14 +32,23 @@ class Assessment:
 
 
 def assess(
-    url: str, headers: tuple[tuple[str, str], ...], body: bytes, settings: CrawlSettings
+    url: str,
+    headers: tuple[tuple[str, str], ...],
+    body: bytes,
+    settings: CrawlSettings,
+    source: SourceSettings | None = None,
 ) -> Assessment:
-    """Read a page and judge it by its owner's directives and its licence."""
+    """Read a page and judge it by its owner's directives and its licence.
+
+    The licence that the terms of its `source` give counts where the page itself names none.
+    """
     content_type = next((value for name, value in headers if name.lower() == "content-type"), "")
     decoded = decode(body, content_type)
     page = read_page(decoded.text, url)
     directives = page_directives(headers, page.metas, settings.product_token)
     licence = judge(page.marks, settings.licences)
+    if licence.id in ("none", *WORDS[1:]) and source is not None and source.licence:
+        licence = given(source, settings.licences)
     refusal = refuse_page(directives, licence, settings.licences)
     return Assessment(decoded, page, directives, licence, refusal)
 

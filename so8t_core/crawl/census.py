@@ -7,31 +7,28 @@ from collections.abc import Iterator
 
 
 class Census:
-    """Read-only questions to a frontier's database."""
+    """Read-only questions to a frontier's database: what is committed is counted."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
 
     def counts(self) -> dict[str, int]:
         """URLs by state; `kept` counts those with a page."""
-        counts = dict.fromkeys(("queued", "in-flight", "done", "refused", "failed"), 0)
-        counts |= dict(self._db.execute("SELECT state, count(*) FROM urls GROUP BY state"))
+        counts = dict.fromkeys(("queued", "done", "refused", "failed"), 0)
+        counts |= dict(self._db.execute("SELECT state, sum(n) FROM counts GROUP BY state"))
         counts["kept"] = self.kept()
         return counts
 
     def kept(self) -> int:
         """Pages that are kept."""
-        kept: int = self._db.execute("SELECT count(*) FROM urls WHERE page IS NOT NULL").fetchone()[
-            0
-        ]
-        return kept
+        row = self._db.execute("SELECT value FROM tallies WHERE name = 'kept'").fetchone()
+        return int(row[0]) if row else 0
 
     def rules(self, state: str) -> dict[str, int]:
         """URLs of a state by the rule that put them there."""
         return dict(
             self._db.execute(
-                "SELECT rule, count(*) FROM urls WHERE state = ? AND rule IS NOT NULL"
-                " GROUP BY rule ORDER BY rule",
+                "SELECT rule, n FROM counts WHERE state = ? AND rule != '' AND n > 0 ORDER BY rule",
                 (state,),
             )
         )
@@ -40,7 +37,7 @@ class Census:
         """For each host, URLs by state, and `kept`; hosts out of scope are left out."""
         found: dict[str, dict[str, int]] = {}
         rows = self._db.execute(
-            "SELECT host, state, count(*), count(page) FROM urls"
+            "SELECT host, state, count(*), count(pages.url) FROM urls LEFT JOIN pages USING (url)"
             " WHERE rule IS NOT 'scope' GROUP BY host, state ORDER BY host, state"
         )
         for host, state, count, kept in rows:
@@ -65,5 +62,5 @@ class Census:
 
     def pages(self) -> Iterator[str]:
         """The kept pages' lines of the page index, in order of their URLs."""
-        rows = self._db.execute("SELECT page FROM urls WHERE page IS NOT NULL ORDER BY url")
+        rows = self._db.execute("SELECT line FROM pages ORDER BY url")
         return (page for (page,) in rows)

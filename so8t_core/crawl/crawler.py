@@ -5,27 +5,31 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterator
+from typing import Any
 
 from so8t_core.contract.settings.crawl import CrawlSettings
+from so8t_core.crawl.committing import Committer
+from so8t_core.crawl.earlier import Earlier
 from so8t_core.crawl.fetcher import Failure, Fetcher, Response
-from so8t_core.crawl.frontier import Entry, Frontier, Hold
+from so8t_core.crawl.frontier import Entry, Frontier
 from so8t_core.crawl.intake import Intake
 from so8t_core.crawl.monitor import Monitor
-from so8t_core.crawl.permission import Robots, RobotsAnswer, RobotsQuest, advance
-from so8t_core.crawl.politeness import RETRYABLE_STATUS, Lanes, asked_wait_s, retry_wait_s
+from so8t_core.crawl.patience import Patience
+from so8t_core.crawl.permission import Answer, Permissions, Quest, advance
+from so8t_core.crawl.politeness import RETRYABLE_STATUS, Lanes
+from so8t_core.crawl.refusal import Refusal
 from so8t_core.crawl.robots import MAX_ROBOTS_BYTES
-from so8t_core.crawl.scope import Refusal, Scope
+from so8t_core.crawl.scope import Scope
 from so8t_core.crawl.url import BadUrl, host_of, origin_of
 from so8t_core.crawl.warc import Archive
+from so8t_core.crawl.waves import Budgets
 from so8t_core.phases.base import PhaseContext
 
 _POLL_S = 0.1
-_COMMIT_EVERY_S = 0.2
 _QUIET_AFTER_S = 1.8
 _REFUSALS_A_TURN = 200
 
-Job = Entry | RobotsQuest
+Job = Entry | Quest
 
 
 class Crawler:
@@ -33,7 +37,8 @@ class Crawler:
 
     A host has one request at a time; each request, those for robots.txt and each hop of a redirect
     among them, waits for the host's delay. Results are settled without waiting in between, so a
-    cancelled request has left no trace but its place in the queue.
+    cancelled request has left no trace but its place in the queue; and a host is asked again only
+    when its last result is durable.
     """
 
     def __init__(
@@ -44,58 +49,65 @@ class Crawler:
         frontier: Frontier,
         archive: Archive,
         fetcher: Fetcher,
+        earlier: Earlier | None,
     ) -> None:
         self._ctx = ctx
         self._settings = settings
         self._scope = scope
         self._frontier = frontier
-        self._archive = archive
         self._fetcher = fetcher
-        self._robots = Robots(frontier, settings)
+        self._earlier = earlier
+        self._permissions = Permissions(frontier, settings)
         self._monitor = Monitor(ctx.emit, frontier, settings)
-        self._intake = Intake(settings, scope, frontier, archive, self._robots, self._monitor)
+        self._intake = Intake(
+            settings, scope, frontier, archive, self._permissions, self._monitor, earlier
+        )
+        self._committer = Committer(frontier, archive)
         self._lanes = Lanes()
+        self._patience = Patience(settings, scope, frontier, self._lanes)
         self._tasks: dict[asyncio.Task[None], str] = {}
-        self._quests: dict[str, deque[RobotsQuest]] = {}
+        self._ended: deque[asyncio.Task[None]] = deque()
+        self._quests: dict[str, deque[Quest]] = {}
         self._asked: set[str] = set()
-        self._met: set[str] = set()
-        self._suspended: dict[str, str] = {}
-        self._wave = 0
         self._woken = asyncio.Event()
-        self._committed_at = time.monotonic()
 
     async def run(self) -> None:
         """Crawl until nothing is left to do. `HardPause` leaves everything committed."""
-        self._remember_holds()
-        self._frontier.add(self._seeds(), depth=0)
+        self._patience.remember()
+        self._take_seeds()
+        budgets = Budgets(
+            self._settings.max_pages,
+            self._scope.tier_max_pages,
+            self._scope.host_max_pages,
+            {
+                "max_urls_per_query_page": self._settings.max_urls_per_query_page,
+                "max_urls_per_calendar": self._settings.max_urls_per_calendar,
+            },
+        )
         try:
-            while (wave := self._frontier.open_wave(self._settings.max_pages)) is not None:
-                self._wave = wave
+            while await self._frontier.open_wave(budgets) is not None:
                 await self._crawl_wave()
         finally:
             await self._cancel_all()
-        self._commit()
+            self._monitor.tally_time()
+            await self._committer.durable()
         self._monitor.show(self._lanes.waiting(time.monotonic()), ())
 
-    def _seeds(self) -> Iterator[tuple[str, Refusal | None]]:
-        for seed in self._settings.seeds:
+    def _take_seeds(self) -> None:
+        for seed, kind in self._scope.seeds():
             url = self._scope.canonical(seed)
             if isinstance(url, BadUrl):
                 self._ctx.emit.log("warning", f"Seed {seed!r} is no URL: {url.rule} {url.detail}")
                 self._frontier.tally(f"links.{url.rule}")
-            else:
-                yield url, self._scope.refuse(url)
-
-    def _remember_holds(self) -> None:
-        """Hosts that asked for patience before a kill still get it."""
-        now, wall = time.monotonic(), time.time()
-        for hold in self._frontier.holds():
-            self._lanes.hold(hold.host, now + hold.not_before - wall, hold.why)
-            if hold.suspended:
-                self._suspended[hold.host] = hold.why
+                continue
+            host, tier, refusal = self._scope.place(url, is_page=kind == "page")
+            if refusal is not None:
+                words = f"{refusal.rule}, {refusal.source} {refusal.detail}"
+                self._ctx.emit.log("warning", f"Seed {seed!r} is refused: {words}")
+            self._frontier.add([(url, host, tier, refusal)], depth=0, kind=kind)
 
     async def _crawl_wave(self) -> None:
-        for host in self._frontier.hosts(self._wave):
+        for host in self._frontier.wave_hosts():
             self._enter(host)
         while True:
             self._reap()
@@ -103,65 +115,64 @@ class Crawler:
                 await self._rest()
             self._hand_out()
             if not self._tasks and self._lanes.next_at() is None:
-                return
+                break
             await self._wait()
-            if time.monotonic() - self._committed_at >= _COMMIT_EVERY_S:
-                self._commit()
+            if self._monitor.due:
                 self._monitor.show(
                     self._lanes.waiting(time.monotonic()), tuple(self._tasks.values())
                 )
+        self._monitor.tally_time()
+        await self._committer.durable()
 
     # Handing out.
 
     def _hand_out(self) -> None:
-        limit = int(self._live("max_concurrency", self._settings.max_concurrency))
-        while len(self._tasks) < max(1, limit):
+        while len(self._tasks) < self._limit():
             host = self._lanes.take(time.monotonic())
             if host is None:
                 return
             job = self._next_job(host)
             if job is None:
                 continue
-            if isinstance(job, Entry):
-                self._frontier.start(job)
             task = asyncio.create_task(self._do(host, job))
             self._tasks[task] = host
-            task.add_done_callback(lambda _: self._woken.set())
+            task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._ended.append(task)
+        self._woken.set()
 
     def _next_job(self, host: str) -> Job | None:
         """What to ask this free host; where there is nothing now, its lane is left."""
         if self._quests.get(host):
             return self._quests[host].popleft()
+        now = time.time()
         for _ in range(_REFUSALS_A_TURN):
-            entry = self._frontier.next(self._wave, host, time.time())
+            entry = self._frontier.next(host, now)
             if entry is None:
                 break
             origin = origin_of(entry.url)
-            if self._robots.answer(origin, time.time()) is None:
+            if self._permissions.answer(origin, now) is None:
+                self._frontier.release(entry)
                 if origin in self._asked:
                     self._lanes.leave(host)
                     return None
                 self._asked.add(origin)
-                return RobotsQuest.start(origin)
-            if host in self._suspended:
-                why = Refusal("host-suspended", host, self._suspended[host])
+                return Quest.start(origin)
+            if why := self._patience.given_up(host):
                 self._frontier.fail(entry, why)
-            elif refusal := self._robots.refuse(entry.url):
+            elif refusal := self._patience.refuse(host) or self._permissions.refuse(entry.url):
                 self._frontier.refuse(entry, refusal)
             else:
                 return entry
         self._lanes.leave(host)
-        due = self._frontier.next_due(self._wave, host)
+        due = self._frontier.next_due(host)
         if due is not None:
-            self._enter(host, time.monotonic() + max(0.0, due - time.time()))
+            self._enter(host, time.monotonic() + max(0.0, due - now))
         return None
 
     def _enter(self, host: str, not_before: float = 0.0) -> None:
-        """Queue a host. After a kill nobody knows when it was asked last: it gets its delay."""
-        if host not in self._met:
-            self._met.add(host)
-            if self._frontier.resumed:
-                self._lanes.hold(host, time.monotonic() + self._delay_s(host), "resumed")
+        self._patience.meet(host, self._fetcher.address(host), self._delay_s(host))
         self._lanes.enter(host, not_before)
 
     # Asking.
@@ -169,41 +180,59 @@ class Crawler:
     async def _do(self, host: str, job: Job) -> None:
         """One request, and what follows from it."""
         result: Response | Failure | None = None
+        settled = False
+        self._lanes.hold_address(
+            host, time.monotonic() + self._settings.address_delay_share * self._delay_s(host)
+        )
         try:
-            result = await self._ask(job)
-            if isinstance(job, Entry):
-                self._settle_page(job, result)
+            result = await self._ask(host, job)
+            if isinstance(job, Quest):
+                self._settle_quest(job, result)
             else:
-                self._settle_robots(job, result)
+                await self._settle_page(job, result)
+            settled = True
+            await self._committer.durable()
         finally:
-            if result is None:
+            if not settled:
                 self._give_up(job)
             answered = result.answered_at if isinstance(result, Response) else time.monotonic()
             self._lanes.hold(host, answered + self._delay_s(host), "delay")
             self._lanes.leave(host)
             self._enter(host)
 
-    async def _ask(self, job: Job) -> Response | Failure:
-        settings = self._settings
-        self._frontier.tally("requests")
-        if isinstance(job, RobotsQuest):
-            self._frontier.tally("robots_requests")
+    async def _ask(self, host: str, job: Job) -> Response | Failure:
+        settings, tally = self._settings, self._frontier.tally
+        tally("requests")
+        started = time.monotonic()
+        if isinstance(job, Quest):
+            tally("robots_requests")
             result = await self._fetcher.get(
                 job.url, max_bytes=MAX_ROBOTS_BYTES + 1, wanted=lambda status, _: status < 300
             )
-        else:
+        elif job.kind == "page":
+            known = self._earlier.page(job.url) if self._earlier else None
             result = await self._fetcher.get(
                 job.url,
                 max_bytes=settings.max_page_bytes,
                 wanted=lambda status, media: (
                     status == 200 and (not media or media in settings.content_types)
                 ),
+                conditions=known.conditions if known else None,
             )
-        if isinstance(result, Response):
-            self._frontier.tally(f"status.{result.status // 100}xx")
-            self._frontier.tally("body_bytes", len(result.body))
         else:
-            self._frontier.tally(f"network.{result.kind}")
+            result = await self._fetcher.get(
+                job.url,
+                max_bytes=settings.max_sitemap_bytes,
+                wanted=lambda status, _: status == 200,
+            )
+        size_bytes = 0
+        if isinstance(result, Response):
+            size_bytes = len(result.body)
+            tally(f"status.{result.status // 100}xx")
+            tally("body_bytes", size_bytes)
+        else:
+            tally(f"network.{result.kind}")
+        self._patience.note(host, result, size_bytes, time.monotonic() - started)
         return result
 
     def _give_up(self, job: Job) -> None:
@@ -215,8 +244,10 @@ class Crawler:
 
     def _delay_s(self, host: str) -> float:
         """The least time between two requests to a host, robots.txt's wish above all."""
-        wished = self._live("delay_s", self._settings.delay_s)
-        return max(wished, self._frontier.crawl_delay_s(host))
+        return self._patience.delay_s(host, self._live("delay_s", self._settings.delay_s))
+
+    def _limit(self) -> int:
+        return max(1, int(self._live("max_concurrency", self._settings.max_concurrency)))
 
     def _live(self, name: str, configured: float) -> float:
         value = self._ctx.live().get(f"crawl.{name}", configured)
@@ -224,86 +255,76 @@ class Crawler:
 
     # Settling.
 
-    def _settle_robots(self, quest: RobotsQuest, result: Response | Failure) -> None:
+    def _settle_quest(self, quest: Quest, result: Response | Failure) -> None:
         step = advance(quest, result, self._settings, time.time())
-        if isinstance(step, RobotsAnswer):
-            self._robots.learn(step)
+        if isinstance(step, Answer):
+            self._permissions.learn(step)
             self._asked.discard(step.origin)
+            if self._settings.sitemaps:
+                self._intake.take_sitemaps(step)
             self._enter(host_of(step.origin + "/"))
             self._ctx.emit.log(
                 "info", f"robots.txt of {step.origin}: {step.outcome}, {step.reason}"
             )
             return
         host = host_of(step.url)
+        if step.so_far is not None:
+            self._frontier.note_crawl_delay(host, step.so_far.group.crawl_delay_s)
         if step.wait_s:
-            self._hold(host, step.wait_s, "robots.txt is not to be had")
+            self._patience.hold(host, step.wait_s, f"{step.file} is not to be had")
         self._quests.setdefault(host, deque()).append(step)
         self._enter(host)
 
-    def _settle_page(self, entry: Entry, result: Response | Failure) -> None:
-        if isinstance(result, Response) and result.status not in RETRYABLE_STATUS:
-            if self._archive.full(len(result.body)):
-                self._commit()
+    async def _settle_page(self, entry: Entry, result: Response | Failure) -> None:
+        if isinstance(result, Failure) or result.status in RETRYABLE_STATUS:
+            self._settle_trouble(entry, result)
+        elif entry.kind == "page":
             self._intake.settle(entry, result)
         else:
-            self._settle_trouble(entry, result)
+            await self._intake.settle_listing(entry, result)
 
     def _settle_trouble(self, entry: Entry, result: Response | Failure) -> None:
         """Try again later, or give up; a host that asks for patience is left alone."""
-        now = time.time()
-        wait_s = retry_wait_s(result, entry.tries, self._settings, now)
+        wait_s = self._patience.after(entry, result)
         if isinstance(result, Response):
             rule, detail = f"http-{result.status}", result.reason
-            self._be_patient(entry.host, result, wait_s, now)
         else:
             rule, detail = f"network-{result.kind}", result.detail
         if wait_s is not None:
-            self._frontier.retry(entry, now + wait_s)
+            self._frontier.retry(entry, time.time() + wait_s)
         elif rule == "network-address-refused":
             self._frontier.refuse(entry, Refusal("address", "connection guard", detail))
         else:
             self._frontier.fail(entry, Refusal(rule, "network", detail))
 
-    def _be_patient(self, host: str, result: Response, wait_s: float | None, now: float) -> None:
-        asked = asked_wait_s(result, now)
-        if asked is not None and asked > self._settings.max_retry_wait_s:
-            why = f"HTTP {result.status}, Retry-After {asked:.0f} s"
-            self._suspended[host] = why
-            self._frontier.hold(Hold(host, now + asked, suspended=True, why=why))
-        elif asked is not None:
-            self._hold(host, asked, f"HTTP {result.status}, Retry-After")
-        elif result.status in (429, 503):
-            self._hold(host, wait_s or 0.0, f"HTTP {result.status}")
-
-    def _hold(self, host: str, wait_s: float, why: str) -> None:
-        self._lanes.hold(host, time.monotonic() + wait_s, why)
-        self._frontier.hold(Hold(host, time.time() + wait_s, suspended=False, why=why))
-
-    # Waiting, pausing, committing.
+    # Waiting and pausing.
 
     def _reap(self) -> None:
-        for task in [task for task in self._tasks if task.done()]:
-            del self._tasks[task]
-            task.result()
+        while self._ended:
+            task = self._ended.popleft()
+            if self._tasks.pop(task, None) is not None:
+                task.result()
 
     async def _wait(self) -> None:
         """Until a request ends or a host comes free, but never long: a pause may be wanted."""
         due = self._lanes.next_at()
-        free = len(self._tasks) < self._settings.max_concurrency
+        free = len(self._tasks) < self._limit()
         left = due - time.monotonic() if due is not None and free else _POLL_S
-        self._woken.clear()
-        try:
-            async with asyncio.timeout(min(max(left, 0.0), _POLL_S)):
-                await self._woken.wait()
-        except TimeoutError:
+        if self._ended or left <= 0:
+            await asyncio.sleep(0)
             return
+        self._woken.clear()
+        timer = asyncio.get_running_loop().call_later(min(left, _POLL_S), self._woken.set)
+        await self._woken.wait()
+        timer.cancel()
 
     async def _rest(self) -> None:
         """No request in flight while a pause lasts."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_QUIET_AFTER_S)
         await self._cancel_all()
-        self._commit()
+        self._monitor.tally_time()
+        await self._committer.durable()
         self._monitor.rest()
         await self._ctx.pause.apoint()
         self._monitor.go_on()
@@ -311,17 +332,9 @@ class Crawler:
     async def _cancel_all(self) -> None:
         for task in self._tasks:
             task.cancel()
-        ended = await asyncio.gather(*self._tasks, return_exceptions=True)
+        ended: list[Any] = await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
+        self._ended.clear()
         for error in ended:
             if isinstance(error, Exception):
                 raise error
-
-    def _commit(self) -> None:
-        """First the archive, then the frontier that points into it."""
-        written = self._archive.sync()
-        if written is not None:
-            self._frontier.set_archive(*written)
-        self._monitor.tally_time()
-        self._frontier.commit()
-        self._committed_at = time.monotonic()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self
@@ -13,6 +13,7 @@ from yarl import URL
 
 import so8t_core
 from so8t_core.contract.settings.crawl import CrawlSettings
+from so8t_core.crawl.encoding import EncodingRefused, inflater
 from so8t_core.crawl.guard import AddressRefused, Guard
 from so8t_core.crawl.url import host_of
 
@@ -28,7 +29,7 @@ class Response:
 
     `body_state`: `cut` when it was longer than asked for, `unread` when nobody wanted it.
     `sent_at` is in seconds since the epoch; `answered_at` on the monotonic clock, when the
-    headers had come.
+    headers had come, and `latency_s` later than it was asked. `address`: the server's IP.
     """
 
     url: str
@@ -41,6 +42,8 @@ class Response:
     body_state: BodyState
     sent_at: float
     answered_at: float
+    latency_s: float = 0.0
+    address: str = ""
 
     def header(self, name: str) -> str:
         """All values of a header, joined by commas; empty where it is missing."""
@@ -87,12 +90,13 @@ class Fetcher:
             socket_factory=self._guard.open_socket,
             limit=settings.max_concurrency,
             limit_per_host=1,
-            ttl_dns_cache=300,
+            use_dns_cache=False,  # the guard keeps what it has checked
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
+            auto_decompress=False,
             max_line_size=16_384,
             max_field_size=32_768,
             timeout=aiohttp.ClientTimeout(
@@ -119,16 +123,36 @@ class Fetcher:
         await self._session.close()
         await self._guard.close()
 
-    async def get(self, url: str, *, max_bytes: int, wanted: Wanted) -> Response | Failure:
-        """Ask for a canonical URL once. Network trouble comes back as a `Failure`."""
+    def address(self, host: str) -> str | None:
+        """The IP address that a host was last found at; None where nobody asked yet."""
+        return self._guard.address(host)
+
+    async def get(
+        self,
+        url: str,
+        *,
+        max_bytes: int,
+        wanted: Wanted,
+        conditions: Mapping[str, str] | None = None,
+    ) -> Response | Failure:
+        """Ask for a canonical URL once. Network trouble comes back as a `Failure`.
+
+        `conditions`: headers such as If-None-Match.
+        """
         assert self._session is not None
-        sent_at = time.time()
+        sent_at, started_at = time.time(), time.monotonic()
         try:
             self._guard.check_literal(host_of(url))
-            async with self._session.get(URL(url, encoded=True), allow_redirects=False) as answer:
+            async with self._session.get(
+                URL(url, encoded=True), allow_redirects=False, headers=conditions
+            ) as answer:
                 answered_at = time.monotonic()
                 body, state = await _read(answer, max_bytes, wanted)
-                return _response(url, answer, body, state, sent_at, answered_at)
+                times = (sent_at, answered_at, answered_at - started_at)
+                address = self._guard.address(host_of(url)) or ""
+                return _response(url, answer, body, state, times, address)
+        except EncodingRefused as error:
+            return Failure("encoding", str(error), retryable=False)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return _failure(error)
 
@@ -137,19 +161,29 @@ async def _read(
     answer: aiohttp.ClientResponse, max_bytes: int, wanted: Wanted
 ) -> tuple[bytes, BodyState]:
     media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    keep = wanted(answer.status, media_type)
-    limit = max_bytes if keep else _DRAIN_BYTES
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in answer.content.iter_chunked(_CHUNK_BYTES):
-        size += len(chunk)
-        chunks.append(chunk)
-        if size > limit:
-            answer.close()
-            break
-    if not keep:
+    if not wanted(answer.status, media_type):
+        await _drain(answer)
         return b"", "unread"
-    return b"".join(chunks)[:limit], "cut" if size > limit else "whole"
+    inflate = inflater(answer.headers.get("Content-Encoding", ""))
+    body = bytearray()
+    async for chunk in answer.content.iter_chunked(_CHUNK_BYTES):
+        body += inflate.feed(chunk, max_bytes + 1 - len(body)) if inflate else chunk
+        if len(body) > max_bytes:
+            answer.close()
+            return bytes(body[:max_bytes]), "cut"
+    if inflate:
+        inflate.check_whole()
+    return bytes(body), "whole"
+
+
+async def _drain(answer: aiohttp.ClientResponse) -> None:
+    """Read a little of a body that nobody wants, so that a short one keeps its connection."""
+    size = 0
+    async for chunk in answer.content.iter_chunked(_DRAIN_BYTES):
+        size += len(chunk)
+        if size > _DRAIN_BYTES:
+            answer.close()
+            return
 
 
 def _response(
@@ -157,8 +191,8 @@ def _response(
     answer: aiohttp.ClientResponse,
     body: bytes,
     state: BodyState,
-    sent_at: float,
-    answered_at: float,
+    times: tuple[float, float, float],
+    address: str,
 ) -> Response:
     version = answer.version
     return Response(
@@ -173,8 +207,10 @@ def _response(
         request_headers=tuple(answer.request_info.headers.items()),
         body=body,
         body_state=state,
-        sent_at=sent_at,
-        answered_at=answered_at,
+        sent_at=times[0],
+        answered_at=times[1],
+        latency_s=times[2],
+        address=address,
     )
 
 

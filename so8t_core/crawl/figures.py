@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from typing import Any
 
 from so8t_core.crawl.frontier import Frontier
@@ -18,16 +16,6 @@ def crawl_figures(frontier: Frontier) -> dict[str, Any]:
     """
     tallies = frontier.tallies()
     counts = frontier.census.counts()
-    licences: Counter[str] = Counter()
-    decisions: Counter[str] = Counter()
-    charsets: Counter[str] = Counter()
-    undecodable = 0
-    for line in frontier.census.pages():
-        page = json.loads(line)
-        licences[page["licence"]["id"]] += 1
-        decisions[page["licence"]["decision"]] += 1
-        charsets[page["charset"]] += 1
-        undecodable += page["undecodable_chars"]
     return {
         "pages_kept": counts["kept"],
         "urls_seen": counts["queued"] + counts["done"] + counts["refused"] + counts["failed"],
@@ -36,11 +24,13 @@ def crawl_figures(frontier: Frontier) -> dict[str, Any]:
         "refused": frontier.census.rules("refused"),
         "failed": frontier.census.rules("failed"),
         "hosts": frontier.census.host_outcomes(),
-        "licences": dict(sorted(licences.items())),
-        "licence_decisions": dict(sorted(decisions.items())),
-        "charsets": dict(sorted(charsets.items())),
-        "undecodable_chars": undecodable,
+        "licences": section(tallies, "kept.licence."),
+        "licence_decisions": section(tallies, "kept.decision."),
+        "charsets": section(tallies, "kept.charset."),
+        "undecodable_chars": int(tallies.get("kept.undecodable", 0)),
         "robots": frontier.census.robots_outcomes(),
+        "pages_unchanged": int(tallies.get("pages_unchanged", 0)),
+        "listed_urls": int(tallies.get("listed_urls", 0)),
         "pages_fetched": int(tallies.get("pages_fetched", 0)),
         "requests": int(tallies.get("requests", 0)),
         "robots_requests": int(tallies.get("robots_requests", 0)),

@@ -1,65 +1,42 @@
 """The frontier: every URL that was ever seen and what became of it, in SQLite, safe from kills.
 
-URLs are handed out in waves. A wave holds the first queued URLs in order of (depth, url), no more
-than pages are still wanted, and is worked off before the next one opens; what it finds is merged
-in a way that doesn't depend on order. So the set of pages is the same whatever the timing.
+Changes gather in memory and become durable in batches (`write`), in a thread if wanted; what is
+handed out is read ahead in small windows. A host is asked again only when its last result is
+durable, so a kill repeats at most what was in flight.
 """
 
 from __future__ import annotations
 
+import asyncio
+import heapq
 import json
 import sqlite3
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
-from so8t_core.contract.errors import StoreError
 from so8t_core.crawl.census import Census
-from so8t_core.crawl.permission import RobotsAnswer
-from so8t_core.crawl.robots import Group, Rules
-from so8t_core.crawl.scope import Refusal
+from so8t_core.crawl.hosts import HostBook
+from so8t_core.crawl.permission import Answer
+from so8t_core.crawl.refusal import Refusal
+from so8t_core.crawl.store import Batch, Store
 from so8t_core.crawl.url import host_of
+from so8t_core.crawl.waves import Budgets, WaveOpening
 
-SCHEMA_VERSION = 1
+Kind = Literal["page", "sitemap", "feed"]
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS urls (
-    url TEXT PRIMARY KEY, host TEXT NOT NULL, depth INTEGER NOT NULL, hops INTEGER NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('queued', 'in-flight', 'done', 'refused', 'failed')),
-    wave INTEGER, tries INTEGER NOT NULL DEFAULT 0, not_before REAL NOT NULL DEFAULT 0,
-    rule TEXT, source TEXT, detail TEXT, decided_at REAL, page TEXT
-);
-CREATE INDEX IF NOT EXISTS waiting ON urls (depth, url) WHERE state = 'queued' AND wave IS NULL;
-CREATE INDEX IF NOT EXISTS handed_out ON urls (wave, host, url) WHERE state = 'queued';
-CREATE INDEX IF NOT EXISTS outcomes ON urls (state, rule);
-CREATE INDEX IF NOT EXISTS kept ON urls (url) WHERE page IS NOT NULL;
-CREATE TABLE IF NOT EXISTS robots (
-    origin TEXT PRIMARY KEY, host TEXT NOT NULL, outcome TEXT NOT NULL, reason TEXT NOT NULL,
-    fetched_at REAL NOT NULL, crawl_delay_s REAL NOT NULL, said TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS robots_of_host ON robots (host);
-CREATE TABLE IF NOT EXISTS hosts (
-    host TEXT PRIMARY KEY, not_before REAL NOT NULL, suspended INTEGER NOT NULL, why TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS archives (name TEXT PRIMARY KEY, size_bytes INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS tallies (name TEXT PRIMARY KEY, value REAL NOT NULL);
-"""
+Found = tuple[str, str, int, Refusal | None]
+"""A canonical URL, its host, its tier, and why it is not to be fetched."""
 
-_ADD = """
-INSERT INTO urls (url, host, depth, hops, state, rule, source, detail, decided_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (url) DO UPDATE SET
-    depth = min(depth, excluded.depth), hops = min(hops, excluded.hops),
-    state = 'queued', rule = NULL, source = NULL, detail = NULL, decided_at = NULL
-WHERE excluded.state = 'queued' AND (
-    (urls.state = 'queued' AND urls.wave IS NULL)
-    OR (urls.state = 'refused' AND urls.rule IN ('depth', 'redirects')))
-"""
+_RECENT_URLS = 30_000
+_READ_AHEAD_URLS = 16_000
+_READ_AHEAD_BOUNDS = (4, 64)
+_AS_LINE = json.JSONEncoder(ensure_ascii=False, sort_keys=True, allow_nan=False).encode
+_NEVER = (1_000_000_000, 1_000_000_000)
 
 
 @dataclass(frozen=True)
@@ -67,6 +44,8 @@ class Entry:
     """A URL that is to be fetched. `hops`: redirects that led here; `tries`: earlier tries."""
 
     url: str
+    kind: Kind
+    tier: int
     depth: int
     hops: int
     tries: int
@@ -77,18 +56,18 @@ class Entry:
         return host_of(self.url)
 
 
-@dataclass(frozen=True)
-class Hold:
-    """A host to be left alone: until `not_before` (since the epoch), or for the whole run."""
+class _Window:
+    """The next URLs of one host: read ahead, due later, and whether there may be more."""
 
-    host: str
-    not_before: float
-    suspended: bool
-    why: str
+    def __init__(self) -> None:
+        self.ready: deque[Entry] = deque()
+        self.later: list[tuple[float, str, Entry]] = []
+        self.last = ""
+        self.more = True
 
 
 class Frontier:
-    """The store of one crawl. Changes become durable with `commit`, all at once.
+    """The store of one crawl. `write` makes everything so far durable, all at once.
 
     `resumed` is true where the file held a crawl already; what was in flight is queued again.
     """
@@ -99,40 +78,26 @@ class Frontier:
         A frontier of other settings (another `fingerprint`) or of a crawl that reached nothing is
         emptied: its pages would not be those that are asked for now.
         """
-        self._path = path
-        self._tallies: Counter[str] = Counter()
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self._store = Store(path)
         try:
-            self._db = sqlite3.connect(path, isolation_level="IMMEDIATE")
-            self._prepare(fingerprint)
-            self.census = Census(self._db)
+            same = self._store.meta("fingerprint") == fingerprint
+            self.resumed = same and self._store.meta("outcome") != "unreachable"
+            if not self.resumed:
+                self._store.empty()
+            self._store.set_meta("fingerprint", fingerprint)
+            self._store.writer.commit()
+            self.census = Census(self._store.reader)
+            stored = self._store.reader.execute("SELECT host, standing FROM hosts")
+            self.hosts = HostBook(dict(stored.fetchall()))
         except sqlite3.DatabaseError as error:
-            raise StoreError(
-                f"The crawl's frontier cannot be read: {error}.",
-                where=str(path),
-                hint="Remove the run's crawl folder; the crawl starts again.",
-            ) from error
-
-    def _prepare(self, fingerprint: str) -> None:
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
-        self._db.executescript(_SCHEMA)
-        version = int(self.meta("schema_version") or SCHEMA_VERSION)
-        if version > SCHEMA_VERSION:
-            raise StoreError(
-                "The crawl's frontier was written by a newer version of so8t.",
-                where=str(self._path),
-                hint="Update so8t, or remove the run's crawl folder to crawl again.",
-            )
-        same = self.meta("fingerprint") == fingerprint
-        self.resumed = same and self.meta("outcome") != "unreachable"
-        if not self.resumed:
-            for table in ("meta", "urls", "robots", "hosts", "archives", "tallies"):
-                self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - our own words
-        self._db.execute("UPDATE urls SET state = 'queued' WHERE state = 'in-flight'")
-        self.set_meta("schema_version", str(SCHEMA_VERSION))
-        self.set_meta("fingerprint", fingerprint)
-        self.commit()
+            raise self._store.damaged(error) from error
+        self._batch = Batch()
+        self._writing = Batch()
+        self._recent: dict[str, tuple[int, int]] = {}
+        self._windows: dict[str, _Window] = {}
+        self._wave = 0
+        self._read_ahead = _READ_AHEAD_BOUNDS[1]
+        self._delays_s: dict[str, float] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -143,114 +108,158 @@ class Frontier:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._db.close()
+        self._store.close()
 
     def meta(self, name: str) -> str | None:
         """A note about the crawl as a whole."""
-        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-        return None if row is None else str(row[0])
+        return self._store.meta(name)
 
     def set_meta(self, name: str, value: str) -> None:
-        """Write such a note."""
-        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+        """Write such a note, durably."""
+        self._store.set_meta(name, value)
+        self._store.writer.commit()
+
+    # Making changes durable.
+
+    def swap(self) -> Batch:
+        """Everything since the last call, to be given to `write`; changes go on in a new batch."""
+        self._batch.hosts.update(self.hosts.changed())
+        self._writing, self._batch = self._batch, Batch()
+        return self._writing
+
+    def write(self, batch: Batch) -> None:
+        """Make a batch durable. May be called from a thread, one at a time."""
+        self._store.write(batch)
+
+    def apply(self) -> None:
+        """Write everything so far without making it durable yet."""
+        self._store.write(self.swap(), commit=False)
 
     def commit(self) -> None:
-        """Make everything since the last commit durable."""
-        self._db.executemany(
-            "INSERT INTO tallies VALUES (?, ?)"
-            " ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
-            self._tallies.items(),
-        )
-        self._tallies.clear()
-        self._db.commit()
+        """Make everything so far durable."""
+        self.write(self.swap())
 
     # What comes in.
 
-    def add(self, urls: Iterable[tuple[str, Refusal | None]], *, depth: int, hops: int = 0) -> None:
-        """Take in canonical URLs: queued, or refused with the reason.
+    def add(
+        self,
+        urls: Iterable[Found],
+        *,
+        depth: int,
+        hops: int = 0,
+        kind: Kind = "page",
+    ) -> None:
+        """Take in canonical URLs, each with its tier: queued, or refused with the reason.
 
         A URL that is known keeps what became of it; one that still waits, or was out of reach,
         takes the smaller depth.
         """
-        self._db.executemany(
-            _ADD,
-            (
-                (url, host_of(url), depth, hops, "queued", None, None, None, None)
-                if why is None
-                else (url, host_of(url), depth, hops, "refused", *_columns(why))
-                for url, why in urls
-            ),
-        )
+        recent, found, now = self._recent, self._batch.found, time.time()
+        if len(recent) > _RECENT_URLS:
+            recent.clear()
+        for url, host, tier, why in urls:
+            known = recent.get(url) if kind == "page" else None
+            if known is not None and (why is not None or (known[0] <= depth and known[1] <= hops)):
+                continue
+            if why is None:
+                if kind == "page":
+                    recent[url] = (depth, hops)
+                found.append([url, host, kind, tier, depth, hops, "queued", *(None,) * 4])
+            else:
+                recent[url] = _NEVER
+                reason = (why.rule, why.source, why.detail, now)
+                found.append([url, host, kind, tier, depth, hops, "refused", *reason])
 
     def known(self, url: str) -> bool:
         """Whether the URL was seen before."""
-        return bool(self._db.execute("SELECT 1 FROM urls WHERE url = ?", (url,)).fetchone())
+        if url in self._recent:
+            return True
+        if self._batch.found:
+            self.apply()
+        query = "SELECT 1 FROM urls WHERE url = ?"
+        return bool(self._store.writer.execute(query, (url,)).fetchone())
 
     # What goes out.
 
-    def open_wave(self, max_pages: int) -> int | None:
-        """The number of the wave to work on; None where the crawl is done."""
-        wave = int(self.meta("wave") or 0)
-        left = self._db.execute(
-            "SELECT 1 FROM urls WHERE state = 'queued' AND wave = ? LIMIT 1", (wave,)
-        ).fetchone()
-        if left:
-            return wave
-        kept = self.census.kept()
-        first = self._db.execute(
-            "SELECT depth FROM urls WHERE state = 'queued' AND wave IS NULL ORDER BY depth LIMIT 1"
-        ).fetchone()
-        if first is None or kept >= max_pages:
-            return None
-        self._db.execute(
-            "UPDATE urls SET wave = ? WHERE url IN (SELECT url FROM urls WHERE state = 'queued'"
-            " AND wave IS NULL AND depth = ? ORDER BY url LIMIT ?)",
-            (wave + 1, first[0], max_pages - kept),
-        )
-        self.set_meta("wave", str(wave + 1))
-        return wave + 1
+    async def open_wave(self, budgets: Budgets) -> int | None:
+        """The number of the wave to work on; None where the crawl is done.
 
-    def hosts(self, wave: int) -> list[str]:
-        """The hosts that a wave has queued URLs of."""
-        rows = self._db.execute(
+        Nothing may be in flight, and everything must be durable.
+        """
+        self.commit()
+        opening = WaveOpening(self._store, budgets, self.hosts.kept)
+        while (opened := await asyncio.to_thread(opening.step)) is None:
+            pass
+        if not opened:
+            return None
+        self._wave = opening.wave
+        self._windows = {host: _Window() for host in self._wave_hosts()}
+        low, high = _READ_AHEAD_BOUNDS
+        self._read_ahead = max(low, min(high, _READ_AHEAD_URLS // max(1, len(self._windows))))
+        return self._wave
+
+    def wave_hosts(self) -> list[str]:
+        """The hosts that the wave has URLs of."""
+        return list(self._windows)
+
+    def _wave_hosts(self) -> list[str]:
+        rows = self._store.reader.execute(
             "SELECT DISTINCT host FROM urls WHERE state = 'queued' AND wave = ? ORDER BY host",
-            (wave,),
+            (self._wave,),
         )
         return [host for (host,) in rows]
 
-    def next(self, wave: int, host: str, now: float) -> Entry | None:
-        """The first URL of a host that is due (`now` since the epoch); it stays queued."""
-        row = self._db.execute(
-            "SELECT url, depth, hops, tries FROM urls WHERE state = 'queued' AND wave = ?"
-            " AND host = ? AND not_before <= ? ORDER BY url LIMIT 1",
-            (wave, host, now),
-        ).fetchone()
-        return Entry(*row) if row else None
+    def next(self, host: str, now: float) -> Entry | None:
+        """Take the next URL of a host that is due (`now` since the epoch)."""
+        window = self._windows.get(host)
+        if window is None:
+            return None
+        if window.later and window.later[0][0] <= now:
+            return heapq.heappop(window.later)[2]
+        if not window.ready and window.more:
+            self._look_ahead(host, window)
+            if window.later and window.later[0][0] <= now:
+                return heapq.heappop(window.later)[2]
+        return window.ready.popleft() if window.ready else None
 
-    def next_due(self, wave: int, host: str) -> float | None:
+    def next_due(self, host: str) -> float | None:
         """When the next URL of a host is due, since the epoch; None where none is queued."""
-        due: float | None = self._db.execute(
-            "SELECT min(not_before) FROM urls WHERE state = 'queued' AND wave = ? AND host = ?",
-            (wave, host),
-        ).fetchone()[0]
-        return due
+        window = self._windows.get(host)
+        if window is None:
+            return None
+        if window.ready or window.more:
+            return 0.0
+        return window.later[0][0] if window.later else None
 
-    # What became of it.
-
-    def start(self, entry: Entry) -> None:
-        """The URL is being fetched."""
-        self._db.execute("UPDATE urls SET state = 'in-flight' WHERE url = ?", (entry.url,))
+    def _look_ahead(self, host: str, window: _Window) -> None:
+        """Read the next URLs of a host's wave, in one step of the database."""
+        (rows,) = self._store.reader.execute(
+            "SELECT json_group_array(json_array(url, kind, tier, depth, hops, tries, not_before))"
+            " FROM (SELECT * FROM urls WHERE state = 'queued' AND wave = ? AND host = ?"
+            " AND url > ? ORDER BY url LIMIT ?)",
+            (self._wave, host, window.last, self._read_ahead),
+        ).fetchone()
+        entries = json.loads(rows)
+        window.more = len(entries) == self._read_ahead
+        for *values, not_before in entries:
+            entry = Entry(*values)
+            window.last = entry.url
+            if not_before:
+                heapq.heappush(window.later, (not_before, entry.url, entry))
+            else:
+                window.ready.append(entry)
 
     def release(self, entry: Entry) -> None:
         """The fetch was given up without a result: the URL is queued as before."""
-        self._db.execute("UPDATE urls SET state = 'queued' WHERE url = ?", (entry.url,))
+        self._windows[entry.host].ready.appendleft(entry)
+
+    # What became of it.
 
     def retry(self, entry: Entry, not_before: float) -> None:
         """The URL is to be tried again, not earlier than then (since the epoch)."""
-        self._db.execute(
-            "UPDATE urls SET state = 'queued', tries = tries + 1, not_before = ? WHERE url = ?",
-            (not_before, entry.url),
-        )
+        again = Entry(entry.url, entry.kind, entry.tier, entry.depth, entry.hops, entry.tries + 1)
+        self._batch.retried.append([entry.url, again.tries, not_before])
+        heapq.heappush(self._windows[entry.host].later, (not_before, entry.url, again))
         self.tally("retries")
 
     def refuse(self, entry: Entry, why: Refusal) -> None:
@@ -261,102 +270,81 @@ class Frontier:
         """The URL gave nothing, for good."""
         self._decide(entry, "failed", why)
 
-    def redirect(self, entry: Entry, why: Refusal) -> None:
-        """The URL led elsewhere; `why.detail` says where."""
+    def finish(self, entry: Entry, why: Refusal) -> None:
+        """The URL is done and is no page; `why` says what it was, such as a redirect."""
         self._decide(entry, "done", why)
 
-    def keep(self, url: str, page: dict[str, Any]) -> None:
+    def keep(self, entry: Entry, page: dict[str, Any]) -> None:
         """The URL's page is kept; `page` is its line of the page index."""
-        line = json.dumps(page, ensure_ascii=False, sort_keys=True, allow_nan=False)
-        self._db.execute(
-            "UPDATE urls SET state = 'done', decided_at = ?, page = ? WHERE url = ?",
-            (time.time(), line, url),
-        )
+        self._batch.pages[entry.url] = _AS_LINE(page)
+        self._batch.decided.append([entry.url, "done", None, None, None, time.time()])
+        tallies, licence = self._batch.tallies, page["licence"]
+        for name in (
+            "kept",
+            f"kept.tier.{entry.tier}",
+            f"kept.licence.{licence['id']}",
+            f"kept.decision.{licence['decision']}",
+            f"kept.charset.{page['charset']}",
+        ):
+            tallies[name] += 1
+        tallies["kept.undecodable"] += page["undecodable_chars"]
+        self.hosts.of(entry.host).keep()
 
     def _decide(self, entry: Entry, state: str, why: Refusal) -> None:
-        self._db.execute(
-            "UPDATE urls SET state = ?, rule = ?, source = ?, detail = ?, decided_at = ?"
-            " WHERE url = ?",
-            (state, *_columns(why), entry.url),
+        self._batch.decided.append(
+            [entry.url, state, why.rule, why.source, why.detail, time.time()]
         )
 
-    # Hosts and their robots.txt.
+    # What origins permit.
 
-    def hold(self, hold: Hold) -> None:
-        """Remember that a host is to be left alone."""
-        self._db.execute(
-            "INSERT OR REPLACE INTO hosts VALUES (?, ?, ?, ?)",
-            (hold.host, hold.not_before, hold.suspended, hold.why),
-        )
-
-    def holds(self) -> list[Hold]:
-        """Every host that was to be left alone, whether the time is over or not."""
-        rows = self._db.execute("SELECT host, not_before, suspended, why FROM hosts ORDER BY host")
-        return [Hold(host, until, bool(suspended), why) for host, until, suspended, why in rows]
-
-    def robots_answer(self, origin: str) -> RobotsAnswer | None:
-        row = self._db.execute(
-            "SELECT outcome, reason, fetched_at, said FROM robots WHERE origin = ?", (origin,)
+    def stored_answer(self, origin: str) -> Answer | None:
+        """The last answer of an origin, durable or not yet."""
+        for batch in (self._batch, self._writing):
+            if origin in batch.robots:
+                return Answer.from_row(batch.robots[origin])
+        row = self._store.reader.execute(
+            "SELECT * FROM robots WHERE origin = ?", (origin,)
         ).fetchone()
-        if row is None:
-            return None
-        said = json.loads(row[3])
-        group = Group(
-            rules=_rules(said["rules"]),
-            ai_rules=tuple((token, _rules(rules)) for token, rules in said["ai_rules"]),
-            crawl_delay_s=said["crawl_delay_s"],
-            sitemaps=tuple(said["sitemaps"]),
-        )
-        return RobotsAnswer(origin, row[0], row[1], row[2], group)
+        return None if row is None else Answer.from_row(list(row))
 
-    def store_robots(self, answer: RobotsAnswer) -> None:
-        said = json.dumps(asdict(answer.group))
-        self._db.execute(
-            "INSERT OR REPLACE INTO robots VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                answer.origin,
-                host_of(answer.origin + "/"),
-                answer.outcome,
-                answer.reason,
-                answer.fetched_at,
-                answer.group.crawl_delay_s,
-                said,
-            ),
-        )
+    def store_answer(self, answer: Answer) -> None:
+        """Keep an answer, in place of an older one."""
+        row = answer.as_row()
+        self._batch.robots[answer.origin] = row
+        host = host_of(answer.origin + "/")
+        self.note_crawl_delay(host, answer.group.crawl_delay_s)
+
+    def note_crawl_delay(self, host: str, delay_s: float) -> None:
+        """A robots.txt of the host asks for this; it counts from now on."""
+        self._delays_s[host] = max(self.crawl_delay_s(host), delay_s)
 
     def crawl_delay_s(self, host: str) -> float:
         """The longest Crawl-delay that a robots.txt of the host asks for; 0 without one."""
-        longest: float = self._db.execute(
-            "SELECT coalesce(max(crawl_delay_s), 0.0) FROM robots WHERE host = ?", (host,)
-        ).fetchone()[0]
-        return longest
+        if host not in self._delays_s:
+            query = "SELECT coalesce(max(crawl_delay_s), 0.0) FROM robots WHERE host = ?"
+            self._delays_s[host] = self._store.reader.execute(query, (host,)).fetchone()[0]
+        return self._delays_s[host]
 
     # The archive's files.
 
     def archives(self) -> dict[str, int]:
         """Committed size in bytes of each WARC file."""
-        return dict(self._db.execute("SELECT name, size_bytes FROM archives ORDER BY name"))
+        return dict(
+            self._store.reader.execute("SELECT name, size_bytes FROM archives ORDER BY name")
+        )
 
     def set_archive(self, name: str, size_bytes: int) -> None:
         """The size of a WARC file that the next commit makes good."""
-        self._db.execute("INSERT OR REPLACE INTO archives VALUES (?, ?)", (name, size_bytes))
+        self._batch.archives[name] = size_bytes
 
     # Figures.
 
     def tally(self, name: str, count: float = 1) -> None:
         """Add to a figure; durable with the next commit."""
-        self._tallies[name] += count  # type: ignore[assignment]  # seconds are fractions
+        self._batch.tallies[name] += count  # type: ignore[assignment]  # seconds are fractions
 
     def tallies(self) -> dict[str, float]:
-        """All figures that were tallied."""
-        stored = Counter(dict(self._db.execute("SELECT name, value FROM tallies")))
-        stored.update(self._tallies)
-        return dict(sorted(stored.items()))
-
-
-def _rules(stored: list[list[str]]) -> Rules:
-    return tuple((field, pattern) for field, pattern in stored)
-
-
-def _columns(why: Refusal) -> tuple[str, str, str, float]:
-    return why.rule, why.source, why.detail, time.time()
+        """All figures that were tallied and are durable."""
+        return dict(
+            sorted(Counter(dict(self._store.reader.execute("SELECT * FROM tallies"))).items())
+        )

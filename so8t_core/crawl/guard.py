@@ -7,12 +7,14 @@ that changes its address (rebinding) gains nothing; every redirect passes here a
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from aiohttp import ThreadedResolver
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+_KNOWN_HOSTS = 20_000
 _NAT64 = IPv6Network("64:ff9b::/96")
 _SERVICES = (IPv4Network("168.63.129.16/32"), IPv4Network("192.0.0.0/24"))
 """Metadata services of clouds on addresses that count as public."""
@@ -44,13 +46,22 @@ def refused_address(text: str) -> bool:
 class Guard(AbstractResolver):
     """Resolves names to public addresses only, and mapped hosts to the address set for them.
 
-    `resolve` of the settings: host -> "IP:PORT".
+    `resolve` of the settings: host -> "IP:PORT". A checked answer is used for `ttl_s`.
     """
 
-    def __init__(self, mapped: Mapping[str, str]) -> None:
+    def __init__(self, mapped: Mapping[str, str], ttl_s: float = 300.0) -> None:
         self._mapped = {host: _split(address) for host, address in mapped.items()}
         self._sockets = frozenset(self._mapped.values())
         self._resolver = ThreadedResolver()
+        self._ttl_s = ttl_s
+        self._known: dict[str, tuple[float, list[ResolveResult]]] = {}
+
+    def address(self, host: str) -> str | None:
+        """The IP address that a host was last found at; None where nobody asked yet."""
+        if host in self._mapped:
+            return self._mapped[host][0]
+        known = self._known.get(host)
+        return known[1][0]["host"] if known and known[1] else None
 
     def check_literal(self, host: str) -> None:
         """Raise `AddressRefused` where a URL's host is itself an IP address that is refused."""
@@ -86,10 +97,16 @@ class Guard(AbstractResolver):
                     hostname=host, host=ip, port=mapped_port, family=kind, proto=0, flags=0
                 )
             ]
+        known = self._known.get(host)
+        if known is not None and time.monotonic() < known[0]:
+            return [ResolveResult(**{**result, "port": port}) for result in known[1]]
         found = await self._resolver.resolve(host, port, family)
         public = [result for result in found if not refused_address(result["host"])]
         if found and not public:
             raise AddressRefused(f"{host} has no public address, only {found[0]['host']}")
+        if len(self._known) >= _KNOWN_HOSTS:
+            self._known.clear()
+        self._known[host] = (time.monotonic() + self._ttl_s, public)
         return public
 
     async def close(self) -> None:

@@ -17,14 +17,16 @@ from warcio.recordloader import ArcWarcRecord
 from so8t_core.contract.errors import InputInvalid, InputMissing
 from so8t_core.contract.files import fsync_path, replacing, sha256_file
 from so8t_core.contract.settings.crawl import CrawlSettings
+from so8t_core.crawl import records
 from so8t_core.crawl.assess import assess, refuse_media
 from so8t_core.crawl.frontier import Entry, Frontier
 from so8t_core.crawl.index import page_line, placed
-from so8t_core.crawl.scope import Refusal
-from so8t_core.crawl.url import BadUrl, canonicalise
+from so8t_core.crawl.refusal import Refusal
+from so8t_core.crawl.url import BadUrl, canonicalise, host_of
 from so8t_core.crawl.warc import Place
 from so8t_core.phases.base import PhaseContext
 
+_APPLIED_AT_ONCE = 200
 _SUFFIXES = (".warc", ".warc.gz")
 
 
@@ -63,9 +65,11 @@ def take_in(
         target = folder / name
         if name not in frontier.archives():
             _link(ctx, source, target)
-            for answer in _answers(target, source):
+            for number, answer in enumerate(_answers(target, source)):
                 ctx.pause.point()
                 _index(answer, settings, frontier)
+                if number % _APPLIED_AT_ONCE == 0:
+                    frontier.apply()
             frontier.set_archive(name, target.stat().st_size)
             frontier.commit()
         digests[f"warc:{name}"] = sha256_file(target)
@@ -130,8 +134,8 @@ def _index(answer: _Answer, settings: CrawlSettings, frontier: Frontier) -> None
     if frontier.known(url):
         frontier.tally("links.repeated")
         return
-    frontier.add([(url, None)], depth=0)
-    entry = Entry(url, depth=0, hops=0, tries=0)
+    entry = Entry(url, "page", tier=2, depth=0, hops=0, tries=0)
+    frontier.add([(url, host_of(url), entry.tier, None)], depth=0)
     status = record.http_headers.get_statuscode() if record.http_headers else ""
     if status != "200":
         frontier.fail(entry, Refusal(f"http-{status or 'none'}", "WARC record"))
@@ -159,4 +163,11 @@ def _judge(entry: Entry, answer: _Answer, settings: CrawlSettings, frontier: Fro
         return
     digest = hashlib.sha256(body).hexdigest()
     line = page_line(entry.url, 200, digest, media_type, "not asked (WARC input)", found)
-    frontier.keep(entry.url, placed(line, answer.place))
+    answered = answer.record.rec_headers
+    line |= {
+        "fetched_at": answered.get_header("WARC-Date") or "",
+        "digest": answered.get_header("WARC-Payload-Digest") or records.digest(body),
+        "etag": answer.record.http_headers.get_header("ETag") or "",
+        "last_modified": answer.record.http_headers.get_header("Last-Modified") or "",
+    }
+    frontier.keep(entry, placed(line, answer.place))

@@ -1,20 +1,23 @@
-"""The page index: one line of JSON for each kept page, and the digest over all of them."""
+"""The page index: one line of JSON for each kept page, the CDXJ index, and the pages' digest."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from so8t_core.contract.files import replacing
 from so8t_core.crawl.assess import Assessment
+from so8t_core.crawl.cdxj import cdxj_line
+from so8t_core.crawl.fetcher import Response
 from so8t_core.crawl.frontier import Frontier
+from so8t_core.crawl.masking import mask_url
+from so8t_core.crawl.records import warc_date
 from so8t_core.crawl.warc import Place
 
 FILE_NAME = "pages.jsonl"
-WARC_FOLDER = "warc"
+CDXJ_NAME = "index.cdxj"
 
 
 def page_line(
@@ -34,7 +37,7 @@ def page_line(
         "undecodable_chars": found.decoded.errors,
         "title": found.page.title,
         "canonical": found.page.canonical,
-        "licence": asdict(found.licence),
+        "licence": dict(vars(found.licence)),
         "directives": dict(found.directives),
         "robots": robots,
     }
@@ -42,18 +45,42 @@ def page_line(
 
 def placed(line: dict[str, Any], place: Place) -> dict[str, Any]:
     """The line with where the response record lies: file name, offset and length in bytes."""
-    return {**line, **asdict(place)}
+    return {**line, **vars(place)}
 
 
-def write_index(frontier: Frontier, path: Path) -> str:
-    """Write the index, sorted by URL, and give its digest.
+def fetched(answer: Response, digest: str) -> dict[str, Any]:
+    """What the line says of the fetch: when, the payload's WARC digest, and what to revisit with.
+
+    Empty values where the server named neither ETag nor date.
+    """
+    return {
+        "fetched_at": warc_date(answer.sent_at),
+        "digest": digest,
+        "etag": answer.header("ETag"),
+        "last_modified": answer.header("Last-Modified"),
+    }
+
+
+def write_index(frontier: Frontier, folder: Path) -> str:
+    """Write both indexes, sorted by URL, and give the digest.
 
     The digest (hex SHA-256) covers each page's URL and payload alone: neither times nor places.
+    Personal data in URLs is masked in both files, not in the digest.
     """
     digest = hashlib.sha256()
-    with replacing(path) as partial, partial.open("w", encoding="utf-8") as file:
+    keys: list[str] = []
+    with replacing(folder / FILE_NAME) as partial, partial.open("w", encoding="utf-8") as file:
+        partial.chmod(0o600)
         for line in frontier.census.pages():
             page = json.loads(line)
             digest.update(f"{page['url']}\t{page['sha256']}\n".encode())
+            shown = {name: mask_url(page[name]) for name in ("url", "canonical") if page[name]}
+            if any(page[name] != value for name, value in shown.items()):
+                page |= shown
+                line = json.dumps(page, ensure_ascii=False, sort_keys=True)
             file.write(line + "\n")
+            keys.extend(cdxj_line(page))
+    with replacing(folder / CDXJ_NAME) as partial, partial.open("w", encoding="utf-8") as file:
+        partial.chmod(0o600)
+        file.writelines(f"{key}\n" for key in sorted(keys))
     return digest.hexdigest()

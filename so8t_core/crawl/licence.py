@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from so8t_core.contract.settings.crawl import LicenceDecision, LicenceSettings
+from so8t_core.contract.settings.crawl_policy import (
+    LicenceDecision,
+    LicenceSettings,
+    SourceSettings,
+)
 
 MarkKind = Literal["rel-license", "json-ld", "rdfa", "meta", "link", "footer"]
 
@@ -34,6 +38,27 @@ _PROHIBITION = re.compile(
     r"|禁\s?(?:無断)?(?:転載|複製|複写)|不許複製"
 )
 _RESERVED = re.compile(r"all\s+rights?\s+reserved", re.I)
+_HINT = re.compile(
+    r"creativecommons\.org|gnu\.org|\bCC[ -]?(?:BY|0)|利用規約|無断|転載|複製|複写"
+    r"|rights?\s+reserved",
+    re.I,
+)
+"""Part of everything that `identify` knows; most links have none of it."""
+HINT_WORDS = (
+    *(
+        "creativecommons.org",
+        "gnu.org",
+        "cc by",
+        "cc-by",
+        "cc0",
+        "cc 0",
+        "cc-0",
+        "利用規約",
+        "無断",
+    ),
+    *("転載", "複製", "複写", "reserved"),
+)
+"""The same in words, in lower case: a page with none of them names no licence in links or words."""
 PROHIBITED_ID = "reproduction-prohibited"
 RESERVED_ID = "all-rights-reserved"
 WORDS = (PROHIBITED_ID, RESERVED_ID)
@@ -74,6 +99,8 @@ class Licence:
 
 def identify(value: str) -> str:
     """The id of the licence that a URL or a statement names; `other` where none is recognised."""
+    if not _HINT.search(value):
+        return "other"
     if found := _CC_URL.search(value):
         port = f"-{found.group(3).upper()}" if found.group(3) else ""
         return f"CC-{found.group(1).upper()}-{found.group(2)}{port}"
@@ -114,6 +141,13 @@ def decide(licence_id: str, policy: LicenceSettings) -> LicenceDecision:
     if any(fnmatchcase(licence_id, pattern) for pattern in policy.allow):
         return "allow"
     return "unknown"
+
+
+def given(source: SourceSettings, policy: LicenceSettings) -> Licence:
+    """The licence that a source's terms give to all of its pages."""
+    evidence = f"terms of {source.name}: {source.terms}"
+    decision = decide(source.licence, policy)
+    return Licence(source.licence, source.terms, evidence[:_EVIDENCE_CHARS], decision)
 
 
 def judge(marks: Iterable[Mark], policy: LicenceSettings) -> Licence:

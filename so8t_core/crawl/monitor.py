@@ -1,4 +1,4 @@
-"""What a crawl shows while it runs: pages, rates, refusals, and what each host waits for."""
+"""What a crawl shows while it runs; `Monitor.show` says which figures there are."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 
 from so8t_core.contract.settings.crawl import CrawlSettings
 from so8t_core.crawl.frontier import Frontier
-from so8t_core.crawl.page import clean_title
+from so8t_core.crawl.masking import clean_title, mask_url
 from so8t_core.phases.base import Emitter
 
 _WINDOW_S = 10.0
 _SHOWN_HOSTS = 50
 _SHOW_EVERY_S = 0.5
+_TELL_EVERY_S = 0.05
 
 
 class Monitor:
@@ -26,13 +27,23 @@ class Monitor:
         self._kept_at: deque[float] = deque()
         self._active_since = time.monotonic()
         self._shown_at = 0.0
-        self._kept = frontier.census.counts()["kept"]
+        self._told_at = 0.0
+        self._kept = frontier.census.kept()
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to show something."""
+        return time.monotonic() - self._shown_at >= _SHOW_EVERY_S
 
     def kept(self, url: str, title: str) -> None:
-        """A page was kept."""
+        """A page was kept; it is told as an item, at most twenty times a second."""
         self._kept += 1
-        self._kept_at.append(time.monotonic())
-        shown = clean_title(url)
+        now = time.monotonic()
+        self._kept_at.append(now)
+        if now - self._told_at < _TELL_EVERY_S:
+            return
+        self._told_at = now
+        shown = clean_title(mask_url(url))
         self._emit.item("page", title or shown, url=shown)
 
     def tally_time(self) -> None:
@@ -51,26 +62,34 @@ class Monitor:
         self._active_since = time.monotonic()
 
     def show(self, waiting: Mapping[str, str], fetching: Sequence[str]) -> None:
-        """Send progress and a snapshot; `waiting` and `fetching` are hosts."""
+        """Send progress and a snapshot of what is durable; `waiting`, `fetching`: hosts.
+
+        The snapshot: `pages_per_s` (kept, over the last ten seconds), `eta_s` (for the pages that
+        are still wanted of those known, at that rate; null where it cannot be told), `requests`,
+        `body_bytes`, `retries`, `status` (answers by class), `refusals` and `failures` (by rule),
+        `frontier` (URLs by state), `hosts` (name: what it does, or how long and why it waits; the
+        first fifty), `hosts_in_all`, `network_failures` (by kind).
+        """
         now = time.monotonic()
-        if now - self._shown_at < _SHOW_EVERY_S and fetching:
-            return
         self._shown_at = now
         while self._kept_at and self._kept_at[0] < now - _WINDOW_S:
             self._kept_at.popleft()
         span_s = min(_WINDOW_S, now - self._kept_at[0]) if self._kept_at else 0.0
+        rate = len(self._kept_at) / span_s if span_s else 0.0
         tallies = self._frontier.tallies()
         hosts = dict.fromkeys(fetching, "fetching") | dict(waiting)
         counts = self._frontier.census.counts()
-        known = self._kept + counts.get("queued", 0) + counts.get("in_flight", 0)
-        self._emit.progress(self._kept, min(known, self._settings.max_pages), "pages")
+        wanted = min(self._kept + counts["queued"], self._settings.max_pages)
+        self._emit.progress(self._kept, max(wanted, self._kept), "pages")
         self._emit.stats(
             {
-                "pages_per_s": round(len(self._kept_at) / span_s, 2) if span_s else 0.0,
+                "pages_per_s": round(rate, 2),
+                "eta_s": round((wanted - self._kept) / rate) if rate else None,
                 "requests": int(tallies.get("requests", 0)),
                 "body_bytes": int(tallies.get("body_bytes", 0)),
                 "retries": int(tallies.get("retries", 0)),
                 "status": section(tallies, "status."),
+                "network_failures": section(tallies, "network."),
                 "refusals": self._frontier.census.rules("refused"),
                 "failures": self._frontier.census.rules("failed"),
                 "frontier": counts,

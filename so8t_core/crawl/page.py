@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from so8t_core.crawl.licence import WORDS, Mark, MarkKind, identify, quoted
+from so8t_core.crawl.licence import HINT_WORDS, WORDS, Mark, MarkKind, identify, quoted
+from so8t_core.crawl.masking import clean_title
 from so8t_core.crawl.url import BadUrl, canonicalise
 
 _LINKS = "a[href], area[href], frame[src], iframe[src], meta[http-equiv]"
@@ -21,8 +21,7 @@ _FOOTERS = (
     "[class*='copyright'], [id*='copyright']"
 )
 _FOOTER_CHARS = 2000
-_TITLE_CHARS = 300
-_E_MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_FEED_TYPES = ("application/rss+xml", "application/atom+xml")
 
 
 @dataclass(frozen=True)
@@ -35,21 +34,26 @@ class Link:
 
 @dataclass(frozen=True)
 class Page:
-    """What was read from a page. `base` is the URL that its links are relative to."""
+    """What was read from a page. `base` is the URL that links and feeds are relative to."""
 
     title: str
     base: str
     canonical: str | None
     links: tuple[Link, ...]
+    feeds: tuple[str, ...]
     metas: tuple[tuple[str, str], ...]
     marks: tuple[Mark, ...]
 
 
 def read_page(text: str, url: str) -> Page:
-    """Read a page's text; `url` is where it was found."""
+    """Read a page's text; `url` is where it was found.
+
+    What a page cannot have, since the word for it is nowhere in its text, is not looked for.
+    """
     tree = LexborHTMLParser(text)
-    base = _base(tree, url)
-    canonical = tree.css_first("link[rel~='canonical'][href]")
+    words = text.lower()
+    base = _base(tree, url) if "<base" in words else url
+    canonical = tree.css_first("link[rel~='canonical'][href]") if "canonical" in words else None
     target = canonicalise(_attribute(canonical, "href"), base=base) if canonical else None
     title = tree.css_first("title")
     return Page(
@@ -57,19 +61,10 @@ def read_page(text: str, url: str) -> Page:
         base=base,
         canonical=None if isinstance(target, BadUrl) else target,
         links=tuple(_links(tree)),
+        feeds=tuple(_feeds(tree)) if "alternate" in words else (),
         metas=tuple(_metas(tree)),
-        marks=tuple(dict.fromkeys(_marks(tree, base))),
+        marks=tuple(dict.fromkeys(_marks(tree, base, words))),
     )
-
-
-def clean_title(text: str) -> str:
-    """One line without control and format characters, e-mail addresses masked."""
-    plain = "".join(
-        " " if character.isspace() else character
-        for character in text
-        if character.isspace() or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co")
-    )
-    return _E_MAIL.sub("[e-mail]", " ".join(plain.split()))[:_TITLE_CHARS]
 
 
 def _attribute(node: LexborNode, name: str) -> str:
@@ -100,7 +95,29 @@ def _metas(tree: LexborHTMLParser) -> Iterator[tuple[str, str]]:
         yield _attribute(node, "name").strip(), _attribute(node, "content").strip()
 
 
-def _marks(tree: LexborHTMLParser, base: str) -> Iterator[Mark]:
+def _feeds(tree: LexborHTMLParser) -> Iterator[str]:
+    for node in tree.css("link[rel~='alternate'][href][type]"):
+        if _attribute(node, "type").strip().lower() in _FEED_TYPES:
+            yield _attribute(node, "href")
+
+
+def _marks(tree: LexborHTMLParser, base: str, words: str) -> Iterator[Mark]:
+    if "license" in words:
+        yield from _named_licences(tree, base)
+    for name, content in _metas(tree):
+        if name.lower() in ("dc.rights", "dcterms.rights", "dcterms.license", "dc.rights.license"):
+            yield Mark("meta", content)
+        elif name.lower() in ("copyright", "rights"):
+            yield from _recognised("meta", iter((content,)))
+    if not any(word in words for word in HINT_WORDS):
+        return
+    hrefs = (_attribute(a, "href") for a in tree.css("a[href]"))
+    yield from _recognised("link", (href for href in hrefs if identify(href) not in WORDS))
+    footers = (_ends(" ".join(node.text(separator=" ").split())) for node in tree.css(_FOOTERS))
+    yield from _recognised("footer", footers)
+
+
+def _named_licences(tree: LexborHTMLParser, base: str) -> Iterator[Mark]:
     for node in tree.css("a[rel~='license'][href], link[rel~='license'][href]"):
         yield Mark("rel-license", _resolved(_attribute(node, "href"), base))
     for node in tree.css("script[type='application/ld+json']"):
@@ -108,15 +125,6 @@ def _marks(tree: LexborHTMLParser, base: str) -> Iterator[Mark]:
     for node in tree.css("[property='cc:license'], [property='dct:license'], [itemprop='license']"):
         value = _attribute(node, "href") or _attribute(node, "content") or node.text()
         yield Mark("rdfa", _resolved(value, base))
-    for name, content in _metas(tree):
-        if name.lower() in ("dc.rights", "dcterms.rights", "dcterms.license", "dc.rights.license"):
-            yield Mark("meta", content)
-        elif name.lower() in ("copyright", "rights"):
-            yield from _recognised("meta", iter((content,)))
-    hrefs = (_attribute(a, "href") for a in tree.css("a[href]"))
-    yield from _recognised("link", (href for href in hrefs if identify(href) not in WORDS))
-    footers = (_ends(" ".join(node.text(separator=" ").split())) for node in tree.css(_FOOTERS))
-    yield from _recognised("footer", footers)
 
 
 def _ends(text: str) -> str:

@@ -1,29 +1,44 @@
-"""Permission to fetch: asking each origin for its robots.txt, and remembering what it said."""
+"""Permission to fetch: asking each origin for its owner's files, and remembering what they said."""
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
-from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, Protocol
 
 from so8t_core.contract.settings.crawl import CrawlSettings
 from so8t_core.crawl.fetcher import Failure, Response
 from so8t_core.crawl.politeness import RETRYABLE_STATUS, retry_wait_s
-from so8t_core.crawl.robots import Group, RuleSet, parse
-from so8t_core.crawl.scope import Refusal
-from so8t_core.crawl.url import BadUrl, canonicalise, origin_of
+from so8t_core.crawl.refusal import Refusal
+from so8t_core.crawl.reservations import AI_TXT_PATH, TDMREP_PATH, read_ai_txt, read_tdmrep
+from so8t_core.crawl.robots import Group, Rules, RuleSet, parse
+from so8t_core.crawl.url import BadUrl, canonicalise, host_of, origin_of
 
 MAX_ROBOTS_REDIRECTS = 5
 
 _PARSED_KEPT = 512
 
+File = Literal["robots.txt", "tdmrep.json", "ai.txt"]
+_PATHS: dict[File, str] = {
+    "robots.txt": "/robots.txt",
+    "tdmrep.json": TDMREP_PATH,
+    "ai.txt": AI_TXT_PATH,
+}
+_NEXT: dict[File, File | None] = {
+    "robots.txt": "tdmrep.json",
+    "tdmrep.json": "ai.txt",
+    "ai.txt": None,
+}
+
 
 @dataclass(frozen=True)
-class RobotsAnswer:
-    """The result of asking an origin for its robots.txt.
+class Answer:
+    """What an origin's owner says in files: robots.txt, and reservations against training.
 
-    `allow-all`: it has none (4xx). `disallow-all`: it could not be had. `reason` says why, and
-    `fetched_at` is in seconds since the epoch.
+    `outcome` is robots.txt's. `allow-all`: there is none (4xx). `disallow-all`: it could not be
+    had. `reason` says why, and `fetched_at` is in seconds since the epoch. `reserved`: rules of
+    tdmrep.json and ai.txt; `unheard`: which of those two could not be had, and why.
     """
 
     origin: str
@@ -31,56 +46,110 @@ class RobotsAnswer:
     reason: str
     fetched_at: float
     group: Group = field(default_factory=Group)
+    reserved: tuple[tuple[File, Rules], ...] = ()
+    unheard: tuple[tuple[File, str], ...] = ()
+
+    def as_row(self) -> list[Any]:
+        """The answer as it is stored."""
+        said = {
+            "group": asdict(self.group),
+            "reserved": self.reserved,
+            "unheard": self.unheard,
+        }
+        host = host_of(self.origin + "/")
+        return [
+            *(self.origin, host, self.outcome, self.reason, self.fetched_at),
+            *(self.group.crawl_delay_s, json.dumps(said)),
+        ]
+
+    @classmethod
+    def from_row(cls, row: list[Any]) -> Answer:
+        """The answer that `as_row` gave."""
+        origin, _, outcome, reason, fetched_at, _, text = row
+        said = json.loads(text)
+        group = said["group"]
+        return cls(
+            origin,
+            outcome,
+            reason,
+            fetched_at,
+            Group(
+                rules=_rules(group["rules"]),
+                ai_rules=tuple((token, _rules(rules)) for token, rules in group["ai_rules"]),
+                usage=_rules(group["usage"]),
+                crawl_delay_s=group["crawl_delay_s"],
+                sitemaps=tuple(group["sitemaps"]),
+            ),
+            tuple((name, _rules(rules)) for name, rules in said["reserved"]),
+            tuple((name, why) for name, why in said["unheard"]),
+        )
+
+
+def _rules(stored: list[list[str]]) -> Rules:
+    return tuple((name, pattern) for name, pattern in stored)
 
 
 @dataclass(frozen=True)
-class RobotsQuest:
-    """The next request on the way to an origin's robots.txt, to be made after `wait_s`."""
+class Quest:
+    """The next request on the way to what an origin permits, to be made after `wait_s`."""
 
     origin: str
     url: str
+    file: File = "robots.txt"
     hops: int = 0
     tries: int = 0
     wait_s: float = 0.0
+    so_far: Answer | None = None
 
     @classmethod
-    def start(cls, origin: str) -> RobotsQuest:
+    def start(cls, origin: str) -> Quest:
         """The first request for an origin."""
         return cls(origin, f"{origin}/robots.txt")
 
 
-class RobotsStore(Protocol):
+class AnswerStore(Protocol):
     """Where answers survive a kill."""
 
-    def robots_answer(self, origin: str) -> RobotsAnswer | None:
+    def stored_answer(self, origin: str) -> Answer | None:
         """The last stored answer of an origin."""
 
-    def store_robots(self, answer: RobotsAnswer) -> None:
+    def store_answer(self, answer: Answer) -> None:
         """Keep an answer, in place of an older one."""
 
 
 @dataclass(frozen=True)
 class _Known:
-    answer: RobotsAnswer
+    answer: Answer
     own: RuleSet
-    ai: tuple[tuple[str, RuleSet], ...]
+    others: tuple[tuple[str, str, str, RuleSet], ...]
+    """Rule, source, prefix of the words, rules: what is asked after our own rules."""
 
     @classmethod
-    def of(cls, answer: RobotsAnswer) -> _Known:
+    def of(cls, answer: Answer) -> _Known:
+        robots = f"{answer.origin}/robots.txt"
         tokens = {rules: token for token, rules in reversed(answer.group.ai_rules)}
-        ai = tuple((token, RuleSet(rules)) for rules, token in tokens.items())
-        return cls(answer, RuleSet(answer.group.rules), ai)
+        others = [("robots-ai", robots, f"{token}: ", rules) for rules, token in tokens.items()]
+        if answer.group.usage:
+            others.append(("content-usage", robots, "", answer.group.usage))
+        for name, rules in answer.reserved:
+            rule = "tdm-reservation" if name == "tdmrep.json" else "ai-txt"
+            others.append((rule, answer.origin + _PATHS[name], "", rules))
+        return cls(
+            answer,
+            RuleSet(answer.group.rules),
+            tuple((rule, source, words, RuleSet(rules)) for rule, source, words, rules in others),
+        )
 
 
-class Robots:
-    """What the robots.txt of each origin says, as far as it is known and fresh."""
+class Permissions:
+    """What the owners of origins permit, as far as it is known and fresh."""
 
-    def __init__(self, store: RobotsStore, settings: CrawlSettings) -> None:
+    def __init__(self, store: AnswerStore, settings: CrawlSettings) -> None:
         self._store = store
         self._settings = settings
         self._known: OrderedDict[str, _Known] = OrderedDict()
 
-    def answer(self, origin: str, now: float) -> RobotsAnswer | None:
+    def answer(self, origin: str, now: float) -> Answer | None:
         """The answer of an origin; None where it must be asked (again). `now` since the epoch."""
         known = self._load(origin)
         if known is None:
@@ -88,13 +157,13 @@ class Robots:
         age_s = now - known.answer.fetched_at
         return known.answer if 0 <= age_s < self._settings.robots_max_age_s else None
 
-    def learn(self, answer: RobotsAnswer) -> None:
+    def learn(self, answer: Answer) -> None:
         """Take in and store a new answer."""
-        self._store.store_robots(answer)
+        self._store.store_answer(answer)
         self._known.pop(answer.origin, None)
 
     def refuse(self, url: str) -> Refusal | None:
-        """Why the known robots.txt of its origin forbids this URL; None where it is allowed."""
+        """Why the known files of its origin forbid this URL; None where it is allowed."""
         origin = origin_of(url)
         known = self._load(origin)
         source = f"{origin}/robots.txt"
@@ -107,16 +176,18 @@ class Robots:
             return Refusal("crawl-delay", source, f"{answer.group.crawl_delay_s:g} s")
         if line := known.own.forbidding(url):
             return Refusal("robots", source, line)
-        for token, rules in known.ai:
+        for rule, place, words, rules in known.others:
             if line := rules.forbidding(url):
-                return Refusal("robots-ai", source, f"{token}: {line}")
+                return Refusal(rule, place, words + line)
+        for name, why in answer.unheard:
+            return Refusal("reservation-unheard", origin + _PATHS[name], why)
         return None
 
     def _load(self, origin: str) -> _Known | None:
         if origin in self._known:
             self._known.move_to_end(origin)
             return self._known[origin]
-        answer = self._store.robots_answer(origin)
+        answer = self._store.stored_answer(origin)
         if answer is None:
             return None
         self._known[origin] = _Known.of(answer)
@@ -126,37 +197,83 @@ class Robots:
 
 
 def advance(
-    quest: RobotsQuest, result: Response | Failure, settings: CrawlSettings, now: float
-) -> RobotsAnswer | RobotsQuest:
+    quest: Quest, result: Response | Failure, settings: CrawlSettings, now: float
+) -> Answer | Quest:
     """What follows from the result of a quest's request. `now` is in seconds since the epoch.
 
     Redirects: five are followed, over hosts too, and the rules count for the first origin. Other
     4xx: no rules. 429, 5xx, network failure, endless redirects: tried again, then all is
-    forbidden. Source: RFC 9309, section 2.3.1; 429 as an error, as Nutch and StormCrawler do.
+    forbidden; for the files on training too, since the owner may have reserved the site there.
+    Source: RFC 9309, section 2.3.1; 429 as an error, as Nutch and StormCrawler do.
     """
     if isinstance(result, Response):
         if 200 <= result.status < 300:
-            group = parse(result.body, settings.product_token, settings.ai_tokens)
-            return RobotsAnswer(quest.origin, "rules", f"HTTP {result.status}", now, group)
+            return _heard(quest, result, settings, now)
         if 300 <= result.status < 400:
-            return _redirected(quest, result, now)
+            return _redirected(quest, result, settings, now)
         if 400 <= result.status < 500 and result.status not in RETRYABLE_STATUS:
-            return RobotsAnswer(quest.origin, "allow-all", f"HTTP {result.status}", now)
+            return _absent(quest, f"HTTP {result.status}", settings, now)
         reason = f"HTTP {result.status}"
     else:
         reason = f"{result.kind}: {result.detail}"
-    wait_s = retry_wait_s(result, quest.tries, settings, now)
+    wait_s = retry_wait_s(result, quest.tries, settings, now, quest.url)
     if wait_s is None:
-        return RobotsAnswer(quest.origin, "disallow-all", reason, now)
+        return _unheard(quest, reason, settings, now)
     return replace(quest, tries=quest.tries + 1, wait_s=wait_s)
 
 
-def _redirected(quest: RobotsQuest, result: Response, now: float) -> RobotsAnswer | RobotsQuest:
+def _heard(quest: Quest, result: Response, settings: CrawlSettings, now: float) -> Answer | Quest:
+    token, ai_tokens = settings.product_token, settings.ai_tokens
+    if quest.so_far is None:
+        group = parse(result.body, token, ai_tokens)
+        reason = f"HTTP {result.status}"
+        return _on(quest, Answer(quest.origin, "rules", reason, now, group), settings)
+    if quest.file == "tdmrep.json":
+        rules = read_tdmrep(result.body) or ()
+    else:
+        rules = read_ai_txt(result.body, result.media_type, token, ai_tokens)
+    more = ((quest.file, rules),) if rules else ()
+    return _on(quest, replace(quest.so_far, reserved=(*quest.so_far.reserved, *more)), settings)
+
+
+def _absent(quest: Quest, reason: str, settings: CrawlSettings, now: float) -> Answer | Quest:
+    if quest.so_far is None:
+        return _on(quest, Answer(quest.origin, "allow-all", reason, now), settings)
+    return _on(quest, quest.so_far, settings)
+
+
+def _unheard(quest: Quest, reason: str, settings: CrawlSettings, now: float) -> Answer | Quest:
+    if quest.so_far is None:
+        return Answer(quest.origin, "disallow-all", reason, now)
+    unheard = (*quest.so_far.unheard, (quest.file, reason))
+    return _on(quest, replace(quest.so_far, unheard=unheard), settings)
+
+
+def _on(quest: Quest, so_far: Answer, settings: CrawlSettings) -> Answer | Quest:
+    """The next file to ask for, where robots.txt lets us; else the whole answer."""
+    name = _NEXT[quest.file]
+    own = RuleSet(so_far.group.rules)
+    patient = so_far.group.crawl_delay_s <= settings.max_crawl_delay_s
+    while name is not None and patient:
+        url = so_far.origin + _PATHS[name]
+        if own.forbidding(url) is None:
+            return Quest(so_far.origin, url, name, so_far=so_far)
+        name = _NEXT[name]
+    return so_far
+
+
+def _redirected(
+    quest: Quest, result: Response, settings: CrawlSettings, now: float
+) -> Answer | Quest:
     target = canonicalise(result.header("Location"), base=quest.url)
     if isinstance(target, BadUrl):
         reason = f"redirect to no URL ({target.rule})"
     elif quest.hops >= MAX_ROBOTS_REDIRECTS:
         reason = f"more than {MAX_ROBOTS_REDIRECTS} redirects"
+    elif quest.so_far is not None and host_of(target) != host_of(quest.url):
+        reason = "redirect to another host"
     else:
         return replace(quest, url=target, hops=quest.hops + 1, wait_s=0.0)
-    return RobotsAnswer(quest.origin, "disallow-all", reason, now)
+    if quest.so_far is None:
+        return _unheard(quest, reason, settings, now)
+    return _absent(quest, reason, settings, now)

@@ -1,16 +1,28 @@
-"""What a page's owner permits: X-Robots-Tag, meta robots, and the TDM reservation."""
+"""What a page's owner permits: X-Robots-Tag, meta robots, and words on training."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from types import MappingProxyType
 
-from so8t_core.contract.settings.crawl import LicenceSettings
+from so8t_core.contract.settings.crawl_policy import LicenceSettings
 from so8t_core.crawl.licence import Licence
-from so8t_core.crawl.scope import Refusal
+from so8t_core.crawl.refusal import Refusal
+from so8t_core.crawl.robots import training_rules
 
 _HONOURED = ("noindex", "nofollow", "noarchive", "noai", "noimageai")
-_REFUSING = ("noindex", "noarchive", "noai", "tdm-reservation")
+_REFUSING = (
+    *("noindex", "noarchive", "noai", "tdm-reservation", "content-usage", "unavailable-after"),
+)
+_COMMA = "\0"
+_UNAVAILABLE = "unavailable_after"
+_DATE = re.compile(
+    rf"{_UNAVAILABLE}\s*:(.*?)(?=,\s*(?:no|all|max-|index|follow|unavail|[\w-]+\s*:)|$)",
+    re.I | re.S,
+)
 _WITH_VALUE = frozenset(
     {"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"}
 )
@@ -20,25 +32,33 @@ Directives = Mapping[str, str]
 
 
 def page_directives(
-    headers: Iterable[tuple[str, str]], metas: Iterable[tuple[str, str]], token: str
+    headers: Iterable[tuple[str, str]],
+    metas: Iterable[tuple[str, str]],
+    token: str,
+    now: datetime | None = None,
 ) -> Directives:
     """The directives of a page from its HTTP headers and its (name, content) meta elements.
 
-    Those addressed to another crawler are left out. Source: Google's robots meta specification;
-    DeviantArt's noai; the TDM Reservation Protocol, sections 4.1 and 4.2.
+    Those addressed to another crawler are left out. `unavailable_after` applies when its date is
+    past at `now` (default: today) or cannot be read. Source: Google's robots meta specification;
+    DeviantArt's noai; the TDM Reservation Protocol, sections 4.1 and 4.2; the IETF's draft on
+    attaching usage preferences.
     """
     found: dict[str, str] = {}
+    moment = now or datetime.now(UTC)
     for name, value in headers:
         lowered = name.lower()
         if lowered == "x-robots-tag":
-            for word in _addressed(value, token.lower()):
+            for word in _addressed(value, token.lower(), moment):
                 found.setdefault(word, "X-Robots-Tag")
         elif lowered == "tdm-reservation" and value.strip() == "1":
             found.setdefault("tdm-reservation", "tdm-reservation header")
+        elif lowered in ("content-usage", "content-signal") and _forbids_training(value):
+            found.setdefault("content-usage", f"{name} header")
     for name, value in metas:
         lowered = name.lower()
         if lowered in ("robots", token.lower()):
-            for word in _expanded(value.split(",")):
+            for word in _expanded(_split(value), moment):
                 found.setdefault(word, f"meta {lowered}")
         elif lowered == "tdm-reservation" and value.strip() == "1":
             found.setdefault("tdm-reservation", "meta tdm-reservation")
@@ -57,24 +77,46 @@ def refuse_page(
     return None
 
 
-def _addressed(value: str, token: str) -> Iterable[str]:
+def _forbids_training(value: str) -> bool:
+    return any(field == "disallow" for field, _ in training_rules(value))
+
+
+def _split(value: str) -> list[str]:
+    """The words of a directive list; the commas of a date don't count."""
+    return _DATE.sub(lambda found: found.group().replace(",", _COMMA), value).split(",")
+
+
+def _addressed(value: str, token: str, now: datetime) -> Iterable[str]:
     """The words of an X-Robots-Tag that speak to everyone or to us."""
     ours = True
     words = []
-    for part in value.split(","):
+    for part in _split(value):
         name, colon, rest = part.partition(":")
         if colon and name.strip().lower() not in _WITH_VALUE:
             ours = name.strip().lower() in ("*", token)
             part = rest
         if ours:
             words.append(part)
-    return _expanded(words)
+    return _expanded(words, now)
 
 
-def _expanded(words: Iterable[str]) -> Iterable[str]:
+def _expanded(words: Iterable[str], now: datetime) -> Iterable[str]:
     for word in words:
         plain = word.strip().lower()
         if plain == "none":
             yield from ("noindex", "nofollow")
         elif plain in _HONOURED:
             yield plain
+        elif plain.startswith(_UNAVAILABLE) and _is_past(plain.partition(":")[2].strip(), now):
+            yield "unavailable-after"
+
+
+def _is_past(text: str, now: datetime) -> bool:
+    """Whether a date is past; one that cannot be read is, since its owner set a limit."""
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            moment = read(text.replace(_COMMA, ",").upper())
+        except ValueError:
+            continue
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) <= now
+    return True

@@ -24,6 +24,7 @@ _FIELDS = {
     "allow": "allow",
     **dict.fromkeys(("crawl-delay", "crawl delay", "crawldelay"), "crawl-delay"),
     **dict.fromkeys(("sitemap", "site-map"), "sitemap"),
+    **dict.fromkeys(("content-signal", "content-usage"), "usage"),
 }
 _LOOSE_LINE = re.compile(r"(user[- ]?agent|diss?all?[oa]w|allow|crawl[- ]?delay)\s+(.*)", re.I)
 _ASCII_KEPT = "".join(chr(code) for code in range(0x21, 0x7F))
@@ -37,11 +38,13 @@ class Group:
     """What a robots.txt says to us: `rules` as (field, pattern), in the file's order.
 
     `ai_rules`: the rules of crawlers that gather text for training, by product token, where the
-    file names them and not us.
+    file names them and not us. `usage`: what Content-Signal and Content-Usage lines say of training,
+    as rules.
     """
 
     rules: Rules = ()
     ai_rules: tuple[tuple[str, Rules], ...] = ()
+    usage: Rules = ()
     crawl_delay_s: float = 0.0
     sitemaps: tuple[str, ...] = ()
 
@@ -51,7 +54,8 @@ def parse(body: bytes, token: str, ai_tokens: tuple[str, ...] = ()) -> Group:
 
     At most 500 KiB are read. Groups that name the token are merged; where none does, those of `*`
     are, and those that name one of `ai_tokens` speak to us too. Only Allow and Disallow end a list
-    of User-agent lines. Source: RFC 9309, section 2.2.
+    of User-agent lines. Source: RFC 9309, section 2.2; contentsignals.org; the IETF's draft on
+    attaching usage preferences (aipref-attach).
     """
     groups: list[_Read] = []
     sitemaps: list[str] = []
@@ -61,13 +65,15 @@ def parse(body: bytes, token: str, ai_tokens: tuple[str, ...] = ()) -> Group:
             sitemaps.append(value)
         elif name == "user-agent":
             if not open_names:
-                groups.append((set(), [], []))
+                groups.append((set(), [], [], []))
             open_names = True
             groups[-1][0].add(_agent(value))
         elif groups and name == "crawl-delay":
             delay = _seconds(value)
             if delay is not None:
                 groups[-1][2].append(delay)
+        elif groups and name == "usage":
+            groups[-1][3].extend(training_rules(value))
         elif name in ("allow", "disallow"):
             open_names = False
             if groups and value:
@@ -78,17 +84,28 @@ def parse(body: bytes, token: str, ai_tokens: tuple[str, ...] = ()) -> Group:
     return Group(
         rules=tuple(rule for group in chosen for rule in group[1]),
         ai_rules=tuple((name, rules) for name, rules in named.items() if rules),
+        usage=tuple(rule for group in chosen for rule in group[3]),
         crawl_delay_s=max((delay for group in chosen for delay in group[2]), default=0.0),
         sitemaps=tuple(sitemaps),
     )
 
 
-_Read = tuple[set[str], list[tuple[str, str]], list[float]]
-"""A group as it is read: its agents, its rules, its Crawl-delays."""
+_Read = tuple[set[str], list[tuple[str, str]], list[float], list[tuple[str, str]]]
+"""A group as it is read: its agents, its rules, its Crawl-delays, its words on usage."""
+
+
+def training_rules(value: str) -> Rules:
+    """A usage preference as rules: `/path ai-train=no` forbids /path, `train-ai=y` allows all."""
+    path, _, rest = value.strip().partition(" ") if value.startswith("/") else ("/", "", value)
+    for pair in rest.split(","):
+        name, _, wish = (part.strip().lower() for part in pair.partition("="))
+        if name in ("ai-train", "train-ai") and wish in ("n", "no", "y", "yes"):
+            return (("disallow" if wish[0] == "n" else "allow", path),)
+    return ()
 
 
 def _merged(groups: list[_Read], agent: str) -> Rules:
-    return tuple(rule for agents, rules, _ in groups if agent in agents for rule in rules)
+    return tuple(rule for group in groups if agent in group[0] for rule in group[1])
 
 
 def _lines(body: bytes) -> list[tuple[str, str]]:

@@ -1,26 +1,30 @@
-"""WARC 1.1 output that can be cut back to what the frontier has committed."""
+"""The WARC files of a crawl, which can be cut back to what the frontier has committed."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from io import BytesIO
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from warcio.statusandheaders import StatusAndHeaders
-from warcio.warcwriter import WARCWriter
-
 from so8t_core.contract.errors import StoreError
 from so8t_core.contract.files import fsync_path
 from so8t_core.crawl.fetcher import Response
+from so8t_core.crawl.records import (
+    digest,
+    metadata_record,
+    new_id,
+    request_record,
+    response_record,
+    revisit_record,
+    warcinfo,
+)
 
-_TRANSPORT_HEADERS = frozenset({"content-encoding", "transfer-encoding", "content-length"})
 _PREFIX = "crawl-"
 _SUFFIX = ".warc.gz"
+_ABOUT = {"software": "so8t", "format": "WARC File Format 1.1", "robots": "obeyed"}
 
 
 @dataclass(frozen=True)
@@ -32,12 +36,14 @@ class Place:
     length: int
 
 
+Pending = list[tuple[str, bytes]]
+"""Bytes to be written, each with the name of its file."""
+
+
 class Archive:
     """The WARC files of a crawl, written in order and readable by their owner alone.
 
-    A body is stored as it was decoded: the payload digest is then the page's, whatever
-    compression the server chose. Headers that described the transport are kept with the prefix
-    `X-Archive-Orig-`. Source: ISO 28500:2017 (WARC 1.1).
+    Records gather in memory; `take` and `write` bring them to disk, `write` in a thread if wanted.
     """
 
     def __init__(self, folder: Path, committed: Mapping[str, int], max_bytes: int) -> None:
@@ -53,10 +59,12 @@ class Archive:
                 path.unlink()
         for name, size_bytes in committed.items():
             _cut_back(folder / name, size_bytes)
-        self._file: BinaryIO | None = None
         self._name = max(committed, default="")
-        if self._name:
-            self._file = _open(folder / self._name)
+        self._end = committed[self._name] if self._name else 0
+        self._ends: dict[str, int] = {}
+        self._pending: Pending = []
+        self._file: BinaryIO | None = None
+        self._file_name = ""
 
     def __enter__(self) -> Self:
         return self
@@ -70,86 +78,84 @@ class Archive:
         if self._file is not None:
             self._file.close()
 
-    def append(self, response: Response, info: Mapping[str, str]) -> Place:
-        """Write response, request and metadata (`info`) records of one page."""
-        file = self._writable(len(response.body))
-        date = datetime.fromtimestamp(response.sent_at, UTC).isoformat().replace("+00:00", "Z")
-        buffer = BytesIO()
-        writer = WARCWriter(buffer, gzip=True, warc_version="1.1")
-        answer = writer.create_warc_record(
-            response.url,
-            "response",
-            payload=BytesIO(response.body),
-            length=len(response.body),
-            http_headers=_response_headers(response),
-            warc_headers_dict={"WARC-Date": date},
-        )
-        writer.write_record(answer)
-        length = buffer.tell()
-        concurrent = {
-            "WARC-Date": date,
-            "WARC-Concurrent-To": answer.rec_headers.get_header("WARC-Record-ID"),
-        }
-        _, _, _, target = response.url.split("/", 3)
-        asked = StatusAndHeaders(
-            f"GET /{target} HTTP/1.1", list(response.request_headers), is_http_request=True
-        )
-        writer.write_record(
-            writer.create_warc_record(
-                response.url, "request", http_headers=asked, warc_headers_dict=dict(concurrent)
-            )
-        )
-        fields = "".join(f"{name}: {value}\r\n" for name, value in info.items()).encode()
-        writer.write_record(
-            writer.create_warc_record(
-                response.url,
-                "metadata",
-                payload=BytesIO(fields),
-                length=len(fields),
-                warc_content_type="application/warc-fields",
-                warc_headers_dict=dict(concurrent),
-            )
-        )
-        offset = file.tell()
-        file.write(buffer.getvalue())
-        return Place(self._name, offset, length)
+    def append(self, answer: Response, info: Mapping[str, str]) -> tuple[Place, str]:
+        """Take in response, request and metadata (`info`) records of one page.
 
-    def sync(self) -> tuple[str, int] | None:
-        """Make what was written durable; the current file's name and size, None without one."""
-        if self._file is None:
-            return None
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        return self._name, self._file.tell()
+        Gives the place of the response record and the payload's digest.
+        """
+        record_id, payload_digest = new_id(), digest(answer.body)
+        place = self._put(response_record(answer, record_id, payload_digest))
+        self._put(request_record(answer, record_id), together=True)
+        self._put(metadata_record(answer, record_id, info), together=True)
+        return place, payload_digest
 
-    def full(self, coming_bytes: int) -> bool:
-        """Whether the next page belongs into a new file: commit first, then append."""
-        return self._file is not None and self._file.tell() + coming_bytes > self._max_bytes
+    def append_revisit(
+        self, answer: Response, profile: str, earlier: bytes, of: tuple[str, str]
+    ) -> tuple[Place, Place]:
+        """Take in the earlier response record as it was (`earlier`), and a revisit that names it.
 
-    def _writable(self, coming_bytes: int) -> BinaryIO:
-        if self._file is not None and not self.full(coming_bytes):
-            return self._file
-        number = int(self._name[len(_PREFIX) : -len(_SUFFIX)]) + 1 if self._name else 0
-        if self._file is not None:
-            self._file.close()
-        self._name = f"{_PREFIX}{number:05d}{_SUFFIX}"
-        self._file = _open(self._folder / self._name)
-        fsync_path(self._folder)
-        writer = WARCWriter(self._file, gzip=True, warc_version="1.1")
-        writer.write_record(
-            writer.create_warcinfo_record(
-                self._name,
-                {"software": "so8t", "format": "WARC File Format 1.1", "robots": "obeyed"},
-            )
-        )
+        `of`: the payload's digest and the earlier record's WARC-Date. The copy keeps this archive
+        complete in itself. Gives the places of the copy and of the revisit record.
+        """
+        record_id = new_id()
+        copy = self._put(earlier)
+        revisit = self._put(revisit_record(answer, record_id, profile, *of), together=True)
+        self._put(request_record(answer, record_id), together=True)
+        return copy, revisit
+
+    def take(self) -> tuple[Pending, dict[str, int]]:
+        """What is to be written, and the size that each of its files then has."""
+        pending, self._pending = self._pending, []
+        ends = {name: self._ends[name] for name, _ in pending}
+        self._ends = {self._name: self._end}
+        return pending, ends
+
+    def write(self, pending: Pending) -> None:
+        """Write and make durable. One call at a time; a full disk is a `StoreError`."""
+        try:
+            for name, data in _merged(pending):
+                file = self._opened(name)
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise StoreError(
+                f"A WARC file of the crawl cannot be written: {error.strerror}.",
+                where=str(self._folder / self._file_name),
+                hint="Free some space and resume; nothing that was reported is lost.",
+            ) from error
+
+    def _put(self, data: bytes, *, together: bool = False) -> Place:
+        """Place bytes in the current file; a new one where it is full, unless kept `together`."""
+        if not self._name or (not together and self._end + len(data) > self._max_bytes):
+            number = int(self._name[len(_PREFIX) : -len(_SUFFIX)]) + 1 if self._name else 0
+            self._name = f"{_PREFIX}{number:05d}{_SUFFIX}"
+            head = warcinfo(self._name, _ABOUT)
+            self._pending.append((self._name, head))
+            self._end = len(head)
+        place = Place(self._name, self._end, len(data))
+        self._pending.append((self._name, data))
+        self._end += len(data)
+        self._ends[self._name] = self._end
+        return place
+
+    def _opened(self, name: str) -> BinaryIO:
+        if self._file is None or self._file_name != name:
+            if self._file is not None:
+                self._file.close()
+            descriptor = os.open(self._folder / name, os.O_RDWR | os.O_CREAT, 0o600)
+            self._file, self._file_name = os.fdopen(descriptor, "r+b"), name
+            self._file.seek(0, os.SEEK_END)
+            fsync_path(self._folder)
         return self._file
 
 
-def _open(path: Path) -> BinaryIO:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    file = os.fdopen(descriptor, "r+b")
-    file.seek(0, os.SEEK_END)
-    return file
+def _merged(pending: Pending) -> list[tuple[str, bytes]]:
+    """One piece for each file."""
+    pieces: dict[str, list[bytes]] = {}
+    for name, data in pending:
+        pieces.setdefault(name, []).append(data)
+    return [(name, b"".join(parts)) for name, parts in pieces.items()]
 
 
 def _cut_back(path: Path, size_bytes: int) -> None:
@@ -163,13 +169,3 @@ def _cut_back(path: Path, size_bytes: int) -> None:
     if found > size_bytes:
         os.truncate(path, size_bytes)
         fsync_path(path)
-
-
-def _response_headers(response: Response) -> StatusAndHeaders:
-    headers = []
-    for name, value in response.headers:
-        prefix = "X-Archive-Orig-" if name.lower() in _TRANSPORT_HEADERS else ""
-        headers.append((prefix + name, value))
-    headers.append(("Content-Length", str(len(response.body))))
-    status = f"{response.status} {response.reason}".strip()
-    return StatusAndHeaders(status, headers, protocol=response.version)

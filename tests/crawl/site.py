@@ -22,6 +22,8 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+OWNERS_FILES = ("/robots.txt", "/.well-known/tdmrep.json", "/ai.txt")
+
 Answer = Reply | list[Reply] | Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
@@ -71,8 +73,8 @@ class Site:
         return [seen.url for seen in self.log]
 
     def pages_asked(self) -> list[str]:
-        """The same without robots.txt."""
-        return [url for url in self.urls if not url.endswith("/robots.txt")]
+        """The same without robots.txt and the files on training."""
+        return [url for url in self.urls if not url.endswith(OWNERS_FILES)]
 
     def gaps_s(self, host: str) -> list[float]:
         """Times between requests to a host."""

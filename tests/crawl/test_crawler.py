@@ -194,7 +194,7 @@ def test_one_request_at_a_time_and_never_earlier_than_the_delay(tmp_path: Path) 
     with Site(pages, latency_s=0.02) as site:
         run_crawl(tmp_path, site, delay_s=0.08)
     assert site.most_at_once == 1
-    assert len(site.log) == 6
+    assert len(site.log) == 8, "five pages, and three files of the owner's"
     assert min(site.gaps_s("a.example")) >= 0.08
 
 
@@ -409,6 +409,6 @@ def test_live_figures_name_states_refusals_and_newest_titles(tmp_path: Path) -> 
     snapshots = [event["values"] for kind, event in ctx.emit.events if kind == "stats"]
     assert snapshots[-1]["frontier"]["kept"] == 1
     assert snapshots[-1]["refusals"] == {"robots": 1}
-    assert snapshots[-1]["status"] == {"2xx": 2}
+    assert snapshots[-1]["status"] == {"2xx": 2, "4xx": 2}
     items = [event for kind, event in ctx.emit.events if kind == "item"]
     assert items == [{"item": "page", "text": "題", "url": f"{A}/"}]

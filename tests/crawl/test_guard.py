@@ -50,11 +50,23 @@ class _Names:
 async def test_a_name_with_private_addresses_only_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    guard = Guard({})
+    guard = Guard({}, ttl_s=0.0)
     monkeypatch.setattr(guard, "_resolver", _Names("8.8.8.8", "127.0.0.1"))
     assert (await guard.resolve("rebind.example", 80))[0]["host"] == "8.8.8.8"
     with pytest.raises(AddressRefused, match=r"rebind\.example"):
         await guard.resolve("rebind.example", 80)
+
+
+async def test_a_checked_address_is_used_until_its_time_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    guard = Guard({}, ttl_s=60.0)
+    monkeypatch.setattr(guard, "_resolver", _Names("8.8.8.8", "127.0.0.1"))
+    assert guard.address("rebind.example") is None
+    for port in (80, 443):
+        (found,) = await guard.resolve("rebind.example", port)
+        assert (found["host"], found["port"]) == ("8.8.8.8", port)
+    assert guard.address("rebind.example") == "8.8.8.8"
 
 
 async def test_the_last_check_is_made_when_the_socket_is_opened() -> None:

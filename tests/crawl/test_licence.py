@@ -1,6 +1,6 @@
 import pytest
 
-from so8t_core.contract.settings.crawl import LicenceSettings
+from so8t_core.contract.settings.crawl_policy import LicenceSettings
 from so8t_core.crawl.licence import Mark, decide, identify, judge
 
 

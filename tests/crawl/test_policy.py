@@ -1,6 +1,6 @@
 import pytest
 
-from so8t_core.contract.settings.crawl import LicenceSettings
+from so8t_core.contract.settings.crawl_policy import LicenceSettings
 from so8t_core.crawl.licence import judge
 from so8t_core.crawl.policy import page_directives, refuse_page
 
@@ -16,7 +16,13 @@ NONE = judge([], LicenceSettings())
         ("otherbot: noindex", set()),
         ("otherbot: noindex, ourbot: noai", {"noai"}),
         ("OurBot: noarchive", {"noarchive"}),
-        ("unavailable_after: 25 Jun 2010 15:00:00 PST, noai", {"noai"}),
+        ("unavailable_after: 25 Jun 2010 15:00:00 PST, noai", {"noai", "unavailable-after"}),
+        ("unavailable_after: Sunday, 01-Sep-24 12:34:56 GMT, noai", {"noai", "unavailable-after"}),
+        ("unavailable_after: 2010-06-25", {"unavailable-after"}),
+        ("unavailable_after: 2999-06-25T00:00:00Z, noai", {"noai"}),
+        ("unavailable_after: Wed, 25 Jun 2998 10:00:00 +0900", set()),
+        ("unavailable_after: some day", {"unavailable-after"}),
+        ("otherbot: unavailable_after: 2010-06-25", set()),
         ("max-snippet:-1, noimageai", {"noimageai"}),
         ("all", set()),
     ],

@@ -4,8 +4,9 @@ import pytest
 
 from so8t_core.contract.settings.crawl import CrawlSettings
 from so8t_core.crawl.fetcher import Failure, Response
-from so8t_core.crawl.politeness import Lanes, retry_after_s, retry_wait_s
+from so8t_core.crawl.politeness import Lanes, Pace, retry_after_s, retry_wait_s
 
+URL = "http://e.jp/"
 NOW = 1_700_000_000.0
 SETTINGS = CrawlSettings(retry_base_s=2.0, max_retries=3, max_retry_wait_s=100.0, delay_s=1.0)
 
@@ -32,17 +33,27 @@ def test_retry_after_comes_in_two_forms(value: str, seconds: float | None) -> No
 
 def test_backoff_doubles_and_ends() -> None:
     failure = Failure("timeout", "")
-    assert [retry_wait_s(failure, tries, SETTINGS, NOW) for tries in range(4)] == [2, 4, 8, None]
+    waits = [retry_wait_s(failure, tries, SETTINGS, NOW, URL) for tries in range(4)]
+    assert waits[3] is None
+    for wait_s, backoff_s in zip(waits[:3], (2.0, 4.0, 8.0), strict=True):
+        assert wait_s is not None
+        assert backoff_s <= wait_s <= 1.5 * backoff_s
+
+
+def test_what_failed_together_does_not_come_back_together() -> None:
+    failure = Failure("timeout", "")
+    waits = {retry_wait_s(failure, 0, SETTINGS, NOW, f"{URL}{n}") for n in range(20)}
+    assert len(waits) == 20
 
 
 def test_retry_after_wins_over_backoff_but_not_below_the_delay() -> None:
-    assert retry_wait_s(answer(503, "30"), 0, SETTINGS, NOW) == 30
-    assert retry_wait_s(answer(429, "0"), 0, SETTINGS, NOW) == 1
+    assert retry_wait_s(answer(503, "30"), 0, SETTINGS, NOW, URL) == 30
+    assert retry_wait_s(answer(429, "0"), 0, SETTINGS, NOW, URL) == 1
 
 
 def test_a_wait_beyond_the_limit_or_a_final_failure_ends_it() -> None:
-    assert retry_wait_s(answer(503, "101"), 0, SETTINGS, NOW) is None
-    assert retry_wait_s(Failure("tls", "", retryable=False), 0, SETTINGS, NOW) is None
+    assert retry_wait_s(answer(503, "101"), 0, SETTINGS, NOW, URL) is None
+    assert retry_wait_s(Failure("tls", "", retryable=False), 0, SETTINGS, NOW, URL) is None
 
 
 def test_a_taken_host_is_not_given_out_twice() -> None:
@@ -74,3 +85,27 @@ def test_hosts_come_in_the_order_in_which_they_are_free() -> None:
         lanes.hold(host, until, "delay")
         lanes.enter(host)
     assert [lanes.take(9.0) for _ in range(4)] == ["b", "c", "a", None]
+
+
+def test_hosts_on_one_address_share_its_pace() -> None:
+    lanes = Lanes()
+    for host, address in (("a", "192.0.2.1"), ("b", "192.0.2.1"), ("c", "192.0.2.2")):
+        lanes.settle_at(host, address)
+        lanes.enter(host)
+    assert lanes.take(0.0) == "a"
+    lanes.hold_address("a", 5.0)
+    assert lanes.take(1.0) == "c"
+    assert lanes.take(1.0) is None
+    assert lanes.waiting(1.0) == {"b": "waiting 4.0 s: its address 192.0.2.1 is shared"}
+    assert lanes.take(5.0) == "b"
+
+
+def test_a_slow_host_gets_a_longer_delay_within_a_limit() -> None:
+    pace = Pace(CrawlSettings(adaptive_delay=2.0, max_adaptive_delay_s=3.0))
+    assert pace.delay_s("a") == 0.0
+    pace.note("a", 1.0)
+    assert pace.delay_s("a") == 2.0
+    pace.note("a", 0.0)
+    assert 0.0 < pace.delay_s("a") < 2.0
+    pace.note("b", 60.0)
+    assert pace.delay_s("b") == 3.0

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from so8t_core.crawl.url import BadUrl, canonicalise, host_of, origin_of
+from so8t_core.crawl.url import BadUrl, Linker, canonicalise, host_of, origin_of
 
 DROP = ("utm_*", "fbclid", "phpsessid")
 
@@ -102,3 +102,31 @@ def test_canonicalising_twice_changes_nothing_and_nothing_crashes(text: str, cod
     if isinstance(once, str):
         assert once.isascii()
         assert canonicalise(once) == once
+
+
+_PIECES = st.lists(
+    st.sampled_from(
+        (
+            *("/", "a", "b.html", ".", "..", "?", "&", "=", "#", "q=1", "utm_x=2", "PHPSESSID=3"),
+            *(
+                "http://e.jp",
+                "https://e.jp:443",
+                "http://E.jp:81",
+                "//o.jp",
+                "http://1.2",
+                "~",
+                "%7e",
+            ),
+            *("あ", " ", "\n", ";jsessionid=1", "mailto:", "\\", "-_", "x:", "http:", "e.jp"),
+        )
+    ),
+    max_size=7,
+).map("".join)
+
+
+@given(_PIECES, st.sampled_from(("http://e.jp/", "http://e.jp/a/b?c", "https://e.jp:8443/a/")))
+def test_the_short_way_spells_links_like_the_long_one(href: str, base: str) -> None:
+    link = Linker(base, drop_parameters=DROP, max_chars=40, query_encoding="cp932")
+    assert link(href) == canonicalise(
+        href, base=base, drop_parameters=DROP, max_chars=40, query_encoding="cp932"
+    )

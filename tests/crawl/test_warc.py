@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 from pathlib import Path
@@ -12,6 +13,13 @@ from so8t_core.crawl.fetcher import Response
 from so8t_core.crawl.warc import Archive
 
 LIMIT = 10_000_000
+
+
+def flush(archive: Archive) -> dict[str, int]:
+    """Write what has gathered; the sizes of the files."""
+    pending, ends = archive.take()
+    archive.write(pending)
+    return ends
 
 
 def response(url: str, body: bytes) -> Response:
@@ -36,8 +44,8 @@ def response(url: str, body: bytes) -> Response:
 
 def test_each_page_gives_three_records_with_right_digests(tmp_path: Path) -> None:
     with Archive(tmp_path, {}, LIMIT) as archive:
-        place = archive.append(response("http://a.jp/x?y", "本文".encode()), {"licence": "none"})
-        archive.sync()
+        place, _ = archive.append(response("http://a.jp/x?y", "本文".encode()), {"licence": "none"})
+        flush(archive)
     path = tmp_path / place.warc
     with path.open("rb") as file:
         iterator = ArchiveIterator(file, check_digests="raise")
@@ -63,8 +71,8 @@ def test_each_page_gives_three_records_with_right_digests(tmp_path: Path) -> Non
 def test_other_readers_find_the_page_at_its_place(tmp_path: Path) -> None:
     with Archive(tmp_path, {}, LIMIT) as archive:
         archive.append(response("http://a.jp/1", b"one"), {})
-        place = archive.append(response("http://a.jp/2", b"two"), {})
-        archive.sync()
+        place, _ = archive.append(response("http://a.jp/2", b"two"), {})
+        flush(archive)
     with (tmp_path / place.warc).open("rb") as file:
         file.seek(place.offset)
         record = next(iter(FastIterator(file, record_types=WarcRecordType.response)))
@@ -74,22 +82,24 @@ def test_other_readers_find_the_page_at_its_place(tmp_path: Path) -> None:
 
 def test_only_the_owner_may_read_it(tmp_path: Path) -> None:
     with Archive(tmp_path, {}, LIMIT) as archive:
-        place = archive.append(response("http://a.jp/", b"x"), {})
+        place, _ = archive.append(response("http://a.jp/", b"x"), {})
+        flush(archive)
     assert stat.S_IMODE(os.stat(tmp_path / place.warc).st_mode) == 0o600
 
 
 def test_what_was_not_committed_is_cut_away(tmp_path: Path) -> None:
     with Archive(tmp_path, {}, LIMIT) as archive:
         archive.append(response("http://a.jp/1", b"one"), {})
-        committed = archive.sync()
-        assert committed is not None
+        ((name, size_bytes),) = flush(archive).items()
         archive.append(response("http://a.jp/2", b"two"), {})
-        archive.sync()
-    whole = (tmp_path / committed[0]).read_bytes()
+        flush(archive)
+    whole = (tmp_path / name).read_bytes()
     (tmp_path / "crawl-00001.warc.gz").write_bytes(b"never committed")
-    with Archive(tmp_path, dict([committed]), LIMIT) as archive:
-        assert archive.sync() == committed
-    assert (tmp_path / committed[0]).read_bytes() == whole[: committed[1]]
+    with Archive(tmp_path, {name: size_bytes}, LIMIT) as archive:
+        place, _ = archive.append(response("http://a.jp/3", b"three"), {})
+        assert (place.warc, place.offset) == (name, size_bytes)
+        assert flush(archive)[name] == (tmp_path / name).stat().st_size
+    assert (tmp_path / name).read_bytes()[:size_bytes] == whole[:size_bytes]
     assert not (tmp_path / "crawl-00001.warc.gz").exists()
 
 
@@ -100,12 +110,23 @@ def test_a_file_shorter_than_was_committed_is_an_error(tmp_path: Path) -> None:
 
 def test_a_full_file_is_followed_by_the_next(tmp_path: Path) -> None:
     with Archive(tmp_path, {}, 2000) as archive:
-        places = []
-        for number in range(3):
-            body = os.urandom(1200)
-            if archive.full(len(body)):
-                archive.sync()
-            places.append(archive.append(response(f"http://a.jp/{number}", body), {}))
-    assert [place.warc for place in places] == [
-        f"crawl-0000{number}.warc.gz" for number in range(3)
-    ]
+        places = [
+            archive.append(response(f"http://a.jp/{number}", os.urandom(1200)), {})[0]
+            for number in range(3)
+        ]
+        ends = flush(archive)
+    names = [f"crawl-0000{number}.warc.gz" for number in range(3)]
+    assert [place.warc for place in places] == names
+    assert ends == {name: (tmp_path / name).stat().st_size for name in names}
+
+
+def test_a_disk_that_is_full_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with Archive(tmp_path, {}, LIMIT) as archive:
+        archive.append(response("http://a.jp/1", b"one"), {})
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(StoreError, match="No space left on device") as caught:
+            flush(archive)
+    assert "Free some space and resume" in caught.value.hint

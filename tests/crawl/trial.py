@@ -37,6 +37,7 @@ def quick(site: Site, *seeds: str, **more: Any) -> dict[str, Any]:
         "resolve": site.resolve,
         "contact": "test@example.org",
         "delay_s": 0.0,
+        "adaptive_delay": 0.0,
         "retry_base_s": 0.05,
         **more,
     }

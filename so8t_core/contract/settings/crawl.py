@@ -9,39 +9,12 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from so8t_core.contract.settings.base import AbsolutePath, Section
-
-LicenceDecision = Literal["allow", "allow-noncommercial", "deny", "unknown"]
-"""What the policy makes of the licence marks on a page."""
-
-
-class LicenceSettings(Section):
-    """Which licences permit what. Patterns are shell globs on ids such as `CC-BY-SA-4.0`."""
-
-    deny: tuple[str, ...] = Field(
-        ("CC-BY-ND-*", "CC-BY-NC-ND-*", "reproduction-prohibited"),
-        description="Asked first: pages that are refused. `reproduction-prohibited` is a page "
-        "that forbids copying in words (無断転載禁止) and names no licence.",
-    )
-    allow_noncommercial: tuple[str, ...] = Field(
-        ("CC-BY-NC-*",), description="Asked second: pages for non-commercial use alone."
-    )
-    allow: tuple[str, ...] = Field(
-        ("CC-BY-*", "CC0-*", "CC-PDM-*", "GPL-*", "LGPL-*", "GFDL-*", "PDL-*", "JGSL-*"),
-        description="Asked last: pages that may be used freely. All else is `unknown`.",
-    )
-    keep: tuple[LicenceDecision, ...] = Field(
-        ("allow", "allow-noncommercial", "unknown"),
-        description="Decisions whose pages are kept; the others are refused and recorded.",
-    )
-
-    @field_validator("keep")
-    @classmethod
-    def _never_denied(cls, value: tuple[LicenceDecision, ...]) -> tuple[LicenceDecision, ...]:
-        if "deny" in value:
-            raise ValueError("must not contain `deny`: remove the licence from `deny` instead")
-        if not value:
-            raise ValueError("must name at least one decision")
-        return value
+from so8t_core.contract.settings.crawl_policy import (
+    GREATEST_TIER,
+    LicenceSettings,
+    SourceSettings,
+    TierSettings,
+)
 
 
 class CrawlSettings(Section):
@@ -57,6 +30,14 @@ class CrawlSettings(Section):
         (),
         description="Hosts that may be fetched: `www.example.jp`, or `*.example.jp` for all "
         "below it. Empty: the hosts of the seeds.",
+    )
+    sources: tuple[SourceSettings, ...] = Field(
+        (),
+        description="Sources with a trust tier, terms and limits of their own. `seeds` and "
+        "`allowed_hosts` make one more, of tier 2 and without terms.",
+    )
+    tiers: Mapping[int, TierSettings] = Field(
+        default_factory=dict, description="Limits of trust tiers, by their numbers."
     )
     resolve: Mapping[str, str] = Field(
         default_factory=dict,
@@ -96,6 +77,23 @@ class CrawlSettings(Section):
     delay_s: float = Field(
         1.0, ge=0, description="Least time between two requests to a host; more by Crawl-delay."
     )
+    adaptive_delay: float = Field(
+        1.0,
+        ge=0,
+        le=100,
+        description="A slow host gets a longer delay: so many times what its answers take (moving "
+        "average of the time to the headers). 0 turns it off.",
+    )
+    max_adaptive_delay_s: float = Field(
+        10.0, ge=0, description="The most that slowness alone may lengthen a delay to."
+    )
+    address_delay_share: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="Hosts on one IP address share it: it is asked at most once in this share of "
+        "the host's delay.",
+    )
     max_crawl_delay_s: float = Field(
         30.0, gt=0, description="A host whose Crawl-delay is longer is refused, not hurried."
     )
@@ -105,6 +103,18 @@ class CrawlSettings(Section):
 
     max_pages: int = Field(1000, ge=1, description="Pages to keep at most, in order of depth.")
     max_depth: int = Field(4, ge=0, description="Links from a seed at most; seeds have depth 0.")
+    host_max_pages: int | None = Field(
+        None, ge=0, description="Pages to keep of one host at most; null: no limit of its own."
+    )
+    host_max_bytes: int | None = Field(
+        None, ge=0, description="Bytes of bodies to take from one host at most; null: no limit."
+    )
+    host_max_s: float | None = Field(
+        None,
+        ge=0,
+        description="Time to spend on one host at most, counted from its first request while the "
+        "crawl runs; null: no limit. Which pages are kept then depends on the host's speed.",
+    )
     max_page_bytes: int = Field(
         5_000_000, ge=1024, description="A longer body, after decompression, is refused."
     )
@@ -112,6 +122,36 @@ class CrawlSettings(Section):
     max_url_chars: int = Field(2000, ge=32, description="Longer URLs are refused.")
     max_path_repeats: int = Field(
         3, ge=1, description="A path that repeats a segment more often is taken for a trap."
+    )
+    max_query_parameters: int = Field(
+        8, ge=0, description="A URL with more query parameters is taken for a trap."
+    )
+    max_urls_per_query_page: int = Field(
+        200,
+        ge=1,
+        description="URLs that differ in their query alone are followed up to this number; more "
+        "are taken for a trap (sorting, filters, sessions).",
+    )
+    calendar_years: int = Field(
+        2,
+        ge=0,
+        description="A URL with a date (2031/04, 2031-04-05, year=2031) more than this many years "
+        "ahead, or a year parameter before 1900, is taken for an endless calendar.",
+    )
+    max_urls_per_calendar: int = Field(
+        400,
+        ge=1,
+        description="URLs that differ in a date in their path alone are followed up to this.",
+    )
+    sitemaps: bool = Field(
+        True, description="Whether sitemaps that robots.txt names are read for URLs in scope."
+    )
+    feeds: bool = Field(True, description="Whether RSS and Atom feeds of pages are read for URLs.")
+    max_sitemap_bytes: int = Field(
+        50_000_000, ge=1024, description="A longer sitemap, after decompression, is read so far."
+    )
+    max_sitemap_urls: int = Field(
+        50_000, ge=1, description="URLs that one sitemap may name; the rest is left out."
     )
     content_types: tuple[str, ...] = Field(
         ("text/html", "application/xhtml+xml"), description="Media types that are kept."
@@ -147,12 +187,36 @@ class CrawlSettings(Section):
     max_retry_wait_s: float = Field(
         300.0, ge=0, description="A host that asks for a longer wait is left for this run."
     )
+    breaker_failures: int = Field(
+        5,
+        ge=1,
+        description="So many failures of a host in a row (5xx, network) and it is left alone.",
+    )
+    breaker_rest_s: float = Field(
+        60.0, ge=0, description="For how long the first time; doubled each time it fails again."
+    )
+    breaker_openings: int = Field(
+        3, ge=1, description="After so many such rests in a row the host is left for this run."
+    )
+    dns_ttl_s: float = Field(
+        300.0, ge=0, description="How long a resolved (and checked) address is used."
+    )
     robots_max_age_s: float = Field(
         86_400.0, gt=0, le=86_400, description="robots.txt is asked for again after this."
     )
 
     warc_max_bytes: int = Field(
         1_000_000_000, ge=1_000_000, description="A WARC file is followed by the next beyond this."
+    )
+    warc_retention_days: int | None = Field(
+        None,
+        ge=1,
+        description="`so8t crawl expire` removes WARC files that are older; null: they are kept.",
+    )
+    revisit: AbsolutePath | None = Field(
+        None,
+        description="The `crawl` folder of an earlier run: its pages are asked for with their ETag "
+        "or date, and unchanged ones are taken from there.",
     )
     licences: LicenceSettings = Field(
         default_factory=LicenceSettings, description="What licence marks permit."
@@ -171,9 +235,29 @@ class CrawlSettings(Section):
                 raise ValueError(f"{host}: `{address}` must be IP:PORT")
         return {host.lower(): address for host, address in value.items()}
 
+    @field_validator("sources")
+    @classmethod
+    def _sound_sources(cls, value: tuple[SourceSettings, ...]) -> tuple[SourceSettings, ...]:
+        names = [source.name for source in value]
+        for source in value:
+            if names.count(source.name) > 1:
+                raise ValueError(f"two sources are called `{source.name}`")
+            if not (source.seeds or source.hosts):
+                raise ValueError(f"`{source.name}` needs `seeds` or `hosts`")
+            if source.licence and not source.terms:
+                raise ValueError(f"`{source.name}`: `licence` needs `terms` as its evidence")
+        return value
+
+    @field_validator("tiers")
+    @classmethod
+    def _sound_tiers(cls, value: Mapping[int, TierSettings]) -> Mapping[int, TierSettings]:
+        if any(not 1 <= number <= GREATEST_TIER for number in value):
+            raise ValueError(f"tiers are numbered from 1 to {GREATEST_TIER}")
+        return value
+
     @model_validator(mode="after")
     def _fits_source(self) -> Self:
-        if self.source == "web" and not self.seeds:
+        if self.source == "web" and not (self.seeds or any(s.seeds for s in self.sources)):
             raise ValueError("source `web` needs at least one URL in `seeds`")
         if self.source == "web" and not self.contact.strip():
             raise ValueError("source `web` needs `contact`, an e-mail address or URL")

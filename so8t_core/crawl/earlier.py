@@ -1,0 +1,84 @@
+"""An earlier crawl's pages: what to ask with, and what to take where nothing has changed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sqlite3
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from fastwarc.warc import ArchiveIterator, WarcRecordType
+
+from so8t_core.contract.errors import InputMissing, StoreError
+from so8t_core.crawl.fetcher import Response
+
+FRONTIER_NAME = "frontier.db"
+WARC_FOLDER = "warc"
+
+
+@dataclass(frozen=True)
+class EarlierPage:
+    """A page of an earlier crawl: its line of the index, and its response record as it lies."""
+
+    line: dict[str, Any]
+    record: bytes
+
+    @property
+    def conditions(self) -> dict[str, str]:
+        """The headers that ask for the page only if it has changed."""
+        wanted = {
+            "If-None-Match": self.line.get("etag"),
+            "If-Modified-Since": self.line.get("last_modified"),
+        }
+        return {name: value for name, value in wanted.items() if value}
+
+    def answer(self, unchanged: Response) -> Response:
+        """The earlier answer in place of a 304, with the new request and its time."""
+        for record in ArchiveIterator(
+            BytesIO(self.record), record_types=WarcRecordType.response, parse_http=True
+        ):
+            headers = tuple((name, value) for name, value in record.http_headers)
+            return dataclasses.replace(
+                unchanged, status=200, headers=headers, body=record.reader.read()
+            )
+        raise StoreError(
+            "A page of the earlier crawl has no record.",
+            where=str(self.line.get("warc")),
+            hint="Crawl without crawl.revisit, or name another folder.",
+        )
+
+
+class Earlier:
+    """The frontier and the archive of an earlier crawl, read only."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises `InputMissing` where the folder holds no crawl."""
+        self._folder = folder
+        path = folder / FRONTIER_NAME
+        if not path.is_file():
+            raise InputMissing(
+                "There is no earlier crawl.",
+                where=str(folder),
+                hint="Correct crawl.revisit: the `crawl` folder of a run, or leave it out.",
+            )
+        self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+
+    def close(self) -> None:
+        """Close the earlier frontier."""
+        self._db.close()
+
+    def page(self, url: str) -> EarlierPage | None:
+        """What is known of a URL; None where it was not kept, or its WARC file is gone."""
+        row = self._db.execute("SELECT line FROM pages WHERE url = ?", (url,)).fetchone()
+        if row is None:
+            return None
+        line = json.loads(row[0])
+        path = self._folder / WARC_FOLDER / Path(line["warc"]).name
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            file.seek(line["offset"])
+            return EarlierPage(line, file.read(line["length"]))

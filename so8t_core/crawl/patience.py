@@ -1,0 +1,106 @@
+"""How long each host is left alone, and when it is given up: delays, rests, budgets."""
+
+from __future__ import annotations
+
+import time
+
+from so8t_core.contract.settings.crawl import CrawlSettings
+from so8t_core.crawl.fetcher import Failure, Response
+from so8t_core.crawl.frontier import Entry, Frontier
+from so8t_core.crawl.politeness import Lanes, Pace, asked_wait_s, retry_wait_s
+from so8t_core.crawl.refusal import Refusal
+from so8t_core.crawl.scope import Scope
+
+
+class Patience:
+    """Keeps what hosts asked for, and what their trouble asks for, in lanes and frontier."""
+
+    def __init__(
+        self, settings: CrawlSettings, scope: Scope, frontier: Frontier, lanes: Lanes
+    ) -> None:
+        self._settings = settings
+        self._scope = scope
+        self._frontier = frontier
+        self._lanes = lanes
+        self._pace = Pace(settings)
+        self._met: set[str] = set()
+
+    def remember(self) -> None:
+        """Hosts that asked for patience before a kill still get it."""
+        now, wall = time.monotonic(), time.time()
+        for host, standing in self._frontier.hosts.met().items():
+            if standing.not_before > wall:
+                self._lanes.hold(host, now + standing.not_before - wall, standing.why)
+
+    def meet(self, host: str, address: str | None, delay_s: float) -> None:
+        """A host gets work. After a kill nobody knows when it was asked last: it gets its delay."""
+        if address is not None:
+            self._lanes.settle_at(host, address)
+        if host not in self._met:
+            self._met.add(host)
+            if self._frontier.resumed:
+                self._lanes.hold(host, time.monotonic() + delay_s, "resumed")
+
+    def delay_s(self, host: str, wished_s: float) -> float:
+        """The least time between two requests: the longest of what anybody asks for."""
+        source = self._scope.source_of(host)
+        return max(
+            wished_s,
+            source.delay_s if source is not None else 0.0,
+            self._frontier.crawl_delay_s(host),
+            self._pace.delay_s(host),
+        )
+
+    def note(self, host: str, result: Response | Failure, size_bytes: int, took_s: float) -> None:
+        """A request has ended: remember what it cost, and open the breaker where it must."""
+        standing = self._frontier.hosts.of(host)
+        standing.take(size_bytes, took_s + self.delay_s(host, self._settings.delay_s))
+        if isinstance(result, Response):
+            self._pace.note(host, result.latency_s)
+        failed = isinstance(result, Failure) or result.status >= 500
+        if not failed:
+            standing.succeed()
+        elif rest := standing.fail(self._settings.breaker_failures):
+            why = f"{self._settings.breaker_failures} failures in a row"
+            if rest > self._settings.breaker_openings:
+                standing.suspend(f"{rest - 1} rests did not help")
+            else:
+                self.hold(host, self._settings.breaker_rest_s * 2.0 ** (rest - 1), why)
+
+    def given_up(self, host: str) -> Refusal | None:
+        """Why a host is left for this run; None where it is not."""
+        standing = self._frontier.hosts.of(host).seen
+        return Refusal("host-suspended", host, standing.why) if standing.suspended else None
+
+    def refuse(self, host: str) -> Refusal | None:
+        """The budget of a host that is used up; None where none is."""
+        taken = self._frontier.hosts.of(host).seen
+        for setting, limit, used in (
+            ("host_max_bytes", self._settings.host_max_bytes, taken.body_bytes),
+            ("host_max_s", self._settings.host_max_s, taken.spent_s),
+        ):
+            if limit is not None and used >= limit:
+                return Refusal("host-budget", f"crawl.{setting}", f"{used:.0f} of {limit:.0f}")
+        return None
+
+    def after(self, entry: Entry, result: Response | Failure) -> float | None:
+        """Seconds until a URL is tried again, None for never; its host is held as it asked."""
+        now = time.time()
+        wait_s = retry_wait_s(result, entry.tries, self._settings, now, entry.url)
+        if isinstance(result, Response):
+            asked = asked_wait_s(result, now)
+            if asked is not None and asked > self._settings.max_retry_wait_s:
+                why = f"HTTP {result.status}, Retry-After {asked:.0f} s"
+                standing = self._frontier.hosts.of(entry.host)
+                standing.hold(now + asked, why)
+                standing.suspend(why)
+            elif asked is not None:
+                self.hold(entry.host, asked, f"HTTP {result.status}, Retry-After")
+            elif result.status in (429, 503):
+                self.hold(entry.host, wait_s or 0.0, f"HTTP {result.status}")
+        return wait_s
+
+    def hold(self, host: str, wait_s: float, why: str) -> None:
+        """Leave a host alone for so long, over a kill too."""
+        self._lanes.hold(host, time.monotonic() + wait_s, why)
+        self._frontier.hosts.of(host).hold(time.time() + wait_s, why)

@@ -1,0 +1,129 @@
+"""WARC 1.1 records as bytes, each a gzip member of its own. Source: ISO 28500:2017."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import uuid
+import zlib
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+
+from so8t_core.crawl.fetcher import Response
+
+_TRANSPORT_HEADERS = frozenset({"content-encoding", "transfer-encoding", "content-length"})
+_GZIP = zlib.MAX_WBITS | 16
+_LEVEL = 6
+NOT_MODIFIED = "http://netpreserve.org/warc/1.1/revisit/server-not-modified"
+SAME_PAYLOAD = "http://netpreserve.org/warc/1.1/revisit/identical-payload-digest"
+
+Headers = Iterable[tuple[str, str]]
+
+
+def digest(payload: bytes) -> str:
+    """A digest as WARC and CDXJ write it: SHA-1 in base 32."""
+    return "sha1:" + base64.b32encode(hashlib.sha1(payload).digest()).decode()  # noqa: S324
+
+
+def warc_date(moment_s: float) -> str:
+    """A moment since the epoch as WARC writes it, with microseconds."""
+    return datetime.fromtimestamp(moment_s, UTC).isoformat().replace("+00:00", "Z")
+
+
+def new_id() -> str:
+    """A record id."""
+    return f"<urn:uuid:{uuid.uuid4()}>"
+
+
+def record(kind: str, headers: Headers, block: bytes, content_type: str = "") -> bytes:
+    """One record, compressed. `headers` are its named fields but type, length and content type."""
+    named = [f"WARC/1.1\r\nWARC-Type: {kind}\r\n"]
+    named += [f"{name}: {value}\r\n" for name, value in headers]
+    if content_type:
+        named.append(f"Content-Type: {content_type}\r\n")
+    named.append(f"Content-Length: {len(block)}\r\n\r\n")
+    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
+    head = packer.compress("".join(named).encode())
+    return head + packer.compress(block) + packer.compress(b"\r\n\r\n") + packer.flush()
+
+
+def warcinfo(name: str, fields: Mapping[str, str]) -> bytes:
+    """The record at the head of a file."""
+    headers = (
+        ("WARC-Record-ID", new_id()),
+        ("WARC-Date", warc_date(datetime.now(UTC).timestamp())),
+        ("WARC-Filename", name),
+    )
+    return record("warcinfo", headers, _fields(fields), "application/warc-fields")
+
+
+def response_record(answer: Response, record_id: str, payload_digest: str) -> bytes:
+    """An answer. A body is stored as it was decoded; what described its transport is renamed."""
+    status = f"{answer.version} {answer.status} {answer.reason}".strip()
+    lines = [status]
+    for name, value in answer.headers:
+        prefix = "X-Archive-Orig-" if name.lower() in _TRANSPORT_HEADERS else ""
+        lines.append(f"{prefix}{name}: {_one_line(value)}")
+    lines.append(f"Content-Length: {len(answer.body)}\r\n\r\n")
+    block = "\r\n".join(lines).encode() + answer.body
+    headers = [
+        ("WARC-Record-ID", record_id),
+        ("WARC-Date", warc_date(answer.sent_at)),
+        ("WARC-Target-URI", answer.url),
+        ("WARC-Payload-Digest", payload_digest),
+    ]
+    if answer.address:
+        headers.append(("WARC-IP-Address", answer.address))
+    return record("response", headers, block, "application/http; msgtype=response")
+
+
+def request_record(answer: Response, concurrent_to: str) -> bytes:
+    """What was asked."""
+    _, _, _, target = answer.url.split("/", 3)
+    lines = [f"GET /{target} HTTP/1.1"]
+    lines += [f"{name}: {_one_line(value)}" for name, value in answer.request_headers]
+    headers = _beside(answer, concurrent_to)
+    block = ("\r\n".join(lines) + "\r\n\r\n").encode()
+    return record("request", headers, block, "application/http; msgtype=request")
+
+
+def metadata_record(answer: Response, concurrent_to: str, fields: Mapping[str, str]) -> bytes:
+    """Our decision on a page and what it rests on."""
+    headers = _beside(answer, concurrent_to)
+    return record("metadata", headers, _fields(fields), "application/warc-fields")
+
+
+def revisit_record(
+    answer: Response, record_id: str, profile: str, payload_digest: str, refers_to_date: str
+) -> bytes:
+    """A page that is as it was: the answer's head without a body, and the date of the earlier."""
+    status = f"{answer.version} {answer.status} {answer.reason}".strip()
+    lines = [status, *(f"{name}: {_one_line(value)}" for name, value in answer.headers)]
+    headers = [
+        ("WARC-Record-ID", record_id),
+        ("WARC-Date", warc_date(answer.sent_at)),
+        ("WARC-Target-URI", answer.url),
+        ("WARC-Profile", profile),
+        ("WARC-Refers-To-Target-URI", answer.url),
+        ("WARC-Refers-To-Date", refers_to_date),
+        ("WARC-Payload-Digest", payload_digest),
+    ]
+    block = ("\r\n".join(lines) + "\r\n\r\n").encode()
+    return record("revisit", headers, block, "application/http; msgtype=response")
+
+
+def _beside(answer: Response, concurrent_to: str) -> list[tuple[str, str]]:
+    return [
+        ("WARC-Record-ID", new_id()),
+        ("WARC-Date", warc_date(answer.sent_at)),
+        ("WARC-Target-URI", answer.url),
+        ("WARC-Concurrent-To", concurrent_to),
+    ]
+
+
+def _fields(fields: Mapping[str, str]) -> bytes:
+    return "".join(f"{name}: {_one_line(value)}\r\n" for name, value in fields.items()).encode()
+
+
+def _one_line(value: str) -> str:
+    return value.replace("\r", " ").replace("\n", " ")

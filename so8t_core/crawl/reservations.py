@@ -1,0 +1,57 @@
+"""Files in which an owner reserves a site against training: tdmrep.json and ai.txt."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from so8t_core.crawl.robots import Rules, parse
+
+TDMREP_PATH = "/.well-known/tdmrep.json"
+AI_TXT_PATH = "/ai.txt"
+MAX_BYTES = 512_000
+
+
+def read_tdmrep(body: bytes) -> Rules | None:
+    """The reservations of a tdmrep.json as rules; None where it is none.
+
+    Where several locations fit a URL the longest counts, and a reservation beats its contrary.
+    Source: TDM Reservation Protocol (W3C community group report), section "tdmrep.json".
+    """
+    try:
+        entries = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(entries, dict):
+        entries = [entries]
+    if not isinstance(entries, list):
+        return None
+    wishes: dict[str, bool] = {}
+    for entry in entries:
+        location, reserved = _reservation(entry)
+        if location and reserved is not None:
+            wishes[location] = reserved or wishes.get(location, False)
+    return tuple(("disallow" if wish else "allow", place) for place, wish in wishes.items())
+
+
+def _reservation(entry: Any) -> tuple[str, bool | None]:
+    if not isinstance(entry, dict):
+        return "", None
+    location, said = entry.get("location"), entry.get("tdm-reservation")
+    if not isinstance(location, str) or str(said).strip() not in ("0", "1"):
+        return "", None
+    location = location.strip()
+    rooted = location if location.startswith(("/", "*")) else f"/{location}"
+    return rooted, str(said).strip() == "1"
+
+
+def read_ai_txt(body: bytes, media_type: str, token: str, ai_tokens: tuple[str, ...]) -> Rules:
+    """The rules of an ai.txt for us, and those for crawlers that gather text for training.
+
+    It is written like a robots.txt; a page of HTML or of other words under that name says nothing.
+    Source: Spawning's ai.txt.
+    """
+    if media_type in ("text/html", "application/xhtml+xml"):
+        return ()
+    group = parse(body, token, ai_tokens)
+    return (*group.rules, *(rule for _, rules in group.ai_rules for rule in rules))

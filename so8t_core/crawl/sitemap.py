@@ -1,0 +1,122 @@
+"""Sitemaps and feeds: the URLs that they name, newest first, within limits."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Literal
+
+from lxml import etree
+
+from so8t_core.crawl.encoding import EncodingRefused, Inflater, inflater
+
+_TEXT_ENCODING = "utf-8-sig"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What a sitemap or feed names.
+
+    `urls` and `sitemaps` as they are written; `left_out`: URLs beyond the limit; `trouble`: where
+    reading stopped early, empty where it did not.
+    """
+
+    urls: tuple[str, ...]
+    sitemaps: tuple[str, ...] = ()
+    left_out: int = 0
+    trouble: str = ""
+
+
+def read_listing(body: bytes, kind: Literal["sitemap", "feed"], limits: tuple[int, int]) -> Listed:
+    """Read a sitemap (XML, text, index; gzip or not) or a feed (RSS, Atom).
+
+    `limits`: bytes after decompression, and URLs; with more URLs those changed last are taken.
+    A file that breaks off is read as far as it goes. Source: sitemaps.org protocol 0.9; RSS 2.0;
+    RFC 4287 (Atom).
+    """
+    max_bytes, max_urls = limits
+    body, trouble = _unpacked(body, max_bytes)
+    start = body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+    if start != b"<" and kind == "feed":
+        return Listed((), trouble="no XML")
+    if start != b"<":
+        return _read_text(body, max_urls, trouble)
+    found: list[tuple[str, str]] = []
+    sitemaps: list[str] = []
+    trouble = _read_xml(body, kind, found, sitemaps) or trouble
+    newest = sorted(found, key=lambda entry: entry[1], reverse=True)[:max_urls]
+    kept = set(newest)
+    urls = [url for url, lastmod in found if (url, lastmod) in kept][:max_urls]
+    return Listed(
+        tuple(dict.fromkeys(urls)), tuple(dict.fromkeys(sitemaps)), len(found) - len(urls), trouble
+    )
+
+
+def _unpacked(body: bytes, max_bytes: int) -> tuple[bytes, str]:
+    if not body.startswith(b"\x1f\x8b"):
+        return body[:max_bytes], "longer than the limit" if len(body) > max_bytes else ""
+    unpack = inflater("gzip")
+    assert isinstance(unpack, Inflater)
+    whole = b""
+    try:
+        whole = unpack.feed(body, max_bytes + 1)
+        if len(whole) <= max_bytes:
+            unpack.check_whole()
+    except EncodingRefused as error:
+        return whole, str(error)
+    return whole[:max_bytes], "longer than the limit" if len(whole) > max_bytes else ""
+
+
+def _read_text(body: bytes, max_urls: int, trouble: str) -> Listed:
+    lines = body.decode(_TEXT_ENCODING, "replace").split()
+    urls = [line for line in lines if line.startswith(("http://", "https://"))]
+    return Listed(tuple(dict.fromkeys(urls[:max_urls])), (), max(0, len(urls) - max_urls), trouble)
+
+
+def _read_xml(body: bytes, kind: str, found: list[tuple[str, str]], sitemaps: list[str]) -> str:
+    """Fill `found` with (URL, date) and `sitemaps`; what went wrong, or nothing."""
+    events = etree.iterparse(
+        io.BytesIO(body),
+        events=("end",),
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+    try:
+        for _, node in events:
+            name = etree.QName(node).localname.lower()
+            if kind == "sitemap" and name in ("url", "sitemap"):
+                url, date = _child(node, "loc"), _child(node, "lastmod")
+                if url and name == "sitemap":
+                    sitemaps.append(url)
+                elif url:
+                    found.append((url, date))
+                node.clear()
+            elif kind == "feed" and name in ("item", "entry"):
+                if url := _feed_link(node):
+                    found.append((url, _child(node, "updated") or _child(node, "published")))
+                node.clear()
+    except etree.XMLSyntaxError as error:
+        return f"malformed: {error.msg}"
+    return ""
+
+
+def _named(node: etree._Element, name: str) -> bool:
+    return isinstance(node.tag, str) and etree.QName(node).localname.lower() == name
+
+
+def _child(node: etree._Element, name: str) -> str:
+    for child in node:
+        if _named(child, name):
+            return (child.text or "").strip()
+    return ""
+
+
+def _feed_link(node: etree._Element) -> str:
+    for child in node:
+        if _named(child, "link") and child.get("rel", "alternate") == "alternate":
+            return str(child.get("href") or child.text or "").strip()
+    return ""
