@@ -15,6 +15,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 
 async def crawl(port: int, hosts: int, folder: Path) -> None:
+    """Fetch every page once."""
     queue: asyncio.Queue[str] = asyncio.Queue()
     seen = {f"http://127.0.0.{n + 1}:{port}/p/0" for n in range(hosts)}
     for url in sorted(seen):

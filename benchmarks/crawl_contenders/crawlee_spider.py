@@ -3,7 +3,6 @@
 python crawlee_spider.py PORT HOSTS FOLDER
 """
 
-import asyncio
 import logging
 import sys
 from datetime import timedelta
@@ -20,6 +19,7 @@ PORT, HOSTS, FOLDER = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 
 
 async def main() -> None:
+    """Fetch every page once."""
     crawler = HttpCrawler(
         respect_robots_txt_file=True,
         configuration=Configuration(storage_dir=FOLDER),
@@ -45,5 +45,4 @@ async def main() -> None:
 
 
 logging.disable(logging.WARNING)
-uvloop.install() if hasattr(uvloop, "install") else None
-asyncio.run(main())
+uvloop.run(main())

@@ -1,11 +1,13 @@
-"""Group commit: whoever has settled something waits until the next write has made it durable."""
+"""Group commit: what was settled is followed up when the next write has made it durable."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from so8t_core.crawl.frontier import Frontier
-from so8t_core.crawl.warc import Archive
+from so8t_core.crawl.store import Batch
+from so8t_core.crawl.warc import Archive, Pending
 
 
 class Committer:
@@ -14,44 +16,59 @@ class Committer:
     While a write runs, what is settled meanwhile gathers for the next one.
     """
 
-    def __init__(self, frontier: Frontier, archive: Archive) -> None:
+    def __init__(
+        self, frontier: Frontier, archive: Archive, follow_up: Callable[[list[str]], None]
+    ) -> None:
+        """`follow_up` gets the hosts whose results have just become durable."""
         self._frontier = frontier
         self._archive = archive
-        self._next: asyncio.Future[None] | None = None
+        self._follow_up = follow_up
+        self._hosts: list[str] = []
+        self._asked = False
         self._writing: asyncio.Task[None] | None = None
+
+    def settled(self, host: str) -> None:
+        """A result of a host was settled: it is to be made durable."""
+        self._hosts.append(host)
+        self._start()
 
     async def durable(self) -> None:
         """Return when everything that was settled before this call is durable.
 
         Raises `StoreError` where it cannot be written.
         """
-        if self._next is None:
-            self._next = asyncio.get_running_loop().create_future()
+        self._start()
+        while self._writing is not None:
+            await asyncio.shield(self._writing)
+
+    def check(self) -> None:
+        """Raise `StoreError` where a write has failed."""
+        if self._writing is not None and self._writing.done():
+            self._writing.result()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether results of hosts are on their way to the disk."""
+        return self._writing is not None
+
+    def _start(self) -> None:
+        self._asked = True
         if self._writing is None:
             self._writing = asyncio.create_task(self._write_all())
-        await asyncio.shield(self._next)
 
     async def _write_all(self) -> None:
-        try:
-            while self._next is not None:
-                asked, self._next = self._next, None
-                await self._write(asked)
-        finally:
-            self._writing = None
+        while self._asked:
+            self._asked = False
+            hosts, self._hosts = self._hosts, []
+            pending, ends = self._archive.take()
+            for name, size_bytes in ends.items():
+                self._frontier.set_archive(name, size_bytes)
+            batch = self._frontier.swap()
+            await asyncio.to_thread(self._write, pending, batch)
+            self._follow_up(hosts)
+        self._writing = None
 
-    async def _write(self, asked: asyncio.Future[None]) -> None:
-        pending, ends = self._archive.take()
-        for name, size_bytes in ends.items():
-            self._frontier.set_archive(name, size_bytes)
-        batch = self._frontier.swap()
-
-        def write() -> None:
-            self._archive.write(pending)
-            self._frontier.write(batch)
-
-        try:
-            await asyncio.to_thread(write)
-        except Exception as error:  # noqa: BLE001 - told to everyone who waits for this write
-            asked.set_exception(error)
-        else:
-            asked.set_result(None)
+    def _write(self, pending: Pending, batch: Batch) -> None:
+        """First the archive, then the frontier that points into it."""
+        self._archive.write(pending)
+        self._frontier.write(batch)

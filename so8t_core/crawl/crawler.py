@@ -62,7 +62,7 @@ class Crawler:
         self._intake = Intake(
             settings, scope, frontier, archive, self._permissions, self._monitor, earlier
         )
-        self._committer = Committer(frontier, archive)
+        self._committer = Committer(frontier, archive, self._free)
         self._lanes = Lanes()
         self._patience = Patience(settings, scope, frontier, self._lanes)
         self._tasks: dict[asyncio.Task[None], str] = {}
@@ -114,7 +114,7 @@ class Crawler:
             if self._ctx.pause.requested:
                 await self._rest()
             self._hand_out()
-            if not self._tasks and self._lanes.next_at() is None:
+            if self._is_done():
                 break
             await self._wait()
             if self._monitor.due:
@@ -123,6 +123,10 @@ class Crawler:
                 )
         self._monitor.tally_time()
         await self._committer.durable()
+
+    def _is_done(self) -> bool:
+        idle = not self._tasks and not self._committer.waiting
+        return idle and self._lanes.next_at() is None
 
     # Handing out.
 
@@ -140,6 +144,14 @@ class Crawler:
 
     def _end(self, task: asyncio.Task[None]) -> None:
         self._ended.append(task)
+        if not self._committer.waiting or self._lanes.next_at() is not None:
+            self._woken.set()
+
+    def _free(self, hosts: list[str]) -> None:
+        """The results of these hosts are durable: each may be asked again after its delay."""
+        for host in hosts:
+            self._lanes.leave(host)
+            self._enter(host)
         self._woken.set()
 
     def _next_job(self, host: str) -> Job | None:
@@ -191,14 +203,14 @@ class Crawler:
             else:
                 await self._settle_page(job, result)
             settled = True
-            await self._committer.durable()
         finally:
-            if not settled:
-                self._give_up(job)
             answered = result.answered_at if isinstance(result, Response) else time.monotonic()
             self._lanes.hold(host, answered + self._delay_s(host), "delay")
-            self._lanes.leave(host)
-            self._enter(host)
+            if settled:
+                self._committer.settled(host)
+            else:
+                self._give_up(job)
+                self._free([host])
 
     async def _ask(self, host: str, job: Job) -> Response | Failure:
         settings, tally = self._settings, self._frontier.tally
@@ -300,6 +312,7 @@ class Crawler:
     # Waiting and pausing.
 
     def _reap(self) -> None:
+        self._committer.check()
         while self._ended:
             task = self._ended.popleft()
             if self._tasks.pop(task, None) is not None:

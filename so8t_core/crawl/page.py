@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
@@ -24,8 +24,7 @@ _FOOTER_CHARS = 2000
 _FEED_TYPES = ("application/rss+xml", "application/atom+xml")
 
 
-@dataclass(frozen=True)
-class Link:
+class Link(NamedTuple):
     """A link as it is written; `nofollow` when its own rel says so."""
 
     href: str
@@ -85,9 +84,10 @@ def _links(tree: LexborHTMLParser) -> Iterator[Link]:
                 target = _REFRESH.match(_attribute(node, "content"))
                 if target:
                     yield Link(target.group(1).strip(), nofollow=False)
-        else:
-            href = _attribute(node, "src" if node.tag in ("frame", "iframe") else "href")
-            yield Link(href, nofollow="nofollow" in _attribute(node, "rel").lower().split())
+            continue
+        attributes = node.attributes
+        href = attributes.get("href") or attributes.get("src") or ""
+        yield Link(href, nofollow="nofollow" in (attributes.get("rel") or "").lower().split())
 
 
 def _metas(tree: LexborHTMLParser) -> Iterator[tuple[str, str]]:

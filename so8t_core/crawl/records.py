@@ -8,6 +8,7 @@ import uuid
 import zlib
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from so8t_core.crawl.fetcher import Response
 
@@ -80,10 +81,8 @@ def response_record(answer: Response, record_id: str, payload_digest: str) -> by
 def request_record(answer: Response, concurrent_to: str) -> bytes:
     """What was asked."""
     _, _, _, target = answer.url.split("/", 3)
-    lines = [f"GET /{target} HTTP/1.1"]
-    lines += [f"{name}: {_one_line(value)}" for name, value in answer.request_headers]
     headers = _beside(answer, concurrent_to)
-    block = ("\r\n".join(lines) + "\r\n\r\n").encode()
+    block = f"GET /{target} HTTP/1.1\r\n{_head(answer.request_headers)}\r\n".encode()
     return record("request", headers, block, "application/http; msgtype=request")
 
 
@@ -110,6 +109,12 @@ def revisit_record(
     ]
     block = ("\r\n".join(lines) + "\r\n\r\n").encode()
     return record("revisit", headers, block, "application/http; msgtype=response")
+
+
+@lru_cache(maxsize=4096)
+def _head(headers: tuple[tuple[str, str], ...]) -> str:
+    """Header lines; those of our requests are the same for each page of a host."""
+    return "".join(f"{name}: {_one_line(value)}\r\n" for name, value in headers)
 
 
 def _beside(answer: Response, concurrent_to: str) -> list[tuple[str, str]]:

@@ -38,8 +38,8 @@ class Group:
     """What a robots.txt says to us: `rules` as (field, pattern), in the file's order.
 
     `ai_rules`: the rules of crawlers that gather text for training, by product token, where the
-    file names them and not us. `usage`: what Content-Signal and Content-Usage lines say of training,
-    as rules.
+    file names them and not us. `usage`: what Content-Signal and Content-Usage lines say of
+    training, as rules.
     """
 
     rules: Rules = ()
