@@ -75,6 +75,21 @@ def user_agent(settings: CrawlSettings) -> str:
     return f"{settings.product_token}/{so8t_core.__version__} (+{contact})"
 
 
+class _Once:
+    """Keeps aiohttp from sending a request again, at once, when a kept connection was closed."""
+
+    def __init__(self) -> None:
+        self._sent = False
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        if self._sent:
+            raise aiohttp.ServerDisconnectedError("the connection was closed")
+        self._sent = True
+        return await handler(request)
+
+
 class Fetcher:
     """An HTTP client for a crawl: no cookies, no proxies, no redirects, one connection a host."""
 
@@ -144,7 +159,10 @@ class Fetcher:
         try:
             self._guard.check_literal(host_of(url))
             async with self._session.get(
-                URL(url, encoded=True), allow_redirects=False, headers=conditions
+                URL(url, encoded=True),
+                allow_redirects=False,
+                headers=conditions,
+                middlewares=(_Once(),),
             ) as answer:
                 answered_at = time.monotonic()
                 body, state = await _read(answer, max_bytes, wanted)

@@ -54,7 +54,7 @@ class Site:
         self.log: list[Seen] = []
         self.most_at_once = 0
         self._latency_s = latency_s
-        self._open: dict[str, int] = {}
+        self._open: dict[str, list[web.BaseRequest]] = {}
         self._served: dict[str, int] = {}
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
@@ -113,13 +113,15 @@ class Site:
         host = request.host.partition(":")[0]
         url = f"http://{host}{request.path_qs}"
         self.log.append(Seen(url, time.monotonic(), request.headers.get("User-Agent", "")))
-        self._open[host] = self._open.get(host, 0) + 1
-        self.most_at_once = max(self.most_at_once, self._open[host])
+        self._open.setdefault(host, []).append(request)
+        # a client that has hung up asks no longer, even where the answer is still being made
+        asking = [open_one for open_one in self._open[host] if open_one.transport is not None]
+        self.most_at_once = max(self.most_at_once, len(asking))
         try:
             await asyncio.sleep(self._latency_s)
             return await self._reply(url, request)
         finally:
-            self._open[host] -= 1
+            self._open[host].remove(request)
 
     async def _reply(self, url: str, request: web.BaseRequest) -> web.StreamResponse:
         answer = self.answers.get(url, Reply(404))

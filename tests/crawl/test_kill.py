@@ -35,8 +35,21 @@ def pages() -> dict[str, Reply | list[Reply]]:
     return answers
 
 
-def start(root: Path, site: Site) -> subprocess.Popen[str]:
-    settings = json.dumps(quick(site, delay_s=0.005, max_pages=30))
+def wide(hosts: int = 6) -> dict[str, Reply | list[Reply]]:
+    """Some hosts of twenty-one pages each, all linked from the first."""
+    names = [f"http://h{number}.example" for number in range(hosts)]
+    answers: dict[str, Reply | list[Reply]] = {f"{A}/": html(*(f"{name}/" for name in names))}
+    for name in names:
+        answers[f"{name}/robots.txt"] = Reply(body=b"User-agent: *\nDisallow: /no")
+        answers[f"{name}/"] = html("/no", *(f"/{n}" for n in range(4)))
+        for n in range(4):
+            answers[f"{name}/{n}"] = html(*(f"/{n}/{m}" for m in range(4)), text=f"{name} {n}")
+            answers |= {f"{name}/{n}/{m}": html(text=f"{name} {n} {m}") for m in range(4)}
+    return answers
+
+
+def start(root: Path, site: Site, max_pages: int = 30) -> subprocess.Popen[str]:
+    settings = json.dumps(quick(site, delay_s=0.005, max_pages=max_pages))
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-m", "tests.crawl.trial", str(root), settings],
         cwd=REPOSITORY,
@@ -45,17 +58,17 @@ def start(root: Path, site: Site) -> subprocess.Popen[str]:
     )
 
 
-def finish(root: Path, site: Site) -> str:
-    with start(root, site) as process:
+def finish(root: Path, site: Site, max_pages: int = 30) -> str:
+    with start(root, site, max_pages) as process:
         printed, _ = process.communicate(timeout=60)
         assert process.returncode == 0
     return printed.strip()
 
 
-def kill_at(root: Path, site: Site, requests: int, after_s: float) -> None:
+def kill_at(root: Path, site: Site, requests: int, after_s: float, max_pages: int = 30) -> None:
     """Kill the crawl a moment after the server has seen so many more requests."""
     wanted = len(site.log) + requests
-    with start(root, site) as process:
+    with start(root, site, max_pages) as process:
         while len(site.log) < wanted and process.poll() is None:
             time.sleep(0.001)
         time.sleep(after_s)
@@ -96,3 +109,27 @@ def test_killed_again_and_again_it_ends_as_if_it_had_not_been(tmp_path: Path, se
     assert len(kept(tmp_path / "whole")) == 30
     check_archive(tmp_path / "killed")
     assert f"{A}/no" not in asked
+    again = {url: count - 1 for url, count in asked.items() if not url.endswith("/busy")}
+    assert sum(again.values()) <= 4 * 2, "a kill repeats at most what was in flight: one a host"
+
+
+@pytest.mark.long
+def test_thirty_kills_lose_nothing_and_keep_nothing_twice(tmp_path: Path) -> None:
+    dice = random.Random(20_26)
+    hosts, kills = 7, 30
+    with Site(wide()) as site:
+        whole = finish(tmp_path / "whole", site, 999)
+    struck = 0
+    with Site(wide()) as site:
+        for _ in range(kills):
+            before = len(site.log)
+            kill_at(tmp_path / "killed", site, dice.randint(1, 5), dice.uniform(0, 0.03), 999)
+            struck += len(site.log) > before
+        assert finish(tmp_path / "killed", site, 999) == whole
+        asked = Counter(site.pages_asked())
+    assert struck >= 20, "most kills must have hit a crawl that was at work"
+    assert kept(tmp_path / "killed") == kept(tmp_path / "whole")
+    assert len(kept(tmp_path / "whole")) == 1 + 6 * 21
+    check_archive(tmp_path / "killed")
+    assert sum(count - 1 for count in asked.values()) <= kills * hosts
+    assert not [url for url in asked if url.endswith("/no")]

@@ -1,7 +1,7 @@
 """Running the crawl phase in tests.
 
 As a program (`python -m tests.crawl.trial ROOT SETTINGS_JSON`) it runs in a process of its own, to
-be killed, and prints the digest.
+be killed, prints the digest and leaves its peak memory in `ROOT/peak_mb`.
 """
 
 from __future__ import annotations
@@ -70,3 +70,6 @@ def outcome_of(root: Path, url: str) -> tuple[str, str | None, str | None]:
 
 if __name__ == "__main__":
     print(crawl.run(context(Path(sys.argv[1]), **json.loads(sys.argv[2]))).digest)
+    status = Path("/proc/self/status").read_text().splitlines()
+    peak_kb = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+    (Path(sys.argv[1]) / "peak_mb").write_text(f"{peak_kb / 1000:.1f}")
