@@ -219,6 +219,12 @@ def _add_phases(commands: _Commands) -> None:
                 choices=("float32", "bfloat16", "float16"),
                 help="of the result (default: the checkpoint's)",
             )
+            parser.add_argument(
+                "--onto",
+                choices=("original", "int8"),
+                default="original",
+                help="the base's own weights, or as an int8 training saw them",
+            )
 
 
 def _add_serving(commands: _Commands) -> None:

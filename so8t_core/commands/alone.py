@@ -85,7 +85,9 @@ def export(arguments: Namespace) -> int:
     gated, output = _needed(arguments, "model_path"), _needed(arguments, "output_path")
     from so8t_core.model.fold import fold_checkpoint
 
-    report = fold_checkpoint(gated, output, adapter=arguments.adapter_path, dtype=arguments.dtype)
+    report = fold_checkpoint(
+        gated, output, adapter=arguments.adapter_path, dtype=arguments.dtype, onto=arguments.onto
+    )
     _print_figures(arguments, report.as_figures())
     return EXIT_DONE
 

@@ -126,12 +126,13 @@ class Artifacts:
             self.folded,
             adapter=adapter,
             dtype=settings.folded_dtype,
+            onto=settings.fold_onto,
             pause=self.ctx.pause,
         )
         self.ctx.pause.point()
         self.ctx.emit.log("info", "Comparing the folded model's logits with the trained one's.")
         proof = prove_fold(
-            self.load_trained,
+            self._load_to_prove,
             self.folded,
             settings,
             trust_remote_code=self.ctx.settings.model.trust_remote_code,
@@ -144,6 +145,15 @@ class Artifacts:
         write_json(self.ctx.folder / "fold.json", facts)
         require_equal(proof, self.folded, settings)
         return facts
+
+    def _load_to_prove(self) -> Any:
+        """The trained model on the base that was folded onto."""
+        trained = self.load_trained()
+        if self.ctx.settings.export.fold_onto == "int8":
+            from so8t_core.model.int8 import store_as_int8
+
+            store_as_int8(trained)
+        return trained
 
     def _say_proof(self, proof: dict[str, Any]) -> None:
         self.ctx.emit.stats({"fold_relative_difference": proof["relative"]})

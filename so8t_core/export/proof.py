@@ -12,13 +12,14 @@ import torch
 
 from so8t_core.contract.errors import ModelError
 from so8t_core.contract.settings.export import ExportSettings
+from so8t_core.model.accounting import GATE_KEYS
 from so8t_core.model.compare import LogitComparison, compare, logits_of
 from so8t_core.model.loading import load_base
 from so8t_core.model.prompts import prompt_ids
 from so8t_core.model.weights import CONFIG_FILE
 
 _STOCK_TYPE = "phi3"
-_OUR_KEYS = ("auto_map", "gate_layers", "gate_parametrisation")
+_OUR_KEYS = ("auto_map", *GATE_KEYS)
 
 
 def prove_fold(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from so8t_core.contract.errors import ModelError
 from so8t_core.contract.settings.model import ModelSettings
-from so8t_core.model.layers import select_layers
+from so8t_core.model.layers import select
 from so8t_core.model.numbers import check_numbers
 from so8t_core.model.weights import CONFIG_FILE, DTYPE_CODES, ModelFolder, all_finite
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from so8t_core.model.modeling_phi3_so8t import SO8TPhi3Config
 
 GATED_TYPE = "phi3_so8t"
+GATE_KEYS = ("gate_layers", "gate_blocks", "gate_parametrisation")
+"""What a gated model's configuration has beyond Phi-3's."""
 
 _HEAD = "lm_head.weight"
 _REFUSALS = (
@@ -32,6 +34,8 @@ _REFUSALS = (
 
 def gated_config(base: ModelFolder, settings: ModelSettings) -> SO8TPhi3Config:
     """The gated model's configuration. Raises `ModelError` where the base cannot be gated."""
+    from so8t_core.model.so8 import BLOCK
+
     kind = base.config.get("model_type")
     if kind == GATED_TYPE:
         raise ModelError(
@@ -53,7 +57,10 @@ def gated_config(base: ModelFolder, settings: ModelSettings) -> SO8TPhi3Config:
         )
     check_numbers(base)
     config = parse_config(base, gate_parametrisation=settings.gate.parametrisation)
-    config.gate_layers = list(select_layers(settings.gate.layers, config.num_hidden_layers))
+    config.gate_layers = list(select(settings.gate.layers, config.num_hidden_layers, "layers"))
+    if settings.gate.blocks != "all":
+        blocks = config.hidden_size // BLOCK
+        config.gate_blocks = list(select(settings.gate.blocks, blocks, "blocks"))
     return config
 
 
@@ -138,7 +145,7 @@ def _expected_shapes(model: ModelFolder, config: SO8TPhi3Config) -> dict[str, tu
     from transformers import Phi3Config, Phi3ForCausalLM
 
     plain = config.to_dict()
-    for key in ("model_type", "gate_layers", "gate_parametrisation"):
+    for key in ("model_type", *GATE_KEYS):
         plain.pop(key)
     with _refusals(model), torch.device("meta"):
         built = Phi3ForCausalLM(Phi3Config(**plain))

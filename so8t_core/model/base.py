@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from so8t_core.contract.errors import InputMissing, Unreachable
+from so8t_core.contract.errors import InputMissing, ModelError, Unreachable
 from so8t_core.contract.files import (
     canonical_json,
     replacing_folder,
@@ -20,6 +22,9 @@ from so8t_core.contract.settings.model import STARTER, TINY, ModelSettings
 from so8t_core.model.loading import quiet_transformers
 from so8t_core.model.weights import CONFIG_FILE, ModelFolder
 
+INTEGRATION_FILE = "integration.json"
+"""What integration writes beside the weights; has the hashes of the shards."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _BUILD = 1
 """Raised whenever the built models change, so that an older cache is not taken for them."""
 _HUB_FILES = (
@@ -48,7 +53,7 @@ def resolve_base(settings: ModelSettings, *, seed: int) -> Path:
     if settings.base == STARTER:
         from so8t_core.model.starter import build_starter, starter_source
 
-        source = _digest_of_file(starter_source())[:12]
+        source = digest_of_file(starter_source())[:12]
         return _built(f"starter-{source}-{_BUILD}", lambda folder: _ignore(build_starter(folder)))
     if settings.base == TINY:
         from so8t_core.model.tiny import build_tiny
@@ -128,13 +133,54 @@ def digest_of(folder: Path) -> str:
     model = ModelFolder.read(folder)
     files = [folder / CONFIG_FILE, *(folder / shard for shard in model.shards)]
     hashes = {
-        file.relative_to(folder).as_posix(): _digest_of_file(file)
+        file.relative_to(folder).as_posix(): digest_of_file(file)
         for file in (*files, *model.companions())
     }
     return sha256_text(canonical_json(hashes))
 
 
-def _digest_of_file(path: Path) -> str:
+def check_hashes(model: ModelFolder) -> int:
+    """Compare the shards with the hashes that are known of them; returns how many had one.
+
+    Known are those of a file in the hub's cache (it is stored under its SHA-256) and those that
+    integration wrote into integration.json. Raises `ModelError` for a shard that differs.
+    """
+    recorded = _recorded_hashes(model)
+    known = 0
+    for shard in model.shards:
+        path = model.path / shard
+        stored_as = path.resolve().name
+        expected = stored_as if _SHA256.fullmatch(stored_as) else recorded.get(shard)
+        if expected is None:
+            continue
+        known += 1
+        if digest_of_file(path) != expected:
+            raise ModelError(
+                f"The shard {shard} is not the one whose hash is on record.",
+                where=str(path),
+                hint="Fetch the model again, or integrate its base again; these weights were "
+                "damaged or changed.",
+            )
+    return known
+
+
+def _recorded_hashes(model: ModelFolder) -> dict[str, str]:
+    record = model.path / INTEGRATION_FILE
+    if not record.is_file():
+        return {}
+    try:
+        shards = json.loads(record.read_text(encoding="utf-8"))["shards"]
+        return {str(name): str(digest) for name, digest in shards.items()}
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ModelError(
+            "The record of integration is damaged.",
+            where=str(record),
+            hint="Integrate the base again.",
+        ) from error
+
+
+def digest_of_file(path: Path) -> str:
+    """Hex SHA-256 of a file; that of a large one is remembered in the cache, see `digest_of`."""
     status = path.stat()
     if status.st_size < 1 << 20:
         return sha256_file(path)

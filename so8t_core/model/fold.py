@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from so8t_core.contract.errors import ModelError
 from so8t_core.contract.files import write_json
-from so8t_core.model.accounting import GATED_TYPE, account, parse_config
+from so8t_core.model.accounting import GATE_KEYS, GATED_TYPE, account, parse_config
 from so8t_core.model.adapter import Adapter
-from so8t_core.model.base import digest_of
+from so8t_core.model.base import check_hashes, digest_of
 from so8t_core.model.compare import LogitComparison, compare_logits
 from so8t_core.model.numbers import check_numbers
 from so8t_core.model.weight_writer import (
@@ -43,21 +43,25 @@ if TYPE_CHECKING:
 
 __all__ = ["FoldReport", "LogitComparison", "compare_logits", "fold_checkpoint"]
 
+FoldBase = Literal["original", "int8"]
+
 REPORT_FILE = "fold.json"
 
 _GATE = ".rotation_gate.theta"
 _OUTPUT_PROJECTION = ".o_proj."
-_OURS = ("auto_map", "gate_layers", "gate_parametrisation")
+_OURS = ("auto_map", *GATE_KEYS)
 
 
 @dataclass(frozen=True)
 class FoldReport:
     """What was folded; written beside the weights as fold.json.
 
+    `onto`: the base's weights as they are, or as an int8 base stores them.
     `mean_distance_rad` and `max_angle_rad` describe the rotations that were folded in,
     `max_orthogonality_error` how far the worst of them is from a rotation (‖RᵀR - I‖_F).
     """
 
+    onto: FoldBase
     folded_layers: int
     merged_weights: int
     gates_from: Literal["checkpoint", "adapter", "both"]
@@ -83,14 +87,17 @@ def fold_checkpoint(
     *,
     adapter: Path | None = None,
     dtype: Literal["float32", "bfloat16", "float16"] | None = None,
+    onto: FoldBase = "original",
     pause: PauseGate | None = None,
 ) -> FoldReport:
     """Write the gated checkpoint, with the adapter merged, as the stock Phi-3 folder `output`.
 
     `adapter`: a PEFT folder trained on `gated`; its gates take the place of the checkpoint's.
-    `dtype`: of the written weights; None keeps the stored one. Memory: one tensor and its float32
-    copy. The folder appears whole or not at all; an older result at that place is replaced. Raises
-    `InputMissing`, `ModelError`, `ResourceError` or `UsageError`, saying what is wrong.
+    `dtype`: of the written weights; None keeps the stored one. `onto`: which base the update is
+    added to: the weights as stored, or `int8`, as a training on an int8 base saw them. Memory: one
+    tensor and its float32 copy. The folder appears whole or not at all; an older result at that
+    place is replaced. Raises `InputMissing`, `ModelError`, `ResourceError` or `UsageError`, saying
+    what is wrong.
     """
     model = ModelFolder.read(gated)
     _check_gated(model)
@@ -102,13 +109,13 @@ def fold_checkpoint(
     with new_folder(output) as partial:
         for shard in sorted({entry.file for _, entry in plan}):
             part = [(source, entry) for source, entry in plan if entry.file == shard]
-            folded = _folded(model, part, trained, rotations, pause)
+            folded = _folded(model, part, trained, rotations, onto, pause)
             write_shard(partial / shard, [entry for _, entry in part], folded)
         if plan[0][1].file != SINGLE_FILE:
             write_index(partial, [entry for _, entry in plan])
         write_json(partial / CONFIG_FILE, _stock_config(model, dtype))
         model.copy_companions(partial)
-        report = _report(model, trained, rotations, plan, partial)
+        report = _report(model, trained, rotations, onto, plan, partial)
         write_json(partial / REPORT_FILE, report.as_figures())
     return report
 
@@ -133,6 +140,7 @@ def _check_gated(model: ModelFolder) -> None:
     _check_gates(model, parametrisation)
     stock = {name: entry for name, entry in model.tensors.items() if not name.endswith(_GATE)}
     account(replace(model, tensors=stock), parse_config(model))
+    check_hashes(model)
 
 
 def _check_gates(model: ModelFolder, parametrisation: str) -> None:
@@ -156,7 +164,9 @@ def _check_gates(model: ModelFolder, parametrisation: str) -> None:
             where=str(model.path),
             hint="Integrate the base again.",
         )
-    shape = (model.config["hidden_size"] // BLOCK, *parameter_shape(parametrisation))
+    blocks = parse_config(model).gate_blocks
+    count = model.config["hidden_size"] // BLOCK if blocks is None else len(blocks)
+    shape = (count, *parameter_shape(parametrisation))
     for name in sorted(found):
         entry = model.tensors[name]
         if entry.shape != shape or entry.dtype not in DTYPE_CODES.values():
@@ -169,9 +179,12 @@ def _check_gates(model: ModelFolder, parametrisation: str) -> None:
 
 def _rotations(model: ModelFolder, trained: Adapter) -> dict[str, torch.Tensor]:
     """R of every gate, (blocks, 8, 8) float32, by the prefix of its attention."""
-    from so8t_core.model.so8 import rotation
+    import torch
+
+    from so8t_core.model.so8 import BLOCK, rotation, whole
 
     parametrisation = str(model.config["gate_parametrisation"])
+    blocks = parse_config(model).gate_blocks
     rotations = {}
     for name in sorted(model.tensors):
         if not name.endswith(_GATE):
@@ -183,7 +196,12 @@ def _rotations(model: ModelFolder, trained: Adapter) -> dict[str, torch.Tensor]:
                 where=str(model.path / model.tensors[name].file),
                 hint="Integrate the base again; if it was trained, the training diverged.",
             )
-        rotations[name.removesuffix(_GATE)] = rotation(theta.float(), parametrisation)
+        chosen = rotation(theta.float(), parametrisation)
+        rotations[name.removesuffix(_GATE)] = (
+            chosen
+            if blocks is None
+            else whole(chosen, torch.tensor(blocks), model.config["hidden_size"] // BLOCK)
+        )
     return rotations
 
 
@@ -209,6 +227,7 @@ def _folded(
     part: list[tuple[str, TensorEntry]],
     trained: Adapter,
     rotations: dict[str, torch.Tensor],
+    onto: FoldBase,
     pause: PauseGate | None,
 ) -> Iterator[torch.Tensor]:
     """The tensors of one shard to write, in order."""
@@ -217,7 +236,7 @@ def _folded(
         for name, entry in part:
             if pause is not None:
                 pause.point()
-            folded = _fold_one(name, reader.read(name), trained, rotations)
+            folded = _fold_one(name, reader.read(name), trained, rotations, onto)
             cast = folded.to(torch_dtype(names[entry.dtype]))
             if not all_finite(cast):
                 raise ModelError(
@@ -230,10 +249,19 @@ def _folded(
 
 
 def _fold_one(
-    name: str, weight: torch.Tensor, trained: Adapter, rotations: dict[str, torch.Tensor]
+    name: str,
+    weight: torch.Tensor,
+    trained: Adapter,
+    rotations: dict[str, torch.Tensor],
+    onto: FoldBase,
 ) -> torch.Tensor:
     from so8t_core.model.so8 import rotate_rows
 
+    if onto == "int8":
+        from so8t_core.model.int8 import as_stored, quantised
+
+        if quantised(name):
+            weight = as_stored(weight)
     if name in trained.pairs:
         weight = weight.float() + trained.pairs[name].delta()
     attention, projection, _ = name.partition(_OUTPUT_PROJECTION)
@@ -254,6 +282,7 @@ def _report(
     model: ModelFolder,
     trained: Adapter,
     rotations: dict[str, torch.Tensor],
+    onto: FoldBase,
     plan: list[tuple[str, TensorEntry]],
     written: Path,
 ) -> FoldReport:
@@ -261,9 +290,12 @@ def _report(
 
     from so8t_core.model.so8 import angles, distance, orthogonality_error
 
-    every = torch.cat(list(rotations.values()))
+    blocks = parse_config(model).gate_blocks
+    layers = torch.stack(list(rotations.values()))  # (layers, n, 8, 8)
+    every = (layers if blocks is None else layers[:, blocks]).flatten(0, 1)
     from_adapter = len(trained.gates)
     return FoldReport(
+        onto=onto,
         folded_layers=len(rotations),
         merged_weights=len(trained.pairs),
         gates_from="checkpoint"

@@ -94,7 +94,8 @@ def _gate_gradient_check(gate: SO8TRotationGate, hidden: torch.Tensor) -> Check:
     direction = torch.randn(theta.shape, generator=generator, dtype=torch.float64)
 
     def loss(at: torch.Tensor) -> torch.Tensor:
-        return (rotate(states, rotation(at, gate.parametrisation)) * weights).sum()
+        matrices = gate.spread(rotation(at, gate.parametrisation))
+        return (rotate(states, matrices) * weights).sum()
 
     (gradient,) = torch.autograd.grad(loss(theta), theta)
     step = 1e-5

@@ -13,12 +13,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from bitsandbytes.functional import int8_vectorwise_quant
 from bitsandbytes.nn import Linear8bitLt
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from so8t_core.model.ops import dequantize
+from so8t_core.model.ops import dequantize, reference
 
 
 class Int8Product(Function):
@@ -49,6 +50,35 @@ class DequantizedLinear(Linear8bitLt):
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
         product = Int8Product.apply(x.to(dtype), self.state.CB, self.state.SCB)
         return product if self.bias is None else product + self.bias.to(dtype)
+
+
+def as_stored(weight: Tensor) -> Tensor:
+    """What an int8 base multiplies by in place of `weight`, (out, in): rounded to codes and back.
+
+    Returns float32, equal to the bit to what bitsandbytes stores when it loads the weight.
+    """
+    codes, scales, _ = int8_vectorwise_quant(weight.to(torch.float16))
+    return reference.dequantize(codes, scales, torch.float32)
+
+
+@torch.no_grad()
+def store_as_int8(model: nn.Module) -> int:
+    """Give the linears that an int8 base quantises the weights of one; returns how many.
+
+    Their modules and dtypes stay, so that the model computes in its own precision with the weights
+    that training saw.
+    """
+    count = 0
+    for name, parameter in model.named_parameters():
+        if quantised(name):
+            parameter.copy_(as_stored(parameter))
+            count += 1
+    return count
+
+
+def quantised(name: str) -> bool:
+    """Whether an int8 base stores the weight of that name quantised: a linear of a layer."""
+    return ".layers." in name and name.endswith(("_proj.weight", "_proj.base_layer.weight"))
 
 
 def multiply_dequantized(model: nn.Module) -> int:

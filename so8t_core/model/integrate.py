@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from so8t_core.contract.errors import ModelError
 from so8t_core.contract.files import write_json
 from so8t_core.contract.settings.model import ModelSettings
-from so8t_core.model.accounting import GATED_TYPE, account, gated_config
-from so8t_core.model.base import digest_of
+from so8t_core.model.accounting import GATE_KEYS, GATED_TYPE, account, gated_config
+from so8t_core.model.base import INTEGRATION_FILE, check_hashes, digest_of, digest_of_file
 from so8t_core.model.weight_writer import (
     check_space,
     check_target,
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from so8t_core.model.modeling_phi3_so8t import SO8TPhi3Config
     from so8t_core.phases.base import Emitter, PauseGate
 
-REPORT_FILE = "integration.json"
 GATE_SHARD = "model-gates.safetensors"
 MODELLING_FILES = ("modeling_phi3_so8t.py", "so8.py")
 
@@ -49,6 +48,7 @@ MODELLING_FILES = ("modeling_phi3_so8t.py", "so8.py")
 class IntegrationReport:
     """What integration did; written beside the weights as integration.json.
 
+    `shards`: SHA-256 of each weight file; `hashes_checked`: how many of the base's were on record.
     Every expected tensor is in exactly one of `transferred_tensors` (taken from the base),
     `initialised_tensors` (gates) and `tied_tensors` (shared with another, not stored).
     """
@@ -61,12 +61,15 @@ class IntegrationReport:
     parametrisation: str
     block_size: int
     blocks_per_layer: int
+    integrated_blocks_per_layer: int
     gate_parameters_per_layer: int
     gate_parameters: int
     transferred_tensors: int
     transferred_parameters: int
     initialised_tensors: int
     tied_tensors: tuple[str, ...]
+    hashes_checked: int
+    shards: dict[str, str]
     base_dtypes: tuple[str, ...]
     weights_dtype: str
     gates_dtype: str
@@ -103,9 +106,10 @@ def integrate(
     base = ModelFolder.read(model_path)
     config = gated_config(base, settings)
     tied = account(base, config)
+    checked = check_hashes(base)
     code = DTYPE_CODES.get(settings.dtype)
     gates = _gate_entries(config)
-    check_target(output_path, model_path, REPORT_FILE)
+    check_target(output_path, model_path, INTEGRATION_FILE)
     check_space(
         output_path, sum(_recast(entry, code).size_bytes for entry in base.tensors.values())
     )
@@ -117,9 +121,9 @@ def integrate(
         companions = base.copy_companions(partial)
         for name in MODELLING_FILES:
             shutil.copyfile(Path(__file__).with_name(name), partial / name)
-        report = _report(base, config, tied, partial, companions)
+        report = _report(base, config, tied, checked, partial, companions)
         write_json(
-            partial / REPORT_FILE,
+            partial / INTEGRATION_FILE,
             {**report.as_figures(), "verification": dict(verification) if verification else None},
         )
     if emit is not None and not report.has_tokenizer:
@@ -130,7 +134,8 @@ def integrate(
 def _gate_entries(config: SO8TPhi3Config) -> tuple[TensorEntry, ...]:
     from so8t_core.model.so8 import BLOCK, parameter_shape
 
-    shape = (config.hidden_size // BLOCK, *parameter_shape(config.gate_parametrisation))
+    blocks = config.hidden_size // BLOCK if config.gate_blocks is None else len(config.gate_blocks)
+    shape = (blocks, *parameter_shape(config.gate_parametrisation))
     return tuple(
         TensorEntry(f"model.layers.{layer}.self_attn.rotation_gate.theta", shape, "F32", GATE_SHARD)
         for layer in config.gate_layers or ()
@@ -140,7 +145,7 @@ def _gate_entries(config: SO8TPhi3Config) -> tuple[TensorEntry, ...]:
 def _identity(config: SO8TPhi3Config, entry: TensorEntry) -> torch.Tensor:
     from so8t_core.model.modeling_phi3_so8t import SO8TRotationGate
 
-    gate = SO8TRotationGate(config.hidden_size, config.gate_parametrisation)
+    gate = SO8TRotationGate(config.hidden_size, config.gate_parametrisation, config.gate_blocks)
     assert tuple(gate.theta.shape) == entry.shape
     return gate.theta.detach()
 
@@ -213,8 +218,7 @@ def _config_json(
             "AutoModel": f"{module}.SO8TPhi3Model",
             "AutoModelForCausalLM": f"{module}.SO8TPhi3ForCausalLM",
         },
-        "gate_layers": config.gate_layers,
-        "gate_parametrisation": config.gate_parametrisation,
+        **{key: getattr(config, key) for key in GATE_KEYS},
     }
     if settings.dtype != "auto":
         changed["dtype"] = settings.dtype
@@ -230,6 +234,7 @@ def _report(
     base: ModelFolder,
     config: SO8TPhi3Config,
     tied: tuple[str, ...],
+    checked: int,
     written: Path,
     companions: tuple[str, ...],
 ) -> IntegrationReport:
@@ -248,12 +253,15 @@ def _report(
         parametrisation=config.gate_parametrisation,
         block_size=BLOCK,
         blocks_per_layer=config.hidden_size // BLOCK,
+        integrated_blocks_per_layer=gates[0].shape[0],
         gate_parameters_per_layer=gates[0].elements,
         gate_parameters=parameters,
         transferred_tensors=len(weights),
         transferred_parameters=sum(entry.elements for entry in weights),
         initialised_tensors=len(gates),
         tied_tensors=tied,
+        hashes_checked=checked,
+        shards={shard: digest_of_file(written / shard) for shard in result.shards},
         base_dtypes=tuple(sorted({entry.dtype for entry in base.tensors.values()})),
         weights_dtype="+".join(sorted({entry.dtype for entry in weights})),
         gates_dtype="F32",

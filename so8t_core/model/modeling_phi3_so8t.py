@@ -27,7 +27,7 @@ from transformers.models.phi3.modeling_phi3 import (
     Phi3PreTrainedModel,
 )
 
-from .so8 import BLOCK, PARAMETRISATIONS, parameter_shape
+from .so8 import BLOCK, PARAMETRISATIONS, parameter_shape, whole
 
 try:  # the same operations with kernels, where the package that they are part of is installed
     from so8t_core.model.ops import rotate, rotation
@@ -39,14 +39,16 @@ except ImportError:
 class SO8TPhi3Config(Phi3Config):
     """Phi-3's configuration and where its gates are.
 
-    `gate_layers`: indices of the layers with a gate; None means all. `gate_parametrisation`: `exp`,
-    `cayley` or `free`. Raises ValueError for a width that is no multiple of 8, a layer that is
-    not there, or an unknown parametrisation.
+    `gate_layers`: indices of the layers with a gate; None means all. `gate_blocks`: indices of the
+    blocks of eight that turn in each of them, ascending; None means all. `gate_parametrisation`:
+    `exp`, `cayley` or `free`. Raises ValueError for a width that is no multiple of 8, a layer or a
+    block that is not there, or an unknown parametrisation.
     """
 
     model_type = "phi3_so8t"
 
     gate_layers: list[int] | None = None
+    gate_blocks: list[int] | None = None
     gate_parametrisation: str = "exp"
 
     def __post_init__(self, **kwargs: Any) -> None:
@@ -63,27 +65,41 @@ class SO8TPhi3Config(Phi3Config):
                     f"gate_layers names layer {layer}; the model has {self.num_hidden_layers}"
                 )
 
+        blocks = self.hidden_size // BLOCK
+        chosen = self.gate_blocks
+        if chosen is not None and (
+            not chosen or chosen != sorted(set(chosen)) or not 0 <= chosen[0] <= chosen[-1] < blocks
+        ):
+            raise ValueError(f"gate_blocks must ascend from 0 to {blocks - 1} and name one block")
+
     def has_gate(self, layer: int) -> bool:
         """Whether the layer of this index ends its attention in a gate."""
         return self.gate_layers is None or layer in self.gate_layers
 
 
 class SO8TRotationGate(nn.Module):
-    """Rotates each block of eight hidden dimensions: y_b = R_b h_b.
+    """Rotates blocks of eight hidden dimensions: y_b = R_b h_b.
 
-    `theta`: float32, (width / 8, 28), zero at the start; for `free` (width / 8, 8, 8), the identity
-    at the start. `prepared`: R as built from outside, for the gates of all layers at once; None
-    lets the gate build it at each call.
+    `theta`: float32, (m, 28) for m turning blocks, zero at the start; for `free` (m, 8, 8), the
+    identity at the start. `blocks`: which of the n = width / 8 turn; None means all. `prepared`: R
+    of all n as built from outside, for the gates of all layers at once; None lets the gate build it
+    at each call.
     """
 
     theta: nn.Parameter
     prepared: Tensor | None
 
-    def __init__(self, width: int, parametrisation: str = "exp") -> None:
+    def __init__(
+        self, width: int, parametrisation: str = "exp", blocks: list[int] | None = None
+    ) -> None:
         super().__init__()
         self.parametrisation = parametrisation
+        self.count = width // BLOCK
+        self.blocks = None if blocks is None else tuple(blocks)
+        self._places: Tensor | None = None  # no buffer: loading would leave it on the meta device
         self.prepared = None
-        shape = (width // BLOCK, *parameter_shape(parametrisation))
+        turning = self.count if blocks is None else len(blocks)
+        shape = (turning, *parameter_shape(parametrisation))
         self.theta = nn.Parameter(torch.empty(shape, dtype=torch.float32))
         self.reset_parameters()
 
@@ -93,11 +109,23 @@ class SO8TRotationGate(nn.Module):
         if self.parametrisation == "free":
             initialization.copy_(self.theta, torch.eye(BLOCK).expand_as(self.theta))
 
+    def chosen_rotations(self) -> Tensor:
+        """The matrices R of the blocks that turn: (m, 8, 8), float32."""
+        return rotation(self.theta, self.parametrisation)
+
+    def spread(self, chosen: Tensor) -> Tensor:
+        """Matrices of all blocks, (..., n, 8, 8), from the turning ones', (..., m, 8, 8)."""
+        if self.blocks is None:
+            return chosen
+        if self._places is None or self._places.device != chosen.device:
+            self._places = torch.tensor(self.blocks, device=chosen.device)
+        return whole(chosen, self._places, self.count)
+
     def rotation(self) -> Tensor:
-        """The matrices R: (width / 8, 8, 8), float32."""
+        """The matrices R of all blocks: (n, 8, 8), float32."""
         if self.prepared is not None:
             return self.prepared
-        return rotation(self.theta, self.parametrisation)
+        return self.spread(self.chosen_rotations())
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Rotate `hidden`, (..., width); same shape and dtype."""
@@ -105,7 +133,8 @@ class SO8TRotationGate(nn.Module):
 
     def extra_repr(self) -> str:
         """Blocks and parametrisation."""
-        return f"blocks={self.theta.shape[0]}, parametrisation={self.parametrisation}"
+        turning = self.theta.shape[0]
+        return f"blocks={turning} of {self.count}, parametrisation={self.parametrisation}"
 
 
 class SO8TPhi3Attention(Phi3Attention):
@@ -115,7 +144,9 @@ class SO8TPhi3Attention(Phi3Attention):
         super().__init__(config, layer_idx)
         self.rotation_gate: nn.Module | None = None
         if config.has_gate(layer_idx):
-            self.rotation_gate = SO8TRotationGate(config.hidden_size, config.gate_parametrisation)
+            self.rotation_gate = SO8TRotationGate(
+                config.hidden_size, config.gate_parametrisation, config.gate_blocks
+            )
 
     def forward(  # type: ignore[override]  # Phi-3's keyword arguments pass through unnamed
         self,

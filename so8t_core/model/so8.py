@@ -122,6 +122,17 @@ def rotation(theta: Tensor, parametrisation: str) -> Tensor:
         return (identity + away).to(dtype)
 
 
+def whole(chosen: Tensor, blocks: Tensor, count: int) -> Tensor:
+    """The matrices of all blocks of a layer, where only some turn: the others are the identity.
+
+    `chosen`: (..., m, 8, 8); `blocks`: (m,) int64, their places; `count`: n blocks in all. Returns
+    (..., n, 8, 8) of the same dtype, differentiable in `chosen`.
+    """
+    identity = torch.eye(BLOCK, dtype=chosen.dtype, device=chosen.device)
+    every = identity.expand(*chosen.shape[:-3], count, BLOCK, BLOCK)
+    return every.index_copy(-3, blocks, chosen)
+
+
 def rotate(hidden: Tensor, matrices: Tensor) -> Tensor:
     """Turn each block of the last dimension: block b becomes R_b h_b.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from so8t_core.contract.settings.model import ModelSettings, VerifySettings
 from so8t_core.model.accounting import account, check_finite, gated_config
-from so8t_core.model.base import digest_of
+from so8t_core.model.base import check_hashes, digest_of
 from so8t_core.model.compare import compare, logits_of
 from so8t_core.model.fold import fold_checkpoint
 from so8t_core.model.gate_checks import model_gradient_check, randomise, rotation_checks
@@ -83,6 +83,7 @@ def verify(
     """
     folder = ModelFolder.read(base)
     account(folder, gated_config(folder, settings))
+    check_hashes(folder)
     point = pause.point if pause is not None else _go_on
     check_finite(folder, point)
     ids, tokenized = prompt_ids(

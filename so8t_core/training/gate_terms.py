@@ -112,7 +112,7 @@ class GateTerms:
         }
 
     def _rotations(self) -> Tensor:
-        return torch.cat([gate.module.rotation() for gate in self.gates])  # (blocks, 8, 8)
+        return torch.cat([gate.module.chosen_rotations() for gate in self.gates])  # (blocks, 8, 8)
 
     def _mean_size(self) -> Tensor:
         if self.free:

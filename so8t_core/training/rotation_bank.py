@@ -23,7 +23,7 @@ class RotationBank:
     """
 
     def __init__(self, gates: Sequence[SO8TRotationGate]) -> None:
-        kinds = {(g.parametrisation, g.theta.shape, g.theta.device) for g in gates}
+        kinds = {(g.parametrisation, g.theta.shape, g.blocks, g.theta.device) for g in gates}
         if len(kinds) > 1:
             raise ValueError(f"gates of several kinds cannot be built together: {kinds}")
         self._gates = tuple(gates)
@@ -35,8 +35,9 @@ class RotationBank:
         self.close()
         if not self._gates:
             return
-        thetas = torch.stack([gate.theta for gate in self._gates])  # (gates, n, 28) or (.., 8, 8)
-        built = rotation(thetas, self._gates[0].parametrisation)  # (gates, n, 8, 8)
+        first = self._gates[0]
+        thetas = torch.stack([gate.theta for gate in self._gates])  # (gates, m, 28) or (.., 8, 8)
+        built = first.spread(rotation(thetas, first.parametrisation))  # (gates, n, 8, 8)
         # the blocks of a gate side by side, as the kernels read them
         shared = _blocks_last(built.detach())
         if built.requires_grad:

@@ -8,18 +8,22 @@ from typing import Any
 
 import pytest
 import torch
+from bitsandbytes.nn import Linear8bitLt
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, Phi3ForCausalLM
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig, Phi3ForCausalLM
 
 from so8t_core.contract.errors import InputMissing, ModelError, UsageError
 from so8t_core.contract.settings.model import ModelSettings
 from so8t_core.model.compare import compare_logits
 from so8t_core.model.fold import fold_checkpoint
 from so8t_core.model.gate_checks import gates_of, randomise
+from so8t_core.model.int8 import store_as_int8
 from so8t_core.model.integrate import integrate
 from so8t_core.model.loading import load_base, load_gated, quiet_transformers
+from so8t_core.model.ops import reference
 from so8t_core.model.weights import ModelFolder
+from so8t_core.training.base_model import KEPT_IN_FULL
 
 # peft 0.21 asks transformers 5.23 by the older name
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
@@ -127,6 +131,42 @@ def test_adapter_and_gates_fold_into_what_peft_computes(
     assert compare_logits(adapted, folded, PROMPTS).relative < 1e-5
     assert report.gates_from == "adapter"
     assert report.merged_weights == (1 if "layers_to_transform" in options else 16)
+
+
+def test_folding_onto_the_int8_base_gives_the_model_that_was_trained(
+    gated: Path, tmp_path: Path
+) -> None:
+    """Adapter and gates on a base loaded in 8 bits, multiplied dequantised, against both folds."""
+    adapted = train_adapter(gated, tmp_path / "adapter")
+    assert store_as_int8(adapted) == 16
+    distance = {}
+    for onto in ("original", "int8"):
+        folder = tmp_path / onto
+        report = fold_checkpoint(gated, folder, adapter=tmp_path / "adapter", onto=onto)
+        assert report.onto == onto
+        folded = load_base(folder, dtype=torch.float32)
+        distance[onto] = compare_logits(adapted, folded, PROMPTS).relative
+    assert distance["int8"] < 1e-5
+    assert distance["original"] > 1e-3
+
+
+def test_the_weights_of_an_int8_fold_are_those_of_an_int8_load(gated: Path) -> None:
+    loaded = AutoModelForCausalLM.from_pretrained(
+        gated,
+        quantization_config=BitsAndBytesConfig(
+            load_in_8bit=True, llm_int8_skip_modules=list(KEPT_IN_FULL)
+        ),
+    )
+    plain = load_gated(gated, dtype=torch.float32)
+    store_as_int8(plain)
+    compared = 0
+    for name, weight in plain.named_parameters():
+        module = loaded.get_submodule(name.rpartition(".")[0])
+        if isinstance(module, Linear8bitLt):
+            codes, scales = module.weight.data, module.weight.SCB
+            assert torch.equal(reference.dequantize(codes, scales, torch.float32), weight), name
+            compared += 1
+    assert compared == 16
 
 
 def test_the_adapter_holds_lora_and_gates_under_the_names_we_promise(
@@ -271,6 +311,7 @@ def spoil_gates(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Pat
     def spoil(folder: Path) -> None:
         path = folder / "model-gates.safetensors"
         save_file({name: change(value) for name, value in load_file(path).items()}, path)
+        (folder / "integration.json").unlink()  # as transformers saves it: no hash on record
 
     return spoil
 

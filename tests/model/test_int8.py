@@ -11,9 +11,11 @@ from torch.utils.checkpoint import checkpoint
 from so8t_core.model.int8 import (
     DequantizedLinear,
     Int8Product,
+    as_stored,
     multiply_as_stock,
     multiply_dequantized,
 )
+from so8t_core.model.ops import reference
 
 
 def stored(bias: bool = False) -> Linear8bitLt:
@@ -32,6 +34,13 @@ def explicit(linear: Linear8bitLt) -> Tensor:
 
 def drawn(*shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(1))
+
+
+def test_what_an_int8_base_stores_is_known_from_the_weight_to_the_bit() -> None:
+    torch.manual_seed(0)
+    plain, linear = nn.Linear(24, 40), stored(bias=True)
+    known = reference.dequantize(linear.weight.data, linear.weight.SCB, torch.float32)
+    assert torch.equal(as_stored(plain.weight.detach()), known)
 
 
 @pytest.mark.parametrize("bias", [False, True])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -13,8 +14,11 @@ from safetensors.torch import load_file, save_file
 from so8t_core.contract.errors import InputMissing, ModelError, UsageError
 from so8t_core.contract.files import PARTIAL_SUFFIX
 from so8t_core.contract.settings.model import ModelSettings
+from so8t_core.model.compare import compare_logits
+from so8t_core.model.fold import fold_checkpoint
+from so8t_core.model.gate_checks import randomise
 from so8t_core.model.integrate import integrate
-from so8t_core.model.layers import select_layers
+from so8t_core.model.layers import select
 from so8t_core.model.loading import load_base, load_gated, quiet_transformers
 from so8t_core.model.weights import ModelFolder
 from so8t_core.phases.standalone import OpenGate, RecordingEmitter
@@ -87,10 +91,69 @@ def test_gates_are_where_the_settings_say(
     assert load_gated(tmp_path / "out", dtype=torch.float32).config.gate_layers == list(expected)
 
 
+def test_the_chosen_blocks_survive_integration_training_and_fold(
+    tiny: Path, tmp_path: Path
+) -> None:
+    report = integrate(tiny, tmp_path / "out", gates(layers="0-2", blocks="1,6-7"))
+    assert (report.integrated_blocks_per_layer, report.blocks_per_layer) == (3, 8)
+    assert report.gate_parameters == 3 * 3 * 28
+    model = load_gated(tmp_path / "out", dtype=torch.float32)
+    assert model.config.gate_blocks == [1, 6, 7]
+    randomise(model, spread=0.3, seed=1)
+    with quiet_transformers():
+        model.save_pretrained(tmp_path / "turned")
+    fold_checkpoint(tmp_path / "turned", tmp_path / "folded")
+    folded = load_base(tmp_path / "folded", dtype=torch.float32)
+    assert compare_logits(model, folded, [list(range(5, 25))]).relative < 1e-5
+    assert "gate_blocks" not in folded.config.to_dict()
+
+
+def test_blocks_that_the_width_does_not_have_are_refused(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="blocks 8 are not in this model, which has 8"):
+        integrate(tiny, tmp_path / "out", gates(blocks="8"))
+    assert not (tmp_path / "out").exists()
+
+
+def flip_a_bit(path: Path) -> None:
+    """Change the last weight by one bit; the file stays a sound safetensors file."""
+    content = bytearray(path.read_bytes())
+    content[-4] ^= 1
+    path.unlink()  # a file under the same inode and times would be known by its old hash
+    path.write_bytes(content)
+
+
+def test_a_shard_of_the_hub_is_compared_with_the_hash_that_is_its_name(
+    tiny: Path, tmp_path: Path
+) -> None:
+    base, blobs = tmp_path / "base", tmp_path / "blobs"
+    shutil.copytree(tiny, base)
+    blobs.mkdir()
+    shard = base / "model.safetensors"
+    blob = blobs / hashlib.sha256(shard.read_bytes()).hexdigest()
+    shard.rename(blob)
+    shard.symlink_to(blob)
+    assert integrate(base, tmp_path / "out", PLAIN).hashes_checked == 1
+    flip_a_bit(blob)
+    with pytest.raises(ModelError, match="whose hash is on record") as caught:
+        integrate(base, tmp_path / "again", PLAIN)
+    assert caught.value.where == str(shard)
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_changed_shard_of_a_gated_checkpoint_is_not_folded(tiny: Path, tmp_path: Path) -> None:
+    report = integrate(tiny, tmp_path / "out", PLAIN)
+    assert report.hashes_checked == 0
+    shard = sorted(report.shards)[0]
+    flip_a_bit(tmp_path / "out" / shard)
+    with pytest.raises(ModelError, match=f"{shard} is not the one whose hash"):
+        fold_checkpoint(tmp_path / "out", tmp_path / "folded")
+    assert not (tmp_path / "folded").exists()
+
+
 @pytest.mark.parametrize("spec", ["4", "2-9", "3-1"])
 def test_layers_that_are_not_there_are_refused(spec: str) -> None:
     with pytest.raises(ModelError, match="which has 4"):
-        select_layers(spec, 4)
+        select(spec, 4, "layers")
 
 
 def test_a_base_without_tokenizer_is_integrated_and_that_is_said(

@@ -83,6 +83,24 @@ def test_only_the_chosen_layers_have_gates(tiny: Path) -> None:
     assert names == [f"model.layers.{n}.self_attn.rotation_gate.theta" for n in (1, 3)]
 
 
+def test_only_the_chosen_blocks_turn(tiny: Path) -> None:
+    model = with_gates(tiny, gate_layers=[1], gate_blocks=[2, 5])
+    (gate,) = gates_of(model)
+    assert gate.theta.shape == (2, 28)
+    randomise(model, spread=0.3, seed=1)
+    hidden = torch.randn(3, 64, generator=torch.Generator().manual_seed(0))
+    turned = gate(hidden)
+    moved = (turned != hidden).view(3, 8, 8).any(-1).any(0)
+    assert moved.tolist() == [number in (2, 5) for number in range(8)]
+    assert torch.allclose(turned.norm(dim=-1), hidden.norm(dim=-1))
+
+
+@pytest.mark.parametrize("blocks", [[], [3, 2], [1, 1], [8], [-1]])
+def test_blocks_that_are_not_there_are_refused(blocks: list[int]) -> None:
+    with pytest.raises(Exception, match="gate_blocks"):
+        SO8TPhi3Config(hidden_size=64, num_attention_heads=4, gate_blocks=blocks)
+
+
 @pytest.mark.parametrize(
     "wrong", [{"hidden_size": 60}, {"gate_layers": [4]}, {"gate_parametrisation": "euler"}]
 )

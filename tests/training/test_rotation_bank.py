@@ -17,11 +17,11 @@ from so8t_core.training.rotation_bank import RotationBank
 class Layers(nn.Module):
     """Three linears, each with a gate after it, checkpointed or not."""
 
-    def __init__(self, parametrisation: str = "exp") -> None:
+    def __init__(self, parametrisation: str = "exp", blocks: list[int] | None = None) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.linears = nn.ModuleList(nn.Linear(16, 16) for _ in range(3))
-        self.gates = nn.ModuleList(SO8TRotationGate(16, parametrisation) for _ in range(3))
+        self.gates = nn.ModuleList(SO8TRotationGate(16, parametrisation, blocks) for _ in range(3))
         with torch.no_grad():
             for gate in self.gates:
                 gate.theta += 0.3 * torch.randn_like(gate.theta)
@@ -50,10 +50,11 @@ def micro_batches() -> list[Tensor]:
 
 @pytest.mark.parametrize("parametrisation", ["exp", "cayley", "free"])
 @pytest.mark.parametrize("reentrant", [None, True, False])
+@pytest.mark.parametrize("blocks", [None, [1]])
 def test_a_step_with_the_bank_has_the_gradient_of_every_pass_on_its_own(
-    parametrisation: str, reentrant: bool | None
+    parametrisation: str, reentrant: bool | None, blocks: list[int] | None
 ) -> None:
-    direct = Layers(parametrisation)
+    direct = Layers(parametrisation, blocks)
     banked = copy.deepcopy(direct)
     for batch in micro_batches():
         direct(batch, None).backward()

@@ -28,6 +28,11 @@ class ExportSettings(Section):
         description="How the folded checkpoint is stored. float32 is exact and twice as large; "
         "GGUF files are made from it, so a narrower one also limits them.",
     )
+    fold_onto: Literal["original", "int8"] = Field(
+        "original",
+        description="Which weights adapter and rotations are folded onto: the base's own, or "
+        "`int8`, the rounded ones that a training on an int8 base saw. docs/log.md compares them.",
+    )
     proof_prompts: tuple[str, ...] = Field(
         (
             "日本の首都は東京です。四季の変化に富み、",

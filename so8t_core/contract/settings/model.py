@@ -24,13 +24,18 @@ class GateSettings(Section):
         description="Layers with a gate, counted from 0: `all`, or a list of indices and ranges "
         "such as `4-11` or `0,2,8-15`.",
     )
+    blocks: str = Field(
+        "all",
+        description="Blocks of eight dimensions that turn in each of those layers, counted from 0: "
+        "`all`, or a list such as `0-95`. The others stay as they are.",
+    )
     parametrisation: Literal["exp", "cayley", "free"] = Field(
         "exp",
         description="exp and cayley are exact rotations with 28 numbers a block; free is an "
         "unconstrained 8 x 8 matrix a block, the only one on which an orthogonality loss acts.",
     )
 
-    @field_validator("layers")
+    @field_validator("layers", "blocks")
     @classmethod
     def _readable(cls, value: str) -> str:
         text = value.replace(" ", "")
