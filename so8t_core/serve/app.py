@@ -103,7 +103,8 @@ class Interface:
 
     def _check_host(self, request: web.Request) -> None:
         """Other names are how a web page in a browser would reach a server on loopback."""
-        host = request.host.rpartition(":")[0] if _has_port(request.host) else request.host
+        given = request.headers.get("Host", "")
+        host = given.rpartition(":")[0] if _has_port(given) else given
         name = host.strip("[]").lower()
         if name not in self._names and not _is_same_address(name, self._settings.host):
             raise RequestRefused(Code.WRONG_HOST)
@@ -134,8 +135,8 @@ class Interface:
         if len(body.query) > self._settings.limits.max_characters:
             raise RequestRefused(Code.TOO_LARGE, field="query")
         sampling = think_sampling(body, self._settings.limits)
-        messages = await asyncio.to_thread(think_messages, body)
-        answer = await self._service.answer(Asked("think", owner, messages, sampling))
+        asked = Asked("think", owner, think_messages(body), sampling)
+        answer = await self._service.answer(asked)
         return web.json_response(think_reply(answer))
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
@@ -146,8 +147,7 @@ class Interface:
         if body.stream_options is not None and not body.stream:
             raise RequestRefused(Code.UNSUPPORTED, field="stream_options")
         limits = self._settings.limits
-        messages = await asyncio.to_thread(chat_messages, body, limits)
-        asked = Asked("chat", owner, messages, chat_sampling(body, limits))
+        asked = Asked("chat", owner, chat_messages(body, limits), chat_sampling(body, limits))
         answer = await self._service.answer(asked)
         if body.stream:
             usage = body.stream_options is not None and body.stream_options.include_usage

@@ -18,7 +18,7 @@ LIKELY = 1e-7
 
 @dataclass(frozen=True, repr=False)
 class Message:
-    """One turn; its content is neutralised text and never becomes a control token."""
+    """One turn; whatever its content says, it never becomes a control token."""
 
     role: str
     content: str

@@ -11,7 +11,6 @@ from so8t_core.contract.errors import RequestRefused
 from so8t_core.contract.settings.serve import LimitSettings
 from so8t_core.serve.backend import Message, Sampling
 from so8t_core.serve.problems import Code
-from so8t_core.serve.tags import neutralise
 
 _MAX_QUERY_CHARACTERS = 10_000
 _MAX_USER_CHARACTERS = 256
@@ -109,8 +108,8 @@ def _explained(error: ValidationError, form: type[_Body]) -> RequestRefused:
 
 
 def think_messages(body: ThinkBody) -> tuple[Message, ...]:
-    """The one question, neutralised."""
-    return (Message("user", neutralise(body.query)),)
+    """The one question."""
+    return (Message("user", body.query),)
 
 
 def think_sampling(body: ThinkBody, limits: LimitSettings) -> Sampling:
@@ -120,7 +119,7 @@ def think_sampling(body: ThinkBody, limits: LimitSettings) -> Sampling:
 
 
 def chat_messages(body: ChatBody, limits: LimitSettings) -> tuple[Message, ...]:
-    """The conversation, neutralised: replayed thinking and forged turns are mere text in it.
+    """The conversation.
 
     Raises `RequestRefused` for one that is too long, or that begins the answer itself.
     """
@@ -134,7 +133,7 @@ def chat_messages(body: ChatBody, limits: LimitSettings) -> tuple[Message, ...]:
         if not text or len(text) > limits.max_characters:
             raise RequestRefused(Code.TOO_LARGE if text else Code.MALFORMED, field="messages")
         role = "system" if message.role == "developer" else message.role
-        messages.append(Message(role, neutralise(text)))
+        messages.append(Message(role, text))
     return tuple(messages)
 
 

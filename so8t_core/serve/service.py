@@ -22,6 +22,7 @@ from so8t_core.serve.metrics import Metrics, Place
 from so8t_core.serve.problems import Code
 from so8t_core.serve.refusals import refusal_text
 from so8t_core.serve.release import clean, quotes
+from so8t_core.serve.tags import neutralise
 from so8t_core.serve.think import CUT, WELL_FORMED, ParseStatus
 
 T = TypeVar("T")
@@ -29,7 +30,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, repr=False)
 class Asked:
-    """A request as it is served. `messages` are neutralised."""
+    """A request as it came, checked for its form."""
 
     route: str
     key_id: Ident
@@ -183,7 +184,8 @@ class Service:
         return await self._in_texts(lambda: self._read(work, judged, written))
 
     def _prompt(self, asked: Asked) -> list[int]:
-        messages = list(asked.messages)
+        """Neutralised: replayed thinking and forged turns are mere text in a prompt."""
+        messages = [Message(m.role, neutralise(m.content)) for m in asked.messages]
         instructions = self._settings.instructions
         if instructions is not None:
             own = [message.content for message in messages if message.role == "system"]

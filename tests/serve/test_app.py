@@ -261,6 +261,15 @@ async def test_bytes_that_are_no_http_get_the_same_form(tmp_path: Path):
     assert b"Server: so8t\r\n" in answer
 
 
+async def test_a_request_without_a_host_is_refused(tmp_path: Path):
+    async with staged(tmp_path) as stage:
+        reader, writer = await asyncio.open_connection("127.0.0.1", stage.server.port)
+        writer.write(b"GET /v1/models HTTP/1.0\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+    assert b'"code": "unknown_host"' in answer
+
+
 async def test_a_body_that_does_not_arrive_is_given_up(tmp_path: Path):
     async with staged(tmp_path, limits={"body_timeout_s": 0.1}) as stage:
         reader, writer = await asyncio.open_connection("127.0.0.1", stage.server.port)
