@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from so8t_core import __version__
-from so8t_core.commands import alone, look, serving, steer
+from so8t_core.commands import alone, crawling, look, serving, steer
 from so8t_core.contract.errors import EXIT_DONE, EXIT_FAILED, So8tError, StoreError
 from so8t_core.contract.phases import PHASE_NAMES
 from so8t_core.contract.runs import DEFAULT_RUNS_DIR
@@ -177,11 +177,13 @@ def _add_config(commands: _Commands) -> None:
 
 def _add_phases(commands: _Commands) -> None:
     actions: dict[str, Callable[..., int]] = {
+        "crawl": crawling.crawl,
         "verify": alone.verify,
         "integrate": alone.integrate,
         "export": alone.export,
     }
     examples = {
+        "crawl": "crawl -c FILE\n  so8t crawl explain https://www.example.jp/page --run RUN",
         "verify": "verify --model-path models/base --json",
         "integrate": "integrate --model-path models/base --output-path models/gated",
         "export": "export --fold-only --model-path models/gated --output-path models/folded",
@@ -198,7 +200,9 @@ def _add_phases(commands: _Commands) -> None:
         parser.add_argument("--run", dest="in_run", metavar="RUN", help="in this run")
         _settings(parser)
         _starting(parser)
-        if name not in actions:
+        if name == "crawl":
+            _to_explain(parser)
+        if name not in ("verify", "integrate", "export"):
             continue
         parser.add_argument("--model-path", type=Path, metavar="DIR", help="a model folder")
         parser.add_argument("--json", action="store_true", help="for scripts")
@@ -225,6 +229,21 @@ def _add_phases(commands: _Commands) -> None:
                 default="original",
                 help="the base's own weights, or as an int8 training saw them",
             )
+
+
+def _to_explain(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=("explain", "expire"),
+        help="explain: why a URL was or would be fetched or not; expire: remove WARC files beyond "
+        "their retention",
+    )
+    parser.add_argument("url", nargs="?", metavar="URL", help="for explain")
+    parser.add_argument(
+        "--ask", action="store_true", help="explain: fetch robots.txt and its like now"
+    )
+    parser.add_argument("--json", action="store_true", help="explain: for scripts")
 
 
 def _add_serving(commands: _Commands) -> None:

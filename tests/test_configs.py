@@ -14,11 +14,12 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(
     path for path in CONFIGS.rglob("*.yaml") if path.relative_to(CONFIGS).parts[0] != "evaluation"
 )
-PARTS = {path for path in FILES if path.name.partition("_")[0] in INCLUDABLE}
+SOURCES = {path for path in FILES if path.parent.name == "sources"}
+PARTS = {path for path in FILES if path.name.partition("_")[0] in INCLUDABLE} | SOURCES
 COMMENTED = [
     path
     for path in FILES
-    if path.name.startswith(("automated", "train", "crawl")) or path.parent.name == "profiles"
+    if path.name.startswith(("automated", "train")) or path.parent.name in ("profiles", "sources")
 ]
 
 
@@ -37,7 +38,7 @@ def test_a_pipeline_file_loads(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SECTIONS, ids=names(SECTIONS))
 def test_a_section_file_loads(path: Path) -> None:
-    section = path.name.partition("_")[0]
+    section = "crawl" if path in SOURCES else path.name.partition("_")[0]
     content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert getattr(Settings.model_validate({section: content}), section)
 

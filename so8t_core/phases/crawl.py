@@ -12,6 +12,7 @@ from so8t_core.contract.errors import Unreachable
 from so8t_core.contract.files import canonical_json, sha256_text
 from so8t_core.contract.settings.crawl import CrawlSettings
 from so8t_core.crawl.crawler import Crawler
+from so8t_core.crawl.documents import take_documents
 from so8t_core.crawl.earlier import FRONTIER_NAME, WARC_FOLDER, Earlier
 from so8t_core.crawl.fetcher import Fetcher
 from so8t_core.crawl.figures import crawl_figures
@@ -43,6 +44,8 @@ def run(ctx: PhaseContext) -> Outcome:
     settings = ctx.settings.crawl
     if settings.source == "warc":
         return _import(ctx, settings)
+    if settings.source in ("jsonl", "dataset"):
+        return _take_documents(ctx, settings)
     if settings.source == "demo":
         return _run(_crawl_demo(ctx, settings))
     return _run(_crawl(ctx, settings))
@@ -65,6 +68,14 @@ def _fingerprint(settings: CrawlSettings) -> str:
 def _import(ctx: PhaseContext, settings: CrawlSettings) -> Outcome:
     with Frontier(ctx.folder / FRONTIER_NAME, _fingerprint(settings)) as frontier:
         inputs = take_in(ctx, settings, frontier, ctx.folder / WARC_FOLDER)
+        return _outcome(ctx, frontier, inputs)
+
+
+def _take_documents(ctx: PhaseContext, settings: CrawlSettings) -> Outcome:
+    with Frontier(ctx.folder / FRONTIER_NAME, _fingerprint(settings)) as frontier:
+        folder = ctx.folder / WARC_FOLDER
+        with Archive(folder, frontier.archives(), settings.warc_max_bytes) as archive:
+            inputs = take_documents(ctx, settings, frontier, archive)
         return _outcome(ctx, frontier, inputs)
 
 

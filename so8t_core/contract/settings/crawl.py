@@ -20,10 +20,11 @@ from so8t_core.contract.settings.crawl_policy import (
 class CrawlSettings(Section):
     """Phase 1: which pages are fetched, how, and which are kept."""
 
-    source: Literal["web", "demo", "warc"] = Field(
+    source: Literal["web", "demo", "warc", "jsonl", "dataset"] = Field(
         "demo",
-        description="`web` crawls `seeds`, `demo` the packaged site on loopback, `warc` reads "
-        "`warc_files` (Common Crawl, or an earlier run) and fetches nothing.",
+        description="`web` crawls `seeds`, `demo` the packaged site on loopback. The others fetch "
+        "no page: `warc` reads `warc_files` (Common Crawl, or an earlier run), `jsonl` reads "
+        "`jsonl_files`, `dataset` a Hugging Face data set.",
     )
     seeds: tuple[str, ...] = Field((), description="URLs where a crawl of the web starts.")
     allowed_hosts: tuple[str, ...] = Field(
@@ -46,6 +47,22 @@ class CrawlSettings(Section):
     )
     warc_files: tuple[AbsolutePath, ...] = Field(
         (), description="WARC files, or folders of them, for `source: warc`."
+    )
+    jsonl_files: tuple[AbsolutePath, ...] = Field(
+        (), description="Files of one JSON object a line (.jsonl, .jsonl.gz), for `source: jsonl`."
+    )
+    dataset: str = Field(
+        "",
+        description="For `source: dataset`: a folder or Parquet file on this machine, or the name "
+        "of a data set on the Hugging Face hub.",
+    )
+    dataset_split: str = Field("train", description="Its split.")
+    text_field: str = Field("text", description="Field of a document's text, or HTML.")
+    url_field: str = Field(
+        "url", description="Field of its address; documents without one get an address of ours."
+    )
+    licence_field: str = Field(
+        "license", description="Field of its licence; judged like a licence mark on a page."
     )
 
     contact: str = Field(
@@ -263,6 +280,10 @@ class CrawlSettings(Section):
             raise ValueError("source `web` needs `contact`, an e-mail address or URL")
         if self.source == "warc" and not self.warc_files:
             raise ValueError("source `warc` needs at least one file or folder in `warc_files`")
+        if self.source == "jsonl" and not self.jsonl_files:
+            raise ValueError("source `jsonl` needs at least one file in `jsonl_files`")
+        if self.source == "dataset" and not self.dataset:
+            raise ValueError("source `dataset` needs a folder, file or name in `dataset`")
         if not self.contact.isprintable() or set(self.contact) & set("()<>;\\"):
             raise ValueError("`contact` must be one plain e-mail address or URL")
         return self

@@ -1,0 +1,165 @@
+"""Budgets, the breaker, sources with terms, and personal data in what is written down."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from so8t_core.crawl.cdxj import url_key
+from so8t_core.crawl.hosts import HostBook
+from so8t_core.crawl.masking import clean_title, mask_url
+from so8t_core.crawl.retention import expired, remove
+from so8t_core.phases import crawl
+from so8t_core.phases.standalone import RecordingEmitter
+
+from .site import Reply, Site, html
+from .trial import context, index, kept, outcome_of, quick, run_crawl
+
+A = "http://a.example"
+B = "http://b.example"
+
+
+def test_a_host_that_keeps_failing_is_left_alone_and_then_given_up(tmp_path: Path) -> None:
+    pages = {f"{A}/": html(*(f"/{n}" for n in range(9)))}
+    pages |= {f"{A}/{n}": Reply(500) for n in range(9)}
+    with Site(pages) as site:
+        outcome = run_crawl(
+            tmp_path, site, max_retries=0, breaker_failures=2, breaker_rest_s=0.3,
+            breaker_openings=2,
+        )  # fmt: skip
+        # two failures, a rest, a failure, a longer rest, a failure: given up
+        assert len(site.pages_asked()) == 1 + 4
+        gaps = site.gaps_s("a.example")[-2:]
+    assert gaps[0] >= 0.3
+    assert gaps[1] >= 0.6
+    assert outcome.figures["failed"] == {"host-suspended": 5, "http-500": 4}
+
+
+def test_an_answer_closes_the_breaker() -> None:
+    standing = HostBook({}).of("a.jp")
+    assert [standing.fail(2) for _ in range(3)] == [0, 1, 2]
+    standing.succeed()
+    assert [standing.fail(2) for _ in range(2)] == [0, 1]
+
+
+def test_bytes_of_a_host_have_a_budget(tmp_path: Path) -> None:
+    pages = {f"{A}/": html(*(f"/{n}" for n in range(5)))}
+    pages |= {f"{A}/{n}": html(text="字" * 1000) for n in range(5)}
+    with Site(pages) as site:
+        run_crawl(tmp_path, site, host_max_bytes=5000)
+    assert len(kept(tmp_path)) == 3
+    state = outcome_of(tmp_path, f"{A}/4")
+    assert state == ("refused", "host-budget", "crawl.host_max_bytes")
+
+
+def test_sources_have_tiers_terms_limits_and_paths(tmp_path: Path) -> None:
+    pages = {
+        f"{A}/ja/": html("/ja/1", "/en/1", f"{B}/"),
+        f"{A}/ja/1": html("/ja/2"),
+        f"{B}/": html("/1"),
+        f"{B}/1": html(text="b"),
+    }
+    sources = [
+        {"name": "B", "seeds": [f"{B}/"], "tier": 3, "max_pages": 1},
+        {
+            "name": "A", "seeds": [f"{A}/ja/"], "tier": 1, "paths": ["/ja/"],
+            "terms": f"{A}/terms", "licence": "PDL-1.0",
+        },
+    ]  # fmt: skip
+    with Site(pages) as site:
+        tiers = {1: {"max_depth": 1}}
+        run_crawl(tmp_path, site, seeds=(), allowed_hosts=(), sources=sources, tiers=tiers)
+        first_of_b = next(n for n, url in enumerate(site.urls) if url.startswith(B))
+        assert all(url.startswith(B) for url in site.urls[first_of_b:]), "trusted sources first"
+    assert kept(tmp_path) == [f"{A}/ja/", f"{A}/ja/1", f"{B}/"]
+    assert outcome_of(tmp_path, f"{A}/en/1") == ("refused", "scope", "crawl.sources, A: paths")
+    assert outcome_of(tmp_path, f"{A}/ja/2")[:2] == ("refused", "depth")
+    assert outcome_of(tmp_path, f"{B}/1")[:2] == ("refused", "host-pages")
+    page = index(tmp_path)[0]
+    assert (page["licence"]["id"], page["licence"]["decision"]) == ("PDL-1.0", "allow")
+    assert page["licence"]["evidence"] == f"terms of A: {A}/terms"
+    assert (page["tier"], page["terms"]) == (1, f"{A}/terms")
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("連絡先 taro.yamada@example.co.jp まで", "連絡先 [e-mail] まで"),
+        ("taro＠example.jp", "[e-mail]"),
+        ("電話 03-1234-5678", "電話 [phone]"),
+        ("電話 +81 90 1234 5678", "電話 [phone]"),
+        ("携帯09012345678へ", "携帯[phone]へ"),
+        ("番号 1234-5678-9012", "番号 [number]"),
+        ("カード 4111 1111 1111 1111", "カード [number]"),
+        ("令和8年 2026-11-28 の予定", "令和8年 2026-11-28 の予定"),
+        ("第3章 12,345,678円", "第3章 12,345,678円"),
+        ("題\u202e\x1b[31m\u200b名", "題[31m名"),
+    ],
+)
+def test_personal_data_in_titles_is_masked(text: str, masked: str) -> None:
+    assert clean_title(text) == masked
+
+
+@pytest.mark.parametrize(
+    ("url", "masked"),
+    [
+        (f"{A}/?mail=a%40e.jp&x=1", f"{A}/?mail=[masked]&x=1"),
+        (f"{A}/?x=1&Name=Taro", f"{A}/?x=1&Name=[masked]"),
+        (f"{A}/u/taro@e.jp/", f"{A}/u/[e-mail]/"),
+        (f"{A}/?q=03-1234-5678", f"{A}/?q=[phone]"),
+        (f"{A}/docs/01-2024-0001.html", f"{A}/docs/01-2024-0001.html"),
+        (f"{A}/?page=2&id=12345", f"{A}/?page=2&id=12345"),
+    ],
+)
+def test_personal_data_in_urls_is_masked(url: str, masked: str) -> None:
+    assert mask_url(url) == masked
+
+
+def test_neither_journal_nor_index_has_personal_data(tmp_path: Path) -> None:
+    url = f"{A}/u?mail=taro%40example.jp"
+    page = Reply(
+        body="<title>taro@example.jp 03-1234-5678</title><p>本文</p>".encode(),
+        headers={"Content-Type": "text/html; charset=utf-8"},
+    )
+    with Site({f"{A}/": html(url), url: page}) as site:
+        ctx = context(tmp_path, **quick(site))
+        crawl.run(ctx)
+    assert isinstance(ctx.emit, RecordingEmitter)
+    told = str(ctx.emit.events)
+    for name in ("pages.jsonl", "index.cdxj"):
+        told += (tmp_path / "crawl" / name).read_text()
+    assert "taro" not in told
+    assert "1234-5678" not in told
+    assert f"{A}/u?mail=[masked]" in kept(tmp_path)
+
+
+def test_what_a_crawl_writes_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
+    with Site({f"{A}/": html()}) as site:
+        run_crawl(tmp_path, site)
+    files = [path for path in (tmp_path / "crawl").rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} >= {".gz", ".cdxj", ".jsonl", ".db"}
+    assert {oct(stat.S_IMODE(path.stat().st_mode)) for path in files} == {"0o600"}
+
+
+def test_files_beyond_their_retention_are_removed(tmp_path: Path) -> None:
+    for name, age_days in (("crawl-00000.warc.gz", 31), ("crawl-00001.warc.gz", 29)):
+        (tmp_path / name).write_bytes(b"x" * 10)
+        os.utime(tmp_path / name, (1e9 - age_days * 86_400,) * 2)
+    old = expired(tmp_path, 30, now=1e9)
+    assert [path.name for path in old] == ["crawl-00000.warc.gz"]
+    assert remove(old) == 10
+    assert [path.name for path in tmp_path.iterdir()] == ["crawl-00001.warc.gz"]
+
+
+@pytest.mark.parametrize(
+    ("url", "key"),
+    [
+        ("http://www.Example.jp/", "jp,example)/"),
+        ("https://example.jp/a/b/?b=2&a=1", "jp,example)/a/b?a=1&b=2"),
+        ("http://example.jp:8080/A", "jp,example:8080)/a"),
+        ("http://127.0.0.1:80/x", "127.0.0.1)/x"),
+    ],
+)
+def test_urls_are_keyed_as_archives_key_them(url: str, key: str) -> None:
+    assert url_key(url) == key
