@@ -12,12 +12,13 @@ from argparse import (
     _SubParsersAction,
 )
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 from so8t_core import __version__
-from so8t_core.commands import alone, crawling, look, serving, steer
+from so8t_core.commands import steer
 from so8t_core.contract.errors import EXIT_DONE, EXIT_FAILED, So8tError, StoreError
 from so8t_core.contract.phases import PHASE_NAMES
 from so8t_core.contract.runs import DEFAULT_RUNS_DIR
@@ -43,6 +44,29 @@ def _common(*, defaults: bool) -> ArgumentParser:
         help="show tracebacks",
     )
     return parent
+
+
+class _Later:
+    """A module of commands, imported when one of them is run: the interface starts without them."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, command: str) -> Callable[..., int]:
+        def act(arguments: Namespace) -> int:
+            module = import_module(f"so8t_core.commands.{self._name}")
+            return int(getattr(module, command)(arguments))
+
+        act.__qualname__ = f"{self._name}.{command}"
+        return act
+
+
+alone, crawling, look, serving = (
+    _Later("alone"),
+    _Later("crawling"),
+    _Later("look"),
+    _Later("serving"),
+)
 
 
 class _Commands:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -131,6 +132,8 @@ class ControlCenter(App[Leaving]):
     def on_mount(self) -> None:
         if self._driver is not None:
             self._driver.write = self.pace.counted(self._driver.write)  # type: ignore[method-assign, assignment]
+        if not self.is_headless:
+            _calm_collector()
         if self._problem is not None:
             self.tell(self._problem)
         if self._first_run is None:
@@ -307,3 +310,13 @@ class ControlCenter(App[Leaving]):
             self.switch_screen(RunScreen(self, self._client, self.screen.tab))
         elif isinstance(self.screen, RunsScreen):
             self.switch_screen(RunsScreen(self, self._runs_dir))
+
+
+def _calm_collector() -> None:
+    """Look for cycles seldom, and never among what was made so far.
+
+    A full collection over the interface's objects takes tens of milliseconds, which a key would
+    have to wait for.
+    """
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)

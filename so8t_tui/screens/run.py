@@ -10,9 +10,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
-from textual.content import Content
 from textual.widget import Widget
-from textual.widgets import Tab, Tabs
 
 from so8t_core.contract.phases import PHASE_NAMES
 from so8t_tui.client import RunClient
@@ -27,6 +25,7 @@ from so8t_tui.widgets.keybar import KeyBar
 from so8t_tui.widgets.notice import Notice
 from so8t_tui.widgets.panel import Panel, Scene
 from so8t_tui.widgets.pipeline import Pipeline, strip_of
+from so8t_tui.widgets.tabbar import TabBar
 from so8t_tui.widgets.titlebar import TitleBar
 
 CLOCK_EVERY_S = 1.0
@@ -75,7 +74,7 @@ class RunScreen(SteeringScreen):
     ) -> None:
         super().__init__(host, client)
         self._resume_first = resume
-        self._first_tab = tab
+        self._tab = tab
         self._panels: dict[int, Panel] = {}
         self._milestone: _Milestone | None = None
         self._dirty = True
@@ -84,26 +83,19 @@ class RunScreen(SteeringScreen):
     @property
     def tab(self) -> int:
         """Number of the open tab, from 1."""
-        active = self.query_one(Tabs).active
-        return int(active.removeprefix("tab-")) if active else self._first_tab
+        return self._tab
 
     def compose(self) -> ComposeResult:
         words = self.words
         yield TitleBar(words, heading_of(self._client, words))
         yield Pipeline(words)
         yield Notice()
-        yield Tabs(
-            *(
-                Tab(Content(f"{number} {words(name)}"), id=f"tab-{number}")
-                for number, name in enumerate(TABS, start=1)
-            ),
-            active=f"tab-{self._first_tab}",
-        )
+        yield TabBar([words(name) for name in TABS], self._tab)
         yield Container(id="body")
         yield KeyBar(words, extra=((f"1-{len(TABS)}", "Tabs"),))
 
-    def on_mount(self) -> None:
-        self.query_one(Tabs).can_focus = False
+    async def on_mount(self) -> None:
+        await self._open_tab(self._tab)
         self._tick()
         if self._host.hint_due:
             self.notify(self.words(HINT), title=self.words("Welcome"), timeout=12, markup=False)
@@ -172,10 +164,15 @@ class RunScreen(SteeringScreen):
 
     # --- tabs ------------------------------------------------------------------------------
 
-    @on(Tabs.TabActivated)
-    async def _tab_activated(self, event: Tabs.TabActivated) -> None:
+    @on(TabBar.Chosen)
+    async def _tab_chosen(self, event: TabBar.Chosen) -> None:
         event.stop()
-        number = int(str(event.tab.id).removeprefix("tab-"))
+        await self._open_tab(event.number)
+
+    async def _open_tab(self, number: int) -> None:
+        """Show a tab's panel, made when it is wanted first."""
+        self._tab = number
+        self.query_one(TabBar).put(number)
         if number not in self._panels:
             self._panels[number] = make_panel(number, self.words, self._client.run)
             await self.query_one("#body").mount(self._panels[number])
@@ -188,13 +185,13 @@ class RunScreen(SteeringScreen):
             self.set_focus(None)
         self.repaint()
 
-    def action_tab(self, number: int) -> None:
+    async def action_tab(self, number: int) -> None:
         """Open a tab by number."""
-        self.query_one(Tabs).active = f"tab-{number}"
+        await self._open_tab(number)
 
-    def action_next_tab(self, by: int) -> None:
+    async def action_next_tab(self, by: int) -> None:
         """Open the tab beside the present one."""
-        self.action_tab((self.tab - 1 + by) % len(TABS) + 1)
+        await self._open_tab((self.tab - 1 + by) % len(TABS) + 1)
 
     def _scrolled(self) -> Widget | None:
         panel = self._panels.get(self.tab)
