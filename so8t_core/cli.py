@@ -61,9 +61,10 @@ class _Later:
         return act
 
 
-alone, crawling, look, serving = (
+alone, crawling, elsewhere, look, serving = (
     _Later("alone"),
     _Later("crawling"),
+    _Later("elsewhere"),
     _Later("look"),
     _Later("serving"),
 )
@@ -180,6 +181,36 @@ def _add_views(commands: _Commands) -> None:
         "starter-model --output models/starter",
     )
     parser.add_argument("--output", type=Path, metavar="DIR", help="a folder instead of the cache")
+
+
+def _add_elsewhere(commands: _Commands) -> None:
+    parser = commands.add(
+        "web", elsewhere.web, "serve the interface to a browser on this machine", "web --port 8418"
+    )
+    parser.add_argument("run", nargs="?", metavar="RUN", help="open on this run")
+    parser.add_argument("--port", type=int, default=8418, help="of 127.0.0.1 (default: 8418)")
+    parser.add_argument("--read-only", action="store_true", help="watch, and change nothing")
+    parser = commands.add(
+        "attach",
+        elsewhere.attach,
+        "open the interface on another machine's run, over SSH",
+        "attach me@gpu-box:demo-20260101-120000",
+    )
+    parser.add_argument("place", metavar="[USER@]HOST[:RUN]")
+    parser.add_argument(
+        "--command", default="so8t", help="how so8t is called there (default: so8t)"
+    )
+    parser.add_argument("--ssh", default="ssh", help="the SSH program and its options")
+    parser.add_argument("--read-only", action="store_true", help="watch, and change nothing")
+    notify = commands.add(
+        "notify", elsewhere.notify_test, "try how the end of a run is told", "notify test"
+    )
+    inner = _Commands(notify.add_subparsers(required=True, metavar="{test}"))
+    parser = inner.add("test", elsewhere.notify_test, "tell it now", "notify test --failed")
+    parser.add_argument("run", nargs="?", metavar="RUN", help="with this run's settings")
+    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="with these settings")
+    _overrides(parser)
+    parser.add_argument("--failed", action="store_true", help="as if the run had failed")
 
 
 def _add_config(commands: _Commands) -> None:
@@ -337,10 +368,14 @@ def build_parser() -> ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"so8t {__version__}")
     parser.add_argument("--run", metavar="RUN", help="open the interface on this run")
+    parser.add_argument(
+        "--read-only", action="store_true", help="the interface may watch, and change nothing"
+    )
     parser.set_defaults(action=steer.home, command="home")
     commands = _Commands(parser.add_subparsers(metavar="COMMAND"))
     _add_runs(commands)
     _add_views(commands)
+    _add_elsewhere(commands)
     _add_config(commands)
     _add_phases(commands)
     _add_serving(commands)

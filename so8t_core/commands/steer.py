@@ -181,9 +181,9 @@ def launch(run: RunDir, arguments: Namespace, only: tuple[PhaseName, ...] = ()) 
 def home(arguments: Namespace) -> int:
     """`so8t`: the interface; without a terminal, the list of runs."""
     run = find_run(arguments.run, arguments.runs_dir) if arguments.run else None
-    if not has_terminal():
+    if not has_terminal() and "TEXTUAL_DRIVER" not in os.environ:
         return runs(arguments)
-    return open_interface(arguments.runs_dir, run)
+    return open_interface(arguments.runs_dir, run, read_only=arguments.read_only)
 
 
 def run(arguments: Namespace) -> int:

@@ -9,6 +9,7 @@ run
     plan_made             decisions: {phase: {action, reason}}
     run_finished          outcome ("done" | "failed"), message
     notified              lines
+    milestone             phase is set: one whose end is to be told is done
 control
     control_seen          revision, who              what somebody asked for, as the engine saw it:
                             desired, mode, live      a new wish; or

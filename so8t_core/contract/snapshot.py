@@ -101,6 +101,7 @@ def _from_json(body: dict[str, Any]) -> RunState:
     body["phases"] = phases
     body["engine"] = None if body["engine"] is None else EngineView(**body["engine"])
     body["resource_series"] = _series_from_json(body["resource_series"])
+    body["milestones"] = tuple(body["milestones"])
     body["log"] = tuple(LogLine(*line) for line in body["log"])
     return RunState(**body)
 

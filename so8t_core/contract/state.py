@@ -131,6 +131,8 @@ class RunState:
     resources: Mapping[str, Any] = field(default_factory=dict)
     resource_series: Mapping[str, Series] = field(default_factory=dict)
     log: tuple[LogLine, ...] = ()
+    milestones: tuple[PhaseName, ...] = ()
+    """Phases at whose end the user wished to be told, in the order of their ends."""
     created_at: float | None = None
     finished_at: float | None = None
     settings_sha256: str = ""
@@ -207,6 +209,11 @@ def _run_finished(state: RunState, event: Event) -> RunState:
         current=None,
         finished_at=event.ts,
     )
+
+
+def _milestone(state: RunState, event: Event) -> RunState:
+    assert event.phase is not None
+    return _changed(state, milestones=(*state.milestones, event.phase))
 
 
 def _control_seen(state: RunState, event: Event) -> RunState:
@@ -406,6 +413,7 @@ _HANDLERS: dict[str, Callable[[RunState, Event], RunState]] = {
     "engine_started": _engine_started,
     "engine_stopped": _engine_stopped,
     "run_finished": _run_finished,
+    "milestone": _milestone,
     "control_seen": _control_seen,
     "pause_requested": _pause_requested,
     "paused": _paused,

@@ -1,15 +1,19 @@
-"""Telling a person that a run has ended: a sound, a command of theirs, a terminal notification."""
+"""Telling a person how a run stands: sound, desktop, terminal, their command, their address."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import signal
 import sys
+import urllib.request
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import chime
 
@@ -17,7 +21,7 @@ from so8t_core.contract.plain import plain_text
 from so8t_core.contract.rundir import RunDir
 from so8t_core.contract.settings.engine import NotifySettings
 
-RunOutcome = Literal["done", "failed"]
+RunOutcome = Literal["done", "failed", "milestone"]
 
 _SOUND_TIMEOUT_S = 15.0
 _MESSAGE_LIMIT = 200
@@ -41,17 +45,20 @@ async def notify(
     *,
     env: Mapping[str, str] | None = None,
 ) -> list[str]:
-    """Play the sound and run `on_complete`; return a line for each thing done or not done.
+    """Play, show, run `on_complete`, call the webhook; return a line for each, done or not.
 
-    Never raises for a missing device, player, file or command: what did not work is said in the
-    lines. The terminal's own notification is `terminal_notification`, written by whoever owns a
-    terminal. `env` is the environment to look at and to hand on (None: this process's).
+    Never raises for a missing device, player, file, command or address: what did not work is said
+    in the lines. The terminal's own notification is `terminal_notification`, written by whoever
+    owns a terminal. `env` is the environment to look at and to hand on (None: this process's).
     """
     surroundings = dict(os.environ if env is None else env)
-    sound, hook = await asyncio.gather(
-        _play(outcome, settings, surroundings), _call_hook(outcome, run, settings, surroundings)
+    told = await asyncio.gather(
+        _play(outcome, settings, surroundings),
+        _call_hook(outcome, run, settings, surroundings),
+        _show(message, settings, surroundings),
+        _post(outcome, run, settings, message),
     )
-    return [f"{message} ({outcome})", sound, hook]
+    return [f"{message} ({outcome})", *told]
 
 
 def terminal_notification(
@@ -106,7 +113,8 @@ async def _play(outcome: RunOutcome, settings: NotifySettings, env: dict[str, st
 
 
 def _built_in(outcome: RunOutcome) -> Path:
-    name = "success.wav" if outcome == "done" else "error.wav"
+    names = {"done": "success.wav", "failed": "error.wav", "milestone": "info.wav"}
+    name = names[outcome]
     return Path(chime.themes_dir()) / "chime" / name
 
 
@@ -125,6 +133,53 @@ def _player(path: Path, env: Mapping[str, str]) -> list[str] | None:
 
 def _alsa_has_a_card() -> bool:
     return any(Path("/dev/snd").glob("pcm*p"))
+
+
+async def _show(message: str, settings: NotifySettings, env: dict[str, str]) -> str:
+    """A notification on this machine's desktop, where there is one."""
+    if not settings.desktop:
+        return "Desktop: switched off by the settings."
+    if env.get("SSH_CONNECTION") or env.get("SSH_TTY"):
+        return "Desktop: none over SSH; the terminal's notification works there."
+    text = plain_text(message, limit=_MESSAGE_LIMIT)
+    command = _desktop_command(text, env)
+    if command is None:
+        return "Desktop: no desktop was found here."
+    return f"Desktop: {command[0]}: {await _finish(command, env, None, _SOUND_TIMEOUT_S)}."
+
+
+def _desktop_command(text: str, env: Mapping[str, str]) -> list[str] | None:
+    search = env.get("PATH")
+    if sys.platform == "darwin" and shutil.which("osascript", path=search):
+        script = 'display notification (item 1 of argv) with title "SO8T"'
+        return ["osascript", "-e", "on run argv", "-e", script, "-e", "end run", text]
+    seated = env.get("DISPLAY") or env.get("WAYLAND_DISPLAY")
+    if sys.platform == "linux" and seated and shutil.which("notify-send", path=search):
+        return ["notify-send", "--app-name", _TITLE, _TITLE, text]
+    return None
+
+
+async def _post(outcome: RunOutcome, run: RunDir, settings: NotifySettings, message: str) -> str:
+    """Tell the user's own address; whatever it answers, the run goes on."""
+    if not settings.webhook:
+        return "Webhook: none is set."
+    body = json.dumps({"run": run.name, "outcome": outcome, "message": message}).encode()
+    request = urllib.request.Request(  # noqa: S310 - the settings admit http and https alone
+        settings.webhook, body, {"Content-Type": "application/json", "User-Agent": "so8t"}
+    )
+    limit_s = settings.on_complete_timeout_s
+
+    def call() -> int:
+        with urllib.request.urlopen(request, timeout=limit_s) as answer:  # noqa: S310
+            return int(answer.status)
+
+    place = urlsplit(settings.webhook).hostname or ""
+    try:
+        async with asyncio.timeout(limit_s):
+            status = await asyncio.to_thread(call)
+    except (OSError, ValueError, HTTPException) as error:
+        return f"Webhook: {plain_text(place)}: {plain_text(str(error), limit=120)}."
+    return f"Webhook: {plain_text(place)}: answered {status}."
 
 
 async def _call_hook(

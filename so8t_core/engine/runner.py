@@ -64,6 +64,7 @@ class Engine:
         self._book: Book
         self._steering: Steering
         self._attempts: Attempts
+        self._telling: list[asyncio.Task[None]] = []
 
     async def run(self) -> int:
         """Take the lock, drive the phases, say goodbye. Raises `RunBusy` and `StoreError`."""
@@ -168,6 +169,7 @@ class Engine:
             told = {"outcome": "failed" if failed else "done", "message": message}
             self._book.tell(Draft("run_finished", told))
         outcome: Literal["done", "failed"] = "failed" if ending == "failed" else "done"
+        await asyncio.gather(*self._telling)
         call = asyncio.create_task(notify(outcome, self._run, self._settings.notify, message))
         signalled = asyncio.create_task(self._steering.signalled.wait())
         await asyncio.wait([call, signalled], return_when=asyncio.FIRST_COMPLETED)
@@ -196,8 +198,11 @@ class Engine:
     async def _settle_all(self) -> Ending:
         failed = False
         for spec in self._specs():
+            was = self._book.state.phases[spec.name].state
             try:
                 ending = await self._settle(spec)
+                if ending == "done" and was != "done":
+                    self._note_milestone(spec.name)
             except (OSError, So8tError) as error:
                 ending = self._unusable(spec, error)
             if ending == "stopped":
@@ -207,6 +212,19 @@ class Engine:
                 if not self._settings.engine.continue_on_error:
                     break
         return "failed" if failed else "done"
+
+    def _note_milestone(self, name: PhaseName) -> None:
+        """Tell, beside the run's work, that a phase is done whose end the user waits for."""
+        if name not in self._settings.notify.milestones:
+            return
+        self._book.tell(Draft("milestone", {}, name))
+
+        async def tell() -> None:
+            message = f"{name} is done"
+            lines = await notify("milestone", self._run, self._settings.notify, message)
+            self._book.tell(Draft("notified", {"lines": lines}))
+
+        self._telling.append(asyncio.create_task(tell()))
 
     def _unusable(self, spec: PhaseSpec, error: OSError | So8tError) -> Ending:
         """A phase whose folder cannot be looked at or made ready."""

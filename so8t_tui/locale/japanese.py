@@ -75,6 +75,7 @@ JAPANESE: Final[dict[str, str]] = {
     "{time} left": "残り {time}",
     # announcements and messages
     "{run} is done.": "{run} が完了しました。",
+    "{run}: {phase} is done.": "{run}: {phase}が完了しました。",
     "{run} has failed.": "{run} が失敗しました。",
     "Copied the text.": "本文をコピーしました。",
     "Copied the run's path.": "ランの場所をコピーしました。",

@@ -38,6 +38,7 @@ class _Milestone:
     standing: str
     phases: tuple[str, ...]
     finished: bool
+    reached: int
 
 
 def _milestone(client: RunClient) -> _Milestone | None:
@@ -48,6 +49,7 @@ def _milestone(client: RunClient) -> _Milestone | None:
         client.standing,
         tuple(state.phases[name].state for name in PHASE_NAMES),
         state.finished_at is not None,
+        len(state.milestones),
     )
 
 
@@ -153,12 +155,17 @@ class RunScreen(SteeringScreen):
         self.query_one(TitleBar).put(heading)
 
     def _announce(self, before: _Milestone | None, after: _Milestone | None) -> None:
-        """A bell and a message when a run that is being watched comes to its end."""
-        if before is None or after is None or before.finished or not after.finished:
+        """A bell and a message when a watched run ends, or reaches what its settings wait for."""
+        seen = self._client.seen
+        if before is None or after is None or seen is None:
             return
         name = outside(self._client.run.name, 80)
-        seen = self._client.seen
-        done = seen is not None and seen.state.state == "done"
+        for phase in seen.state.milestones[before.reached :]:
+            text = self.words("{run}: {phase} is done.", run=name, phase=self.words(phase))
+            self._host.announce(self._client.run, text, failed=False)
+        if before.finished or not after.finished:
+            return
+        done = seen.state.state == "done"
         wording = "{run} is done." if done else "{run} has failed."
         self._host.announce(self._client.run, self.words(wording, run=name), failed=not done)
 

@@ -18,6 +18,7 @@ from so8t_core.contract.runs import create_run
 from so8t_core.contract.state import RunState
 from so8t_core.contract.watch import Seen, Watch
 
+ROOT = Path(__file__).parents[2]
 DOUBLES = Path(__file__).parent / "doubles"
 PATIENCE_S = 60.0
 
@@ -36,7 +37,7 @@ class Trial:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            env={**os.environ, "PYTHONPATH": str(DOUBLES)},
+            env={**os.environ, "PYTHONPATH": f"{DOUBLES}{os.pathsep}{ROOT}"},
         )
         self.engines.append(engine)
         return engine

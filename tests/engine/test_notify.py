@@ -1,9 +1,12 @@
 """The end of a run is told by sound, hook and terminal; what cannot be done is said."""
 
 import asyncio
+import json
 import os
 import stat
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import psutil
@@ -103,10 +106,13 @@ async def test_a_hook_that_hangs_is_ended_with_its_children(tmp_path: Path) -> N
 
 
 async def test_no_hook_is_said(tmp_path: Path) -> None:
-    assert await notify("done", RunDir(tmp_path / "r"), QUIET, "m") == [
+    bare = {"PATH": os.environ["PATH"]}
+    assert await notify("done", RunDir(tmp_path / "r"), QUIET, "m", env=bare) == [
         "m (done)",
         "Sound: switched off by the settings.",
         "on_complete: none is set.",
+        "Desktop: no desktop was found here.",
+        "Webhook: none is set.",
     ]
 
 
@@ -189,3 +195,71 @@ def test_the_message_cannot_end_the_sequence_or_add_fields() -> None:
     body = sequence.removeprefix("\x1b]777;notify;SO8T;").removesuffix("\x1b\\")
     assert not set(body) & set("\x1b\a\x9c\u202e\n;")
     assert len(body) <= 200
+
+
+class Listener:
+    """An address that notes what is posted to it and answers with a status."""
+
+    def __init__(self, status: int) -> None:
+        listener, self.got = self, []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                size = int(self.headers["Content-Length"])
+                listener.got.append(json.loads(self.rfile.read(size)))
+                self.send_response(status)
+                self.end_headers()
+
+            def log_message(self, *args: object) -> None:
+                return
+
+        self._server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/done"
+
+    def __enter__(self) -> "Listener":
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+async def test_the_webhook_is_told_run_outcome_and_message(tmp_path: Path) -> None:
+    with Listener(204) as listener:
+        settings = NotifySettings(sound=False, webhook=listener.url)
+        lines = await notify("milestone", RunDir(tmp_path / "a-run"), settings, "train is done")
+    assert listener.got == [{"run": "a-run", "outcome": "milestone", "message": "train is done"}]
+    assert lines[-1] == "Webhook: 127.0.0.1: answered 204."
+
+
+async def test_a_webhook_that_refuses_or_is_not_there_is_told(tmp_path: Path) -> None:
+    with Listener(500) as listener:
+        settings = NotifySettings(sound=False, webhook=listener.url)
+        lines = await notify("done", RunDir(tmp_path / "r"), settings, "m")
+        assert "HTTP Error 500" in lines[-1]
+    lines = await notify("done", RunDir(tmp_path / "r"), settings, "m")
+    assert "Connection refused" in lines[-1]
+
+
+@pytest.mark.parametrize("address", ["ftp://x/", "file:///etc/passwd", "http://a b/", "x"])
+def test_a_webhook_is_an_address_of_the_web(address: str) -> None:
+    with pytest.raises(ValueError, match="webhook"):
+        NotifySettings(webhook=address)
+
+
+async def test_a_desktop_is_told_without_markup_where_there_is_one(tmp_path: Path) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    script = folder / "notify-send"
+    script.write_text(f'#!/bin/sh\necho "$4" > {folder}/shown\n')
+    script.chmod(0o755)
+    env = {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", "DISPLAY": ":0"}
+    lines = await notify("done", RunDir(tmp_path / "r"), QUIET, "a\x1b[31mb", env=env)
+    assert "Desktop: notify-send: ok." in lines
+    assert (folder / "shown").read_text() == "a[31mb\n"
+    far = {**env, "SSH_CONNECTION": "x"}
+    assert any(
+        "none over SSH" in line
+        for line in await notify("done", RunDir(tmp_path / "r"), QUIET, "m", env=far)
+    )

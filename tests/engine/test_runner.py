@@ -476,3 +476,14 @@ def test_leftovers_are_known_after_the_run_was_renamed(new_trial):
     trial.run = type(trial.run)(trial.run.root.rename(trial.run.root.with_name("renamed")))
     assert trial.finish()[0] == 0
     assert processes_of(trial) == []
+
+
+def test_a_milestone_is_journaled_and_told_beside_the_run(new_trial):
+    trial = new_trial("notify.milestones=[cleanse]")
+    code, output = trial.finish()
+    assert code == 0, output
+    events = events_of(trial)
+    assert [event.phase for event in events if event.kind == "milestone"] == ["cleanse"]
+    told = [event.payload["lines"][0] for event in events if event.kind == "notified"]
+    assert "cleanse is done (milestone)" in told
+    assert len(told) == 2

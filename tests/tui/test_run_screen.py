@@ -178,6 +178,22 @@ async def test_the_end_of_a_watched_run_rings_and_notifies(tmp_path: Path) -> No
             assert told == ["demo-train is done."]
 
 
+async def test_a_milestone_that_was_wished_for_is_told_once(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "crawl")
+    told: list[str] = []
+    with living_engine(run):
+        app = center(run, terminal_notification=lambda _, m: told.append(m) or "")
+        async with opened(app) as pilot:
+            await sees(pilot, "28/48 pages")
+            play = Play()
+            play.done("crawl", 9.0, pages=48)
+            play.tell("milestone", "crawl")
+            play.write(run)
+            await sees(pilot, "demo-crawl: crawl is done.")
+            await pilot.pause(0.4)
+            assert told == ["demo-crawl: crawl is done."]
+
+
 async def test_attaching_to_a_finished_run_does_not_announce_it_again(tmp_path: Path) -> None:
     told: list[str] = []
     app = center(

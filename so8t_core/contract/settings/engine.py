@@ -41,4 +41,14 @@ class NotifySettings(Section):
         description="A command as a list of words. It receives SO8T_RUN, SO8T_OUTCOME and "
         "SO8T_REPORT in its environment; no shell is involved.",
     )
-    on_complete_timeout_s: float = Field(60.0, gt=0, description="The command is ended after this.")
+    on_complete_timeout_s: float = Field(
+        60.0, gt=0, description="The command, and a call of the webhook, are ended after this."
+    )
+    webhook: str = Field(
+        "",
+        pattern=r"^(https?://[^\s]+)?$",
+        description="An address of yours that gets a POST with JSON: `run`, `outcome`, `message`.",
+    )
+    milestones: tuple[PhaseName, ...] = Field(
+        (), description="Phases whose end is told too, with outcome `milestone`."
+    )
