@@ -67,15 +67,16 @@ class Clients:
             asking = self._once(session, body, LEARNT[question])
             if self.random.random() < 0.1:
                 try:
-                    await asyncio.wait_for(asking, self.random.uniform(0.05, 0.5))
+                    status = await asyncio.wait_for(asking, self.random.uniform(0.05, 2))
                 except TimeoutError:
                     self.outcomes["left"] += 1
+                    continue
             else:
-                await asking
+                status = await asking
+            if status != 200:
+                await asyncio.sleep(self.random.uniform(0.05, 0.25))
 
-    async def _once(
-        self, session: aiohttp.ClientSession, body: dict[str, Any], answer: str
-    ) -> None:
+    async def _once(self, session: aiohttp.ClientSession, body: dict[str, Any], answer: str) -> int:
         start = time.perf_counter()
         async with session.post(f"{self.url}/v1/chat/completions", json=body) as reply:
             data = await reply.read()
@@ -85,16 +86,16 @@ class Clients:
             self.outcomes["streamed" if body["stream"] else "answered"] += 1
             self.seconds["answered"].append(took)
             self.ids.update(re.findall(r"chatcmpl-([0-9a-f]{32})", data.decode()))
-            self.wrong += answer not in (
-                data.decode() if not body["stream"] else _streamed(data.decode())
-            )
+            self.wrong += answer != _said(data.decode(), stream=bool(body["stream"]))
         else:
             self.outcomes[str(json.loads(data)["error"]["code"])] += 1
             self.seconds["refused"].append(took)
-            await asyncio.sleep(self.random.uniform(0.05, 0.25))
+        return reply.status
 
 
-def _streamed(text: str) -> str:
+def _said(text: str, *, stream: bool) -> str:
+    if not stream:
+        return str(json.loads(text)["choices"][0]["message"]["content"])
     lines = [line for line in text.split("\n\n") if line and not line.endswith("[DONE]")]
     choices = [json.loads(line.removeprefix("data: "))["choices"] for line in lines]
     return "".join(c[0]["delta"].get("content", "") for c in choices if c)
@@ -177,9 +178,10 @@ def _serve_and_load(folder: Path, clients: int, seconds: float) -> dict[str, Any
         finally:
             process.kill()
             process.wait()
+    ids = set(figures.pop("ids"))
     return {
         **figures,
-        **_audited(folder, set(figures.pop("ids"))),
+        **_audited(folder, ids),
         "leaks_in_log": log.read_text().count(CANARY),
     }
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from so8t_core.serve.backend import Backend
 
 _ROTATE_WAIT_S = 10.0
+_SWITCH_S = 0.0005
+"""How long a thread may keep the interpreter: callers are refused quickly while the model works."""
 _GGUF_SUFFIX = ".gguf"
 
 
@@ -48,6 +50,7 @@ def serve(arguments: Namespace) -> int:
     audit = AuditLog(settings.audit, audit_keys, backend.served)
     try:
         install(sys.stderr, debug=arguments.debug)
+        sys.setswitchinterval(_SWITCH_S)
 
         async def run() -> None:
             server = Server(settings, backend, audit, keys, word_lists)
