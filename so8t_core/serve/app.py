@@ -14,6 +14,7 @@ from aiohttp import web
 from so8t_core.contract.errors import RequestRefused
 from so8t_core.contract.settings.serve import ServeSettings
 from so8t_core.serve.access import Buckets, Keys
+from so8t_core.serve.exchange import Answer, Asked
 from so8t_core.serve.logs import Event, Ident, new_id, say
 from so8t_core.serve.metrics import Metrics
 from so8t_core.serve.problems import PROBLEMS, Code, body_of
@@ -34,7 +35,7 @@ from so8t_core.serve.requests import (
     think_messages,
     think_sampling,
 )
-from so8t_core.serve.service import Answer, Asked, Service
+from so8t_core.serve.service import Service
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _OWN_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})

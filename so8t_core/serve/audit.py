@@ -117,6 +117,7 @@ class AuditLog:
 
     def _submit(self, entry: Entry | None) -> Future[int]:
         wanted = _Wanted(entry, Future())
+        wanted.done.set_running_or_notify_cancel()  # a caller who leaves must not cancel a record
         with self._condition:
             if self._closing:
                 wanted.done.set_exception(_closed(self._folder))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,7 +47,7 @@ class LlamaBackend:
         self.context_tokens = int(self._llama.n_ctx())
         self.served = Served(
             model=found,
-            tokenizer=sha256_text(canonical_json([found, "tokenizer"])),
+            tokenizer=self._tokens_digest,
             template=sha256_text(canonical_json(template)),
         )
 
@@ -54,21 +55,25 @@ class LlamaBackend:
         import llama_cpp
 
         vocabulary = llama_cpp.llama_model_get_vocab(self._llama.model)
+        digest = hashlib.sha256()
         controls: set[int] = set()
         self._tags: dict[int, str] = {}
         self._end_ids: set[int] = set()
         for number in range(self._llama.n_vocab()):
             attributes = llama_cpp.llama_vocab_get_attr(vocabulary, number)
+            written = self._bytes(number)
+            digest.update(canonical_json([number, attributes, written.hex()]).encode())
             if llama_cpp.llama_vocab_is_eog(vocabulary, number):
                 self._end_ids.add(number)
             if not attributes & (_CONTROL_BITS | _USER_DEFINED_BITS):
                 continue
-            text = self._bytes(number).decode("utf-8", errors="replace")
+            text = written.decode("utf-8", errors="replace")
             if text in SEQUENCE:
                 self._tags[number] = text
             if attributes & _CONTROL_BITS or text in template:
                 controls.add(number)
         self._control_ids = frozenset(controls)
+        self._tokens_digest = digest.hexdigest()
         self.tags_are_tokens = len(self._tags) == len(SEQUENCE)
 
     def encode(self, messages: Sequence[Message]) -> list[int]:

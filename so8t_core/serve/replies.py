@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from so8t_core.contract.labels import SafetyLabel
-from so8t_core.serve.service import Answer
+from so8t_core.serve.exchange import Answer
 
 
 def think_reply(answer: Answer) -> dict[str, Any]:

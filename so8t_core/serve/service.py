@@ -14,9 +14,10 @@ from so8t_core.contract.labels import SafetyLabel, strictest
 from so8t_core.contract.settings.serve import ServeSettings
 from so8t_core.serve.audit import AuditLog
 from so8t_core.serve.audit_record import Entry, Outcome
-from so8t_core.serve.backend import Backend, Message, Sampling
+from so8t_core.serve.backend import Backend, Message
 from so8t_core.serve.door import Door, Judge, Judged
 from so8t_core.serve.drafts import Desk, Draft, Written
+from so8t_core.serve.exchange import Answer, Asked
 from so8t_core.serve.logs import Event, Ident, new_id, say
 from so8t_core.serve.metrics import Metrics, Place
 from so8t_core.serve.problems import Code
@@ -26,40 +27,6 @@ from so8t_core.serve.tags import neutralise
 from so8t_core.serve.think import CUT, WELL_FORMED, ParseStatus
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, repr=False)
-class Asked:
-    """A request as it came, checked for its form."""
-
-    route: str
-    key_id: Ident
-    messages: tuple[Message, ...]
-    sampling: Sampling
-
-    @property
-    def texts(self) -> list[str]:
-        """What the caller wrote."""
-        return [message.content for message in self.messages]
-
-
-@dataclass(frozen=True, repr=False)
-class Answer:
-    """All that may leave. `finish`: stop, length or content_filter.
-
-    `confidence`, `plausibility` and `self_confidence` are None where nothing states them; the last
-    two have one decimal, so that they tell little of what was thought.
-    """
-
-    id: Ident
-    text: str
-    label: SafetyLabel
-    confidence: float | None
-    finish: str
-    asked_tokens: int
-    answer_tokens: int
-    plausibility: float | None = None
-    self_confidence: float | None = None
 
 
 @dataclass(frozen=True, repr=False)

@@ -25,6 +25,7 @@ from so8t_core.serve.server import Server
 from tests.serve.audits import SERVED, audit_settings, keys_of
 from tests.serve.doubles import ScriptedBackend
 
+_TIMEOUT = aiohttp.ClientTimeout(total=60)
 QUESTION = "東京タワーの高さを教えてください。"
 
 
@@ -134,7 +135,7 @@ async def staged(
     audit = AuditLog(settings.audit, keys_of(settings.audit), SERVED)
     try:
         server = Server(settings, backend, audit, keys or Keys(None), judge)
-        async with server, aiohttp.ClientSession() as client:
+        async with server, aiohttp.ClientSession(timeout=_TIMEOUT) as client:
             yield Stage(settings, backend, server, audit, client, log, folder)
     finally:
         audit.close()

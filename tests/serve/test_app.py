@@ -6,6 +6,7 @@ import asyncio
 import errno
 import json
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -400,6 +401,29 @@ async def test_a_caller_who_goes_away_frees_the_place_and_leaves_a_record(tmp_pa
         outcomes = [record["outcome"] for record in stage.records()]
         assert sorted(outcomes) == ["aborted", "aborted", "answered"]
         assert backend.steps - steps == len(tokens(parts()))
+
+
+async def test_a_caller_who_goes_away_while_the_record_is_written_harms_nobody(
+    tmp_path: Path, monkeypatch
+):
+    async with staged(tmp_path) as stage:
+        reached, go = threading.Event(), threading.Event()
+        real = os.fdatasync
+
+        def slow(descriptor: int) -> None:
+            reached.set()
+            go.wait(5)
+            real(descriptor)
+
+        monkeypatch.setattr("so8t_core.serve.audit.os.fdatasync", slow)
+        leaving = asyncio.create_task(stage.think())
+        await asyncio.to_thread(reached.wait, 5)
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        await until(lambda: stage.server.service.inside == 0)
+        go.set()
+        assert (await stage.think()).status == 200
+        assert [record["outcome"] for record in stage.records()] == ["answered"] * 2
 
 
 async def test_an_answer_that_takes_too_long_is_not_given(tmp_path: Path):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import aiohttp
+import psutil
 import pytest
 
 from so8t_core.cli import main
@@ -206,6 +207,35 @@ def test_after_a_kill_under_load_every_answer_that_was_received_has_its_record(t
     recorded = {json.loads(line).get("id") for line in text.splitlines()}
     assert len(received) >= 341
     assert set(received) <= recorded
+
+
+def test_with_a_full_disk_there_is_no_answer_until_there_is_room(tmp_path: Path):
+    """The limit of a file's size stands for the disk: the kernel refuses in the middle of a record."""
+    log = tmp_path / "log" / "audit-000001.jsonl"
+
+    async def ask(url: str) -> tuple[int, str]:
+        body = {"user_id": "u", "query": QUESTION}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{url}/think", json=body) as reply,
+        ):
+            return reply.status, await reply.text()
+
+    with running(["tests.serve.scripted", str(tmp_path)]) as server:
+        process = psutil.Process(server.process.pid)
+        assert asyncio.run(ask(server.url))[0] == 200
+        size = log.stat().st_size
+        _, most = process.rlimit(psutil.RLIMIT_FSIZE)
+        process.rlimit(psutil.RLIMIT_FSIZE, (size + 100, most))
+        for _ in range(3):
+            status, text = asyncio.run(ask(server.url))
+            assert (status, json.loads(text)["error"]["code"]) == (503, "audit_unavailable")
+        assert log.stat().st_size == size
+        process.rlimit(psutil.RLIMIT_FSIZE, (most, most))
+        assert asyncio.run(ask(server.url))[0] == 200
+        assert server.end() == 0
+    state = verify(audit_settings(tmp_path))
+    assert (state.fault, state.records) == (None, 4)
 
 
 class TestBadStarts:

@@ -26,11 +26,12 @@ from so8t_core.serve.access import LOCAL
 from so8t_core.serve.audit import AuditLog
 from so8t_core.serve.backend import Message, Piece, Sampling
 from so8t_core.serve.door import word_lists
+from so8t_core.serve.exchange import Asked
 from so8t_core.serve.logs import PlaceFormatter
 from so8t_core.serve.metrics import Metrics
 from so8t_core.serve.problems import body_of
 from so8t_core.serve.replies import chat_events, chat_reply, think_reply
-from so8t_core.serve.service import Asked, Service
+from so8t_core.serve.service import Service
 from so8t_core.serve.tags import SEQUENCE, Part
 from tests.serve.audits import SERVED, keys_of, verify
 from tests.serve.doubles import CANARY, Script, ScriptedBackend
@@ -228,6 +229,7 @@ def test_no_output_gives_its_thinking_away(bench: Bench):
 @pytest.mark.long
 @pytest.mark.parametrize("number", LONG_SEEDS)
 def test_no_output_in_a_hundred_thousand_gives_its_thinking_away(bench: Bench, number: int):
+    bench.loop.set_debug(number == 0)  # it doubles the time
     fuzz(bench, LONG_CASES, number)
     print(f"{bench.cases} cases, {bench.answered} answered")
     assert bench.cases >= LONG_CASES
