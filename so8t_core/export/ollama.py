@@ -167,19 +167,12 @@ def publish(plan: Publishing, manifest: Manifest) -> Published:
     a file that is not the manifest's, `ModelError` where Ollama refuses it or keeps something else;
     each names the commands to run by hand.
     """
+    import httpx
     import ollama
 
-    client = ollama.Client(host=base_url(plan.host))
     try:
-        version = _version(plan)
-        path = plan.folder / plan.recipe.gguf
-        _check_file(plan, path, manifest)
-        plan.tell(f"uploading {path.name} ({path.stat().st_size:,} bytes)")
-        digest = client.create_blob(path)
-        _create(client, plan, {path.name: digest})
-        _check_template(client, plan)
-        plan.tell("asking a first question")
-        answer = _first_answer(client, plan)
+        with ollama.Client(host=base_url(plan.host)) as client:
+            return _publish(client, plan, manifest)
     except ollama.ResponseError as error:
         raise ModelError(
             f"Ollama refuses: {plain_text(str(error.error), limit=300)} (status "
@@ -187,15 +180,36 @@ def publish(plan: Publishing, manifest: Manifest) -> Published:
             where=base_url(plan.host),
             hint=f"Look at the server's log; {plan.by_hand()}.",
         ) from error
-    except (ConnectionError, OSError) as error:
+    except (OSError, httpx.HTTPError) as error:
         raise _unreachable(plan, error) from error
-    return Published(plan.name, digest, version, plan.quantize, answer)
+    except ValueError as error:
+        raise InputInvalid(
+            f"The server answers in a form that Ollama's client does not know ({_said(error)}).",
+            where=base_url(plan.host),
+            hint=f"Check that it is Ollama, and update it; {plan.by_hand()}.",
+        ) from error
+
+
+def _publish(client: ollama.Client, plan: Publishing, manifest: Manifest) -> Published:
+    version = _version(plan)
+    path = plan.folder / plan.recipe.gguf
+    _check_file(plan, path, manifest)
+    plan.tell(f"uploading {path.name} ({path.stat().st_size:,} bytes)")
+    digest = client.create_blob(path)
+    _create(client, plan, {path.name: digest})
+    _check_template(client, plan)
+    plan.tell("asking a first question")
+    return Published(plan.name, digest, version, plan.quantize, _first_answer(client, plan))
+
+
+def _said(error: Exception) -> str:
+    first = next(iter(str(error).splitlines()), type(error).__name__)
+    return plain_text(first, limit=160)
 
 
 def _unreachable(plan: Publishing, error: Exception) -> So8tError:
-    said = next(iter(str(error).splitlines()), type(error).__name__)
     return Unreachable(
-        f"Ollama does not answer ({plain_text(said, limit=160)}).",
+        f"Ollama does not answer ({_said(error)}).",
         where=base_url(plan.host),
         hint=f"Start it, or name another with --host; {plan.by_hand()}.",
     )
@@ -209,8 +223,8 @@ def _version(plan: Publishing) -> str:
         answer = httpx.get(f"{base_url(plan.host)}/api/version", timeout=10.0)
         version = str(answer.raise_for_status().json()["version"])
         numbers = tuple(int(part) for part in re.findall(r"\d+", version.partition("-")[0])[:3])
-    except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
-        raise _unreachable(plan, error) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"its version cannot be read: {error}") from error
     # a server built from source calls itself 0.0.0
     if numbers < OLDEST and numbers != (0, 0, 0):
         oldest = ".".join(map(str, OLDEST))
