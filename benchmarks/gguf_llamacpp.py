@@ -5,7 +5,8 @@
 FOLDED is a folded checkpoint (a run's export/folded). Needs llama-cpp-python. Each type is written
 by us and, from FILE, by llama.cpp: FILE is what its convert_hf_to_gguf.py made of FOLDED with
 --outtype f32 (for a byte-level tokenizer it wants `GPT2Tokenizer` as tokenizer_class); without it
-our own F32 file is quantised by llama.cpp. Prints one JSON object and exits 1 where a bar is missed:
+our own F32 file is quantised by llama.cpp. Prints one JSON object, and exits 1 where a bar is
+missed:
 
 - F32 and F16: the largest logit difference from the folded model on a scale of 30, over every
   position of six texts, and the same best token wherever it leads by over twice the bar;

@@ -31,5 +31,5 @@ def load_gguf_values(
                 continue
             found = stored[planned.name]
             values = gguf.dequantize(found.data, found.tensor_type).reshape(planned.shape)
-            model.get_parameter(planned.source).copy_(torch.from_numpy(values))
+            model.get_parameter(planned.source).copy_(torch.from_numpy(values.copy()))
     return model

@@ -9,6 +9,7 @@ import pytest
 from so8t_core.contract.errors import DataError, InputMissing, ModelError
 from so8t_core.phases.base import HardPause, Outcome
 from so8t_core.phases.evaluate import run
+from tests.evaluation.benchmarks import PLACES, write_benchmarks
 from tests.evaluation.trial import (
     TINY_EVALUATION,
     PausingGate,
@@ -121,3 +122,68 @@ def test_a_model_without_tokenizer_is_named(trained: Path, tmp_path: Path):
             (target / file.name).symlink_to(file)
     with pytest.raises(ModelError, match="no tokenizer"):
         run(ctx)
+
+
+@pytest.fixture(scope="module")
+def with_tasks(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, Path]:
+    pytest.importorskip("lm_eval")
+    folder = tmp_path_factory.mktemp("tasks")
+    return evaluate(trained, folder, **task_settings(folder / "data")), folder
+
+
+def task_settings(folder: Path) -> dict[str, Any]:
+    data = write_benchmarks(folder)
+    common = {"shots": 1, "max_items": 3, "max_new_tokens": 4}
+    return {
+        "tasks": [
+            {"name": name, "data": str(data / PLACES[name]), **common}
+            for name in ("jcommonsenseqa", "jsquad")
+        ],
+        "safety": {
+            "xstest": str(data / "xstest.csv"),
+            "max_prompts": 4,
+            "max_labelled": 0,
+            "max_new_tokens": 3,
+        },
+        "max_documents": 1,
+        "max_answers": 0,
+        "max_prompts": 1,
+    }
+
+
+def test_benchmarks_have_a_figure_for_each_metric_and_side(with_tasks: tuple[Outcome, Path]):
+    tasks = with_tasks[0].figures["tasks"]
+    assert tasks["jcommonsenseqa"]["items"] == 3
+    assert tasks["jcommonsenseqa"]["examples"] == 1
+    for side in ("base", "tuned", "difference"):
+        assert len(tasks["jcommonsenseqa"]["accuracy"][side]["interval"]) == 2
+        assert {"exact_match", "character_f1"} <= set(tasks["jsquad"])
+    assert tasks["jsquad"]["verdict"] == "no difference shown"
+    refusals = with_tasks[0].figures["refusals"]
+    assert refusals["unsafe"]["should_refuse"] is True
+    assert refusals["safe"]["prompts"] == 2
+    assert set(with_tasks[0].extra_inputs) == {
+        "benchmark_jcommonsenseqa", "benchmark_jsquad", "benchmark_xstest",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("pause_at", [5, 22, 31, 50])
+def test_a_run_with_benchmarks_that_was_left_anywhere_ends_the_same(
+    trained: Path, with_tasks: tuple[Outcome, Path], tmp_path: Path, pause_at: int
+):
+    settings = {**TINY_EVALUATION, **task_settings(with_tasks[1] / "data")}
+    with pytest.raises(HardPause):
+        run(context(trained, tmp_path, "evaluate", pause=PausingGate(pause_at), **settings))
+    outcome = run(context(trained, tmp_path, "evaluate", **settings))
+    assert outcome.digest == with_tasks[0].digest
+    ours, theirs = (folder / "evaluate" / "measured.json" for folder in (tmp_path, with_tasks[1]))
+    assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_benchmarks_without_their_harness_are_refused_before_anything_is_measured(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("so8t_core.evaluation.tasks.find_spec", lambda name: None)
+    with pytest.raises(InputMissing, match="lm-evaluation-harness"):
+        evaluate(trained, tmp_path, **task_settings(tmp_path / "data"))
+    assert not (tmp_path / "evaluate" / "items.jsonl").exists()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,20 +138,37 @@ class PausingGate:
 
 
 def context(
-    inputs: Path, run: Path, phase: PhaseName, *, pause: Any = None, **settings: Any
+    inputs: Path,
+    run: Path,
+    phase: PhaseName,
+    *,
+    pause: Any = None,
+    evaluated: Mapping[str, Any] | None = None,
+    **settings: Any,
 ) -> PhaseContext:
-    """A context of a new run that sees the folders of `inputs` as its own earlier phases."""
+    """A context of a new run that sees the folders of `inputs` as its own earlier phases.
+
+    `evaluated`: figures of an evaluate phase that was run on TINY_EVALUATION in the same run.
+    """
     (run / phase).mkdir(parents=True, exist_ok=True)
     for name in ("cleanse", "integrate", "train"):
         if not (run / name).exists():
             os.symlink(inputs / name, run / name)
+    found: dict[PhaseName, Manifest] = {
+        name: stand_in(name) for name in ("cleanse", "integrate", "train")
+    }
+    if evaluated is not None:
+        settings_of = {"evaluate": TINY_EVALUATION}
+        found["evaluate"] = stand_in("evaluate").model_copy(update={"figures": dict(evaluated)})
+    else:
+        settings_of = {}
     return PhaseContext(
         run=RunDir(run),
         phase=phase,
         settings=Settings.model_validate(
-            {"model": {"base": str(inputs / "base")}, phase: settings}
+            {"model": {"base": str(inputs / "base")}, **settings_of, phase: settings}
         ),
-        inputs={name: stand_in(name) for name in ("cleanse", "integrate", "train")},
+        inputs=found,
         emit=RecordingEmitter(),
         pause=pause or OpenGate(),
     )
