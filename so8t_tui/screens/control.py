@@ -130,7 +130,7 @@ class ControlDialog(Dialog[Wish]):
 
     def _shown(self, wish: Wish) -> Content:
         letter = self.words("asks for a letter") if wish.harms else ""
-        title = [(wish.label, "bold"), (f"  {self._present(wish)}", "$brand")]
+        title = [(wish.label, "bold"), (self._present(wish), "$brand")]
         return Content.assemble(
             *title,
             (f"  {letter}", "$caution") if letter else "",
@@ -142,7 +142,7 @@ class ControlDialog(Dialog[Wish]):
         if wish.live is None:
             return ""
         value = self._client.control.live.get(wish.live.name)
-        return "" if value is None else f"= {outside(tick(value), 20)}"
+        return "" if value is None else f"  = {outside(tick(value), 20)}"
 
     @on(OptionList.OptionSelected)
     def _selected(self, event: OptionList.OptionSelected) -> None:

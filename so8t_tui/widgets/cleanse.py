@@ -25,8 +25,11 @@ _COUNTED: Mapping[str, tuple[str, ...]] = {
     "duplicates": ("duplicates",),
 }
 _KNOWN = frozenset(
-    {"documents_per_s", "kept", "documents_kept", "documents_dropped", "documents_in"}
-    | {key for keys in _COUNTED.values() for key in keys}
+    {
+        *("duplicates_exact", "duplicates_near", "documents_per_s", "kept"),
+        *("documents_kept", "documents_dropped", "documents_in"),
+        *(key for keys in _COUNTED.values() for key in keys),
+    }
 )
 _TEXT_LIMIT = 400
 
@@ -56,6 +59,9 @@ class Cleanse(Panel):
         self.query_one("#figures", Facts).put(self._figures(view))
         for name, keys in _COUNTED.items():
             self.query_one(f"#{name}", Counts).put(counts_of(_told(view, *keys)))
+        if view.figures:
+            pairs = {kind: view.figures.get(f"duplicates_{kind}") for kind in ("exact", "near")}
+            self.query_one("#duplicates", Counts).put(counts_of(pairs))
         samples = self.query_one("#samples", Rows)
         samples.put(tuple(row for item in reversed(view.items) for row in self._sample(item)))
         samples.display = bool(view.items)
@@ -86,7 +92,7 @@ class Cleanse(Panel):
         drops = sum(count for _, count in counts_of(_told(view, *_COUNTED["dropped"])))
         if isinstance(kept, int | float):
             facts.append(Fact(words("kept"), _share(kept, kept + drops), "bold $good"))
-        return (*facts, *self.facts_from({**view.stats, **view.figures}, _KNOWN))
+        return (*facts, *self.facts_from(view.figures or view.stats, _KNOWN))
 
     def _sample(self, item: Item) -> Iterator[Row]:
         """A document as it came and as it is kept; other items as one line."""
@@ -99,8 +105,8 @@ class Cleanse(Panel):
 
 
 def _told(view: PhaseView, *keys: str) -> Any:
-    """What the phase says now; where it has not, what its manifest says; None without either."""
-    for values in (view.stats, view.figures):
+    """What the manifest says, where it is there, else what the phase says now; None without."""
+    for values in (view.figures, view.stats):
         for key in keys:
             if key in values:
                 return values[key]

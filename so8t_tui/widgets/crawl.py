@@ -21,7 +21,7 @@ from so8t_tui.widgets.recent import recent_rows
 from so8t_tui.widgets.rows import Rows
 
 _KNOWN = frozenset(
-    {"pages_per_s", "body_bytes", "status", "refusals", "failures", "hosts", "frontier"}
+    {"pages_per_s", "eta_s", "body_bytes", "status", "refusals", "failures", "hosts", "frontier"}
 )
 
 

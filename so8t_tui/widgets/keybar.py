@@ -30,11 +30,13 @@ class KeyBar(Widget):
     def _bindings_changed(self, _screen: Screen[object]) -> None:
         if not self.is_attached:
             return
-        keys = tuple(
-            (self.app.get_key_display(active.binding), active.binding.description, key)
-            for key, active in self.screen.active_bindings.items()
-            if active.binding.show and active.enabled and active.binding.description
-        )
+        first: dict[str, tuple[str, str, str]] = {}
+        for key, active in self.screen.active_bindings.items():
+            binding = active.binding
+            if binding.show and active.enabled and binding.description:
+                shown = (self.app.get_key_display(binding), binding.description, key)
+                first.setdefault(binding.action, shown)
+        keys = tuple(first.values())
         if keys != self._keys:
             self._keys = keys
             self.refresh()

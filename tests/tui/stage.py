@@ -23,6 +23,7 @@ from so8t_core.contract.rundir import RunDir
 GB_TOTAL = 15.6
 TRAIN_STEPS = 120
 PAGES = 48
+LAYERS = 8
 HOSTS = ("www.demo.so8t.example", "blog.demo.so8t.example", "closed.demo.so8t.example")
 
 
@@ -178,6 +179,7 @@ class Play:
             ["orthogonality", step, 1e-7 * step],
             ["rotation_angle_mean", step, 0.0004 * step],
             ["tokens_per_s", step, 480 + 200 * noise],
+            *([f"rotation_angle.{n}", step, 0.0001 * (n + 1) * step] for n in range(LAYERS)),
         ]
         if step % 10 == 0:
             points.append(["eval_loss", step, self._loss(step) + 0.12])

@@ -10,7 +10,10 @@ from so8t_tui.palette import THEMES
 from so8t_tui.standing import LOOKS
 from so8t_tui.text import fitted, harmless_block, joined, outside, right
 
-READ = ("ink", "soft", "faint", "brand", "running", "good", "caution", "bad")
+READ = (
+    *("ink", "soft", "faint", "brand", "running", "good", "caution", "bad"),
+    *(f"curve-{n}" for n in range(1, 6)),
+)
 
 
 def luminance(colour: Color) -> float:

@@ -1,0 +1,164 @@
+"""Palette, help, remapped keys, themes, preferences: what users are used to."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from so8t_core.contract.errors import SettingsError
+from so8t_tui.app import ControlCenter
+from so8t_tui.keymap import all_bindings, keymap_page
+from so8t_tui.palette import CONTRAST, THEME_LABELS
+from so8t_tui.preferences import (
+    Preferences,
+    preferences_file,
+    read_preferences,
+    write_preferences,
+)
+
+from .glass import center, on_screen, opened, sees, until
+from .stage import make_run
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user without any settings."""
+    folder = tmp_path / "config"
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("SO8T_LANG", "en")
+    return folder / "so8t" / "interface.toml"
+
+
+async def test_the_palette_finds_what_keys_do_and_does_it(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "finished")
+    async with opened(center(run), (100, 40)) as pilot:
+        await sees(pilot, "✓ done")
+        await pilot.press("ctrl+p")
+        await sees(pilot, "Detach", "Evaluate")
+        await pilot.press(*"evaluate")
+        await pilot.pause(0.3)
+        await pilot.press("enter")
+        await sees(pilot, "format ok")
+
+
+async def test_a_remapped_key_works_and_is_shown(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "finished")
+    app = center(run, preferences=Preferences(keys={"run.detach": "ctrl+d"}))
+    async with opened(app, (100, 24)) as pilot:
+        await sees(pilot, "^d Detach")
+        await pilot.press("d")
+        assert app.return_value is None
+        await pilot.press("ctrl+d")
+    assert app.return_value is not None
+
+
+async def test_themes_are_chosen_by_key_and_kept(tmp_path: Path, home: Path) -> None:
+    app = ControlCenter(tmp_path, make_run(tmp_path / "runs", "finished"))
+    async with opened(app, (100, 30)) as pilot:
+        await sees(pilot, "✓ done", "Ctrl+P finds every command")
+        for _ in range(3):
+            await pilot.press("T")
+            await pilot.pause(0.1)
+        assert app.theme == CONTRAST.name
+    assert read_preferences(home).theme == CONTRAST.name
+    assert read_preferences(home).hint_seen
+    again = ControlCenter(tmp_path, make_run(tmp_path / "more", "finished"))
+    async with opened(again, (100, 30)) as pilot:
+        await sees(pilot, "✓ done")
+        assert again.theme == CONTRAST.name
+        assert "Ctrl+P finds every command" not in on_screen(again)
+
+
+async def test_a_wrong_preferences_file_is_said_and_left_alone(tmp_path: Path, home: Path) -> None:
+    home.parent.mkdir(parents=True)
+    home.write_text("colour = 'red'\n")
+    app = ControlCenter(tmp_path, make_run(tmp_path / "runs", "finished"))
+    async with opened(app, (120, 40)) as pilot:
+        await sees(pilot, "The interface's settings are not used")
+        await pilot.press("T")
+    assert home.read_text() == "colour = 'red'\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["theme = 3", "keys = 'x'", "[keys]\n'run.pause' = 1", "= broken", "hint_seen = 'yes'"],
+    ids=["theme", "keys", "key", "toml", "truth"],
+)
+def test_preferences_of_another_form_are_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "interface.toml"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match="are not used"):
+        read_preferences(path)
+
+
+def test_preferences_read_back_as_they_were_written(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "interface.toml"
+    wanted = Preferences("ja", "so8t-light", True, True, {"run.pause": "f5", 'odd"': "x"})
+    write_preferences(path, wanted)
+    assert read_preferences(path) == wanted
+    assert read_preferences(tmp_path / "none.toml") == Preferences()
+
+
+def test_the_file_lies_in_the_users_configuration_folder() -> None:
+    assert preferences_file({"XDG_CONFIG_HOME": "/x"}) == Path("/x/so8t/interface.toml")
+    assert preferences_file({}) == Path.home() / ".config" / "so8t" / "interface.toml"
+
+
+def test_every_binding_can_be_named_and_names_are_used_once() -> None:
+    ids = [binding.id for _, binding in all_bindings()]
+    assert all(ids)
+    assert len(ids) == len(set(ids))
+
+
+def test_space_is_no_priority_binding() -> None:
+    assert not any(binding.priority for _, binding in all_bindings())
+
+
+def test_the_keymap_page_is_made_from_the_bindings() -> None:
+    assert (DOCS / "keymap.md").read_text(encoding="utf-8") == keymap_page()
+
+
+async def test_copying_writes_osc_52_and_a_file(tmp_path: Path, home: Path) -> None:
+    run = make_run(tmp_path / "runs", "finished")
+    app = center(run)
+    async with opened(app, (120, 30)) as pilot:
+        await sees(pilot, "✓ done")
+        await pilot.press("y")
+        await sees(pilot, "Copied the run's path.", "copied.txt")
+        assert app.clipboard == str(run.root)
+    assert (tmp_path / "state" / "so8t" / "copied.txt").read_text() == str(run.root)
+
+
+async def test_without_colour_states_and_tabs_are_still_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = center(make_run(tmp_path, "failed"))
+    async with opened(app, (100, 30)) as pilot:
+        await sees(pilot, "✗ failed", "✓ crawl", "◦ evaluate")
+        strips = app.screen._compositor.render_strips()
+        colours = {
+            s.style.color.name for strip in strips for s in strip if s.style and s.style.color
+        }
+        grey = re.compile(r"#(..)\1\1|default|black|white|bright_.*")
+        assert all(grey.fullmatch(colour) for colour in colours)
+
+
+@pytest.mark.parametrize("size", [(10, 5), (1, 1), (300, 100)], ids=str)
+async def test_any_size_is_survived_and_left_again(tmp_path: Path, size: tuple[int, int]) -> None:
+    app = center(make_run(tmp_path, "finished"))
+    async with opened(app, (80, 24)) as pilot:
+        await sees(pilot, "✓ done")
+        for key in ("1", "2", "5", "7"):
+            await pilot.press(key)
+            await pilot.resize_terminal(*size)
+            await pilot.pause(0.05)
+            await pilot.resize_terminal(80, 24)
+        await until(pilot, lambda: "✓ done" in on_screen(app))
+
+
+def test_every_theme_has_a_name() -> None:
+    assert len(set(THEME_LABELS.values())) == len(THEME_LABELS)
