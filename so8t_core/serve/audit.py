@@ -146,7 +146,7 @@ class AuditLog:
             if self._broken:
                 raise _closed(self._folder)
             numbers = write()
-        except (OSError, AuditError) as error:
+        except Exception as error:  # noqa: BLE001 - the thread lives on; every caller gets it
             failure = error if isinstance(error, AuditError) else _unwritable(error, self._folder)
             for wanted in batch:
                 wanted.done.set_exception(failure)
@@ -278,9 +278,10 @@ def _take_lock(folder: Path) -> int:
     return descriptor
 
 
-def _unwritable(error: OSError, folder: Path) -> AuditError:
+def _unwritable(error: Exception, folder: Path) -> AuditError:
+    reason = error.strerror if isinstance(error, OSError) else type(error).__name__
     return AuditError(
-        f"The audit log cannot be written ({error.strerror or error}).",
+        f"The audit log cannot be written ({reason}).",
         where=str(folder),
         hint="Free some space or mend the disk; until then nothing is answered.",
     )

@@ -8,6 +8,7 @@ import json
 import os
 import random
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -378,6 +379,16 @@ def test_a_disk_that_fails_otherwise_is_not_trusted_again(tmp_path: Path, monkey
     assert not log.healthy
     with pytest.raises(AuditError, match="no more records"):
         write(log, [entry(2)])
+    log.close()
+    assert verify(settings).fault is None
+
+
+def test_a_record_that_cannot_be_made_harms_no_other(tmp_path: Path):
+    settings = audit_settings(tmp_path)
+    log = open_log(settings)
+    with pytest.raises(AuditError, match="UnicodeEncodeError"):
+        write(log, [replace(entry(1), key_id="鍵")])
+    assert write(log, [entry(2)]) == [2]
     log.close()
     assert verify(settings).fault is None
 
