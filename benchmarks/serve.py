@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import random
 import re
@@ -172,6 +173,8 @@ def _serve_and_load(folder: Path, clients: int, seconds: float) -> dict[str, Any
             assert process.stdout is not None
             url = process.stdout.readline().split()[-1]
             metrics_url = process.stdout.readline().split()[-1]
+            gc.collect()
+            gc.freeze()  # the callers' own pauses are not the server's
             figures = asyncio.run(_load(url, metrics_url, process.pid, clients, seconds))
             process.send_signal(signal.SIGTERM)
             figures["exit_code"] = process.wait(60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -51,6 +52,8 @@ def serve(arguments: Namespace) -> int:
     try:
         install(sys.stderr, debug=arguments.debug)
         sys.setswitchinterval(_SWITCH_S)
+        gc.collect()
+        gc.freeze()  # what was loaded stays: searching it for garbage would hold up every caller
 
         async def run() -> None:
             server = Server(settings, backend, audit, keys, word_lists)
