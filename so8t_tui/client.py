@@ -70,6 +70,7 @@ class RunClient:
         self.seen: Seen | None = None
         self.problem: So8tError | None = None
         self.behind = True
+        self._caught_up = False
         self.control = Control()
         self._watch: Watch | None = None
         self._inode: int | None = None
@@ -106,9 +107,14 @@ class RunClient:
         return run_standing(self.seen) if self.seen else "pending"
 
     @property
+    def _known(self) -> Seen | None:
+        """The state, once the journal was read to its end: half of it says little of the present."""
+        return self.seen if self._caught_up else None
+
+    @property
     def may_pause(self) -> bool:
         """Whether asking for a pause means something now."""
-        seen = self.seen
+        seen = self._known
         return (
             seen is not None
             and seen.liveness.alive
@@ -119,7 +125,7 @@ class RunClient:
     @property
     def may_resume(self) -> bool:
         """Whether asking to go on means something now, with an engine or by starting one."""
-        seen = self.seen
+        seen = self._known
         if seen is None or self.starting:
             return False
         if seen.liveness.alive:
@@ -129,7 +135,7 @@ class RunClient:
     @property
     def may_stop(self) -> bool:
         """Whether an engine is there that has not come to its end."""
-        seen = self.seen
+        seen = self._known
         return seen is not None and seen.liveness.alive and seen.status not in {"done", "failed"}
 
     def poll(self) -> bool:
@@ -158,6 +164,7 @@ class RunClient:
             self._read_control()
         assert self._watch is not None
         came, self.behind = advance(self._watch, now + BUDGET_S)
+        self._caught_up = self._caught_up or not self.behind
         if came or look_around or self.seen is None:
             self._look()
         self.problem = None
@@ -166,6 +173,7 @@ class RunClient:
         if not self.run.root.is_dir():
             raise vanished(self.run)
         self._watch = Watch(self.run)
+        self._caught_up = False
         self._inode = os.stat(self.run.journal).st_ino
         self._read_control()
 

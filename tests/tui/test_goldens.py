@@ -8,8 +8,10 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from textual.pilot import Pilot
 
 from so8t_core.contract.rundir import RunDir
 from so8t_tui.locale import Words
@@ -40,8 +42,17 @@ def finished(root: Path) -> RunDir:
     return with_report(play.write(RunDir(root / "demo")))
 
 
-def settled(text: str) -> str:
-    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+async def still(pilot: Pilot[Any]) -> str:
+    """The picture once all is read and drawn and nothing moves any more."""
+    app = pilot.app
+    await until(pilot, lambda: not app.screen._client.behind)
+    pictures = [""]
+    while len(pictures) < 4 or len(set(pictures[-4:])) > 1:
+        app.screen.repaint()
+        await pilot.pause(0.05)
+        lines = on_screen(app).splitlines()
+        pictures.append("\n".join(line.rstrip() for line in lines) + "\n")
+    return pictures[-1]
 
 
 @pytest.mark.parametrize("language", ["en", "ja"])
@@ -55,13 +66,7 @@ async def test_the_screens_are_as_they_were(
         await until(pilot, lambda: "✓" in on_screen(app))
         for name, key in TABS.items():
             await pilot.press(key)
-            previous = ""
-            for _ in range(40):
-                await pilot.pause(0.05)
-                seen = settled(on_screen(app))
-                if seen == previous:
-                    break
-                previous = seen
+            seen = await still(pilot)
             path = GOLDENS / f"{name}-{language}-{size[0]}x{size[1]}.txt"
             if os.environ.get("SO8T_GOLDENS") == "write":
                 GOLDENS.mkdir(exist_ok=True)
