@@ -108,7 +108,7 @@ class RunClient:
 
     @property
     def _known(self) -> Seen | None:
-        """The state, once the journal was read to its end: half of it says little of the present."""
+        """The state, once the journal was read to its end; half of it tells of the past."""
         return self.seen if self._caught_up else None
 
     @property
