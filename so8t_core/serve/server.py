@@ -60,8 +60,17 @@ class _Runner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         made: Any = await super()._make_server()
+
+        async def handle(request: web.BaseRequest) -> web.StreamResponse:
+            try:
+                response: web.StreamResponse = await made.request_handler(request)
+            except web.HTTPException:
+                # raised before any middleware, as for an unknown Expect, which it would repeat
+                return refuse_badly_framed(request)
+            return response
+
         return _QuietServer(
-            made.request_handler,
+            handle,
             request_factory=made.request_factory,
             handler_cancellation=True,
             loop=asyncio.get_running_loop(),

@@ -262,6 +262,16 @@ async def test_bytes_that_are_no_http_get_the_same_form(tmp_path: Path):
     assert b"Server: so8t\r\n" in answer
 
 
+@pytest.mark.parametrize("path", ["/think", "/nothing"])
+async def test_an_unknown_expectation_is_not_repeated(tmp_path: Path, path: str):
+    async with staged(tmp_path) as stage:
+        reply = await stage.send("POST", path, json=THINK, headers={"Expect": CANARY})
+        assert (reply.status, reply.code) == (400, "malformed_request")
+        reply = await stage.send("POST", "/think", json=THINK, headers={"Expect": "100-continue"})
+        assert reply.status == 200
+    assert CANARY.encode() not in b"".join(stage.sinks().values())
+
+
 async def test_a_request_without_a_host_is_refused(tmp_path: Path):
     async with staged(tmp_path) as stage:
         reader, writer = await asyncio.open_connection("127.0.0.1", stage.server.port)

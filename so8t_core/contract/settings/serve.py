@@ -94,7 +94,8 @@ class SafetySettings(Section):
         24,
         ge=8,
         description="An answer that shares so many letters in a row with its thinking, and not "
-        "with the question, is withheld.",
+        "with the question, is withheld. 24 letters are a Japanese sentence or five English words; "
+        "a model that drafts its answers while it thinks needs more.",
     )
 
 
