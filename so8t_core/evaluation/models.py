@@ -14,9 +14,11 @@ from torch import Tensor, nn
 
 from so8t_core.contract.errors import InputMissing
 from so8t_core.contract.settings.evaluate import EvaluateSettings
+from so8t_core.model.adapter import Adapter
 from so8t_core.model.loading import load_gated
 from so8t_core.model.modeling_phi3_so8t import SO8TRotationGate
 from so8t_core.model.so8 import rotate
+from so8t_core.model.weights import ModelFolder
 
 
 def choose_dtype(settings: EvaluateSettings, device: str) -> torch.dtype:
@@ -29,7 +31,8 @@ def choose_dtype(settings: EvaluateSettings, device: str) -> torch.dtype:
 def load_tuned(checkpoint: Path, adapter: Path, device: str, dtype: torch.dtype) -> nn.Module:
     """The gated checkpoint with the trained adapter beside it, LoRA not merged.
 
-    Raises `InputMissing` where there is no adapter: an untrained model must not pass as tuned.
+    Raises `InputMissing` where there is no adapter: an untrained model must not pass as tuned;
+    `ModelError` for an adapter of another base, or a damaged one.
     """
     if not (adapter / "adapter_config.json").is_file():
         raise InputMissing(
@@ -37,6 +40,7 @@ def load_tuned(checkpoint: Path, adapter: Path, device: str, dtype: torch.dtype)
             where=str(adapter),
             hint="Run the train phase first.",
         )
+    Adapter.read(adapter, ModelFolder.read(checkpoint))
     gated = load_gated(checkpoint, dtype=dtype, device=device)
     with warnings.catch_warnings():
         # peft asks transformers by its old name

@@ -19,8 +19,15 @@ from so8t_core.contract.errors import ModelError
 # only then strips the spaces after control tokens, as Phi-3's own tokenizer does.
 _PHI3_TOKENS = frozenset({"</s>", "<unk>", "<s>", "<|endoftext|>"})
 _PHI3_NAMES = ("phi-3", "phi3")
-_FIRST_ONLY = (
+_FIRST_AS_NEVER = (
+    "the tokenizer puts a space before text that begins without a control token, llama.cpp never; "
+    "chats are cut alike"
+)
+_FIRST_AS_ALWAYS = (
     "llama.cpp puts a space before the text after a control token, the tokenizer only at the start"
+)
+_WIDE_SPACES = (
+    "after a control token the tokenizer drops every kind of space, llama.cpp only those of ASCII"
 )
 _ADDED_SCORE = -1000.0
 _UNUSED_SCORE = -10000.0
@@ -218,15 +225,27 @@ def _sentencepiece(folder: Path, parts: dict[str, Any], tokenizer: Any, size: in
         kind = TokenType.CONTROL if added["special"] else TokenType.USER_DEFINED
         tokens[added["id"]], types[added["id"]] = added["content"], int(kind)
         scores[added["id"]] = _ADDED_SCORE
-    scheme = _space_scheme(parts)
+    add_space_prefix, caveat = _space_prefix(_space_scheme(parts), frame.chat_template is not None)
+    caveats = [caveat, _WIDE_SPACES if frame.strips_after_control else None]
     return replace(
         frame,
         tokens=tuple(tokens),
         types=tuple(types),
         scores=tuple(scores),
-        add_space_prefix=scheme != "never",
-        caveat=_FIRST_ONLY if scheme == "first" else None,
+        add_space_prefix=add_space_prefix,
+        caveat="; ".join(one for one in caveats if one) or None,
     )
+
+
+def _space_prefix(scheme: str, chats: bool) -> tuple[bool, str | None]:
+    """What llama.cpp is told, and where that is not the tokenizer's way.
+
+    llama.cpp knows `always` and `never`. A chat begins with a control token, where `first` is
+    `never`.
+    """
+    if scheme != "first":
+        return scheme == "always", None
+    return (False, _FIRST_AS_NEVER) if chats else (True, _FIRST_AS_ALWAYS)
 
 
 def _piece_type(processor: Any, piece_id: int) -> int:

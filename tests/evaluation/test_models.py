@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from so8t_core.contract.errors import InputMissing
+from so8t_core.contract.errors import InputMissing, ModelError
 from so8t_core.evaluation.generation import answer_greedily
 from so8t_core.evaluation.items import ScoredText
 from so8t_core.evaluation.likelihood import bits_of
@@ -97,6 +99,17 @@ def test_the_tuned_model_is_the_trained_one(trained: Path, base):
     )
     text = ScoredText("t", "g", "document", IDS, SCORED, 20)
     assert abs(bits_of(TorchReader(tuned), text) - bits_of(TorchReader(base), text)) > 0.1
+
+
+def test_an_adapter_of_another_base_is_named(trained: Path, tmp_path: Path):
+    adapter = tmp_path / "adapter"
+    shutil.copytree(trained / "train" / "adapter", adapter)
+    file = adapter / "adapter_model.safetensors"
+    weights = load_file(file)
+    name = next(name for name in weights if "qkv_proj.lora_B" in name)
+    save_file({**weights, name: torch.zeros(8, weights[name].shape[1])}, file)
+    with pytest.raises(ModelError, match="in the adapter and"):
+        load_tuned(trained / "integrate" / "checkpoint", adapter, "cpu", torch.float32)
 
 
 def test_no_adapter_is_no_tuned_model(trained: Path, tmp_path: Path):

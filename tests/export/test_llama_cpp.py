@@ -20,15 +20,23 @@ from so8t_core.export import k_quants
 from so8t_core.export.gguf import GgufSource, write_gguf
 from so8t_core.export.gguf_values import load_gguf_values
 from so8t_core.export.k_quants import write_k_quant
-from so8t_core.export.llama_check import LlamaReference
+from so8t_core.export.llama_check import LlamaReference, opened, tokenise
 from so8t_core.export.odd_text import odd_texts
+from so8t_core.model.loading import load_base, load_tokenizer
 from so8t_core.phases.base import HardPause
 from so8t_core.phases.standalone import OpenGate
+from tests.export.sentencepiece_model import (
+    TEMPLATE,
+    with_phi3_normaliser,
+    write_model,
+    write_sentencepiece,
+)
 
 installed = pytest.mark.skipif(
     find_spec("llama_cpp") is None,
     reason="llama-cpp-python is an extra",
 )
+WIDE_SPACES = "\u3000\u00a0\u0085"
 WITHIN_LLAMA = "ignore:unclosed file:ResourceWarning"
 """llama-cpp-python opens the null device to silence llama.cpp and leaves it to the collector."""
 
@@ -61,6 +69,36 @@ def test_llama_cpp_computes_what_the_model_computes(reference: LlamaReference, e
     assert found.relative < 1e-4
     assert found.clear_agreement == 1
     assert found.texts_tokenised_equally == found.texts == 304
+
+
+@installed
+@pytest.mark.filterwarnings(WITHIN_LLAMA)
+@pytest.mark.parametrize("normaliser", ["library", "phi3"])
+def test_chats_of_a_sentencepiece_model_with_longrope_are_read_alike(
+    tmp_path: Path, normaliser: str
+):
+    """Logits beyond the original context too, where the long factors rule."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    write_sentencepiece(folder, template=TEMPLATE)
+    write_model(folder)
+    if normaliser == "phi3":
+        with_phi3_normaliser(folder)
+    source = GgufSource.of(folder)
+    path = write_gguf(source, tmp_path / "m.gguf", type_="F32", name="m", provenance={}).path
+    tokenizer = load_tokenizer(folder)
+    model = load_base(folder, dtype=torch.float32)
+    ids = [1, *(3 + n * 7 % 390 for n in range(199))]
+    with opened(path, context_tokens=512) as llama:
+        for text in odd_texts(200, 3, tokenizer.all_special_tokens):
+            narrow = "".join(letter for letter in text if letter not in WIDE_SPACES)
+            chat = f"<|user|>\n{narrow}<|end|>\n<|assistant|>\n"
+            assert tokenise(llama, chat) == tokenizer(chat).input_ids, repr(narrow)
+        llama.eval(ids)
+        found = torch.from_numpy(llama.scores[: len(ids)].copy())
+    with torch.inference_mode():
+        expected = model(torch.tensor([ids])).logits[0]
+    assert (found - expected).abs().max() < 1e-3 * expected.abs().max()
 
 
 @installed

@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 import sentencepiece
 from gguf import TokenType
-from transformers import AddedToken, LlamaTokenizer
 
 from so8t_core.contract.errors import ModelError
 from so8t_core.export.vocabulary import Vocabulary
 from so8t_core.model.loading import load_tokenizer
-
-PHI3_CONTROL = ("<|endoftext|>", "<|assistant|>", "<|system|>", "<|end|>", "<|user|>")
+from tests.export.sentencepiece_model import (
+    TEMPLATE,
+    with_phi3_normaliser,
+    write_sentencepiece,
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,40 +33,7 @@ def with_tokenizer(base: Path, folder: Path, **changed: Any) -> Path:
 
 @pytest.fixture(scope="module")
 def phi3_like(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SentencePiece tokenizer with byte fallback, and control tokens that eat spaces."""
-    folder = tmp_path_factory.mktemp("sentencepiece")
-    (folder / "text").write_text("東京都は日本の首都です。\nThe capital of Japan is Tokyo.\n" * 20)
-    sentencepiece.SentencePieceTrainer.train(
-        input=str(folder / "text"),
-        model_prefix=str(folder / "tokenizer"),
-        vocab_size=330,
-        model_type="bpe",
-        byte_fallback=True,
-        minloglevel=2,
-    )
-    pieces = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
-    vocabulary = {pieces.IdToPiece(n): n for n in range(pieces.vocab_size())}
-    tokenizer = LlamaTokenizer(vocab=vocabulary, merges=merges_of(vocabulary))
-    tokenizer.add_special_tokens(
-        {
-            "extra_special_tokens": [
-                AddedToken(token, rstrip=token != "<|endoftext|>", special=True, normalized=False)
-                for token in PHI3_CONTROL
-            ]
-        }
-    )
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-def merges_of(vocabulary: dict[str, int]) -> list[tuple[str, str]]:
-    """The merges that a SentencePiece BPE model implies: its pieces come in the order of merging."""
-    return [
-        (piece[:cut], piece[cut:])
-        for piece in sorted(vocabulary, key=vocabulary.__getitem__)
-        for cut in range(1, len(piece))
-        if piece[:cut] in vocabulary and piece[cut:] in vocabulary and not piece.startswith("<")
-    ]
+    return write_sentencepiece(tmp_path_factory.mktemp("sentencepiece"))
 
 
 def test_every_id_has_the_token_of_the_tokenizer(base: Path):
@@ -125,21 +94,21 @@ def test_pieces_keep_their_scores_and_kinds(phi3_like: Path):
 
 def test_where_spaces_go_before_text_is_said_or_its_difference_is(phi3_like: Path, tmp_path: Path):
     """Phi-3's own normaliser is what llama.cpp does; the library's newer scheme is not."""
-    assert "only at the start" in str(Vocabulary.of(phi3_like, 400).caveat)
-    space = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
-    prepend = {"type": "Prepend", "prepend": "▁"}
-    folder = with_tokenizer(
-        phi3_like,
-        tmp_path / "phi3",
-        normalizer={"type": "Sequence", "normalizers": [prepend, space]},
-        pre_tokenizer=None,
-    )
-    config = json.loads((folder / "tokenizer_config.json").read_text())
-    config["tokenizer_class"] = "PreTrainedTokenizerFast"
-    (folder / "tokenizer_config.json").write_text(json.dumps(config))
-    found = Vocabulary.of(folder, 400)
+    plain = Vocabulary.of(phi3_like, 400)
+    assert "only at the start" in str(plain.caveat)
+    assert plain.add_space_prefix
+    shutil.copytree(phi3_like, tmp_path / "phi3")
+    with_phi3_normaliser(tmp_path / "phi3")
+    found = Vocabulary.of(tmp_path / "phi3", 400)
     assert found.add_space_prefix
-    assert found.caveat is None
+    assert "only at the start" not in str(found.caveat)
+    assert "drops every kind of space" in str(found.caveat)
+
+
+def test_of_a_chat_models_first_space_the_chats_decide(tmp_path: Path):
+    chat = Vocabulary.of(write_sentencepiece(tmp_path, template=TEMPLATE), 400)
+    assert not chat.add_space_prefix
+    assert "chats are cut alike" in str(chat.caveat)
 
 
 def test_sentencepiece_without_its_model_is_refused(phi3_like: Path, tmp_path: Path):
