@@ -33,13 +33,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from so8t_core import __version__
 from so8t_core.cleanse.boilerplate import LineCensus
 from so8t_core.cleanse.dataset_card import write_card
 from so8t_core.cleanse.document import Drop, Judged
 from so8t_core.cleanse.earlier import EarlierRuns
+from so8t_core.cleanse.executors import Fleet, run_here
 from so8t_core.cleanse.gather import Gathered, gather
 from so8t_core.cleanse.shards import (
     Job,
@@ -50,20 +51,26 @@ from so8t_core.cleanse.shards import (
     prepared,
     write_boilerplate,
 )
-from so8t_core.cleanse.source import PageRow, read_index
+from so8t_core.cleanse.source import IndexEntry, index_digest, read_index
 from so8t_core.cleanse.split import SPLITS
 from so8t_core.cleanse.tables import CorpusRow, InstructionRow, Row, SafetyRow, write_parquet
 from so8t_core.cleanse.tally import Tally
 from so8t_core.cleanse.watch import Watch
 from so8t_core.cleanse.words import require_words
-from so8t_core.cleanse.workers import run_here, run_pool
 from so8t_core.contract.errors import DataError
 from so8t_core.contract.files import canonical_json, sha256_file, sha256_text, write_json
 from so8t_core.contract.settings.cleanse import CleanseSettings
 
-_HOW_NOT_WHAT = {"workers", "pool_min_documents"}  # settings that do not change the result
+_HOW_NOT_WHAT = {
+    "workers",
+    "pool_min_documents",
+    "executor",
+    "slurm_partition",
+    "slurm_time",
+}  # settings that do not change the result
 _LIBRARIES = ("trafilatura", "selectolax", "fastwarc", "rensa", "datasets", "pyarrow")
 _WORK = "work"
+_MESSAGES = {"prepare": "reading pages", "judge": "judging texts"}
 _RESULT = "result.json"
 _TABLES: tuple[tuple[str, type[Row]], ...] = (
     ("corpus", CorpusRow),
@@ -134,17 +141,18 @@ class Cleansing:
             )
         result = self._write(gathered, _ledger(first, pages, gathered), tally)
         write_json(work / _RESULT, {"files": result.files, "figures": result.figures})
-        for passed in ("prepared", "judged"):
-            shutil.rmtree(work / passed, ignore_errors=True)
+        for passed in work.iterdir():
+            if passed.is_dir():
+                shutil.rmtree(passed, ignore_errors=True)
         return result
 
-    def _work_folder(self, rows: Sequence[PageRow], earlier: EarlierRuns) -> Path:
+    def _work_folder(self, rows: Sequence[IndexEntry], earlier: EarlierRuns) -> Path:
         """The folder of this very work; what other settings left is removed."""
         what = {
             "settings": self.settings.model_dump(mode="json", exclude=_HOW_NOT_WHAT),
             "seed": self.seed,
             "earlier": earlier.digests(),
-            "index": sha256_text(canonical_json([row.model_dump() for row in rows])),
+            "index": index_digest(rows),
             "code": __version__,
             "libraries": {name: version(name) for name in _LIBRARIES},
         }
@@ -167,18 +175,18 @@ class Cleansing:
                 return None
         return result
 
-    def _prepare(self, work: Path, rows: Sequence[PageRow], tally: Tally) -> list[Path]:
+    def _prepare(self, work: Path, rows: Sequence[IndexEntry], tally: Tally) -> list[Path]:
         size = self.settings.shard_documents
         jobs = [
             PrepareJob(
                 target=work / "prepared" / f"{start // size:05}.jsonl",
-                rows=tuple(rows[start : start + size]),
+                places=tuple(row.place for row in rows[start : start + size]),
                 crawl=self.crawl,
                 settings=self.settings,
             )
             for start in range(0, len(rows), size)
         ]
-        self._run(jobs, "reading pages", tally.add_prepared, tally)
+        self._run("prepare", work, jobs, tally.add_prepared, tally)
         return [job.target for job in jobs]
 
     def _census(self, work: Path, shards: Sequence[Path]) -> None:
@@ -205,11 +213,16 @@ class Cleansing:
             )
             for path in shards
         ]
-        self._run(jobs, "judging texts", tally.add_judged, tally)
+        self._run("judge", work, jobs, tally.add_judged, tally)
         return [job.target for job in jobs]
 
     def _run(
-        self, jobs: Sequence[Job], message: str, count: Callable[[Path], None], tally: Tally
+        self,
+        name: Literal["prepare", "judge"],
+        work: Path,
+        jobs: Sequence[Job],
+        count: Callable[[Path], None],
+        tally: Tally,
     ) -> None:
         """Run the jobs that are not done, and count all of them."""
         left = [job for job in jobs if not job.target.is_file()]
@@ -222,11 +235,12 @@ class Cleansing:
                 if job.target.is_file():
                     count(job.target)
             rate = done / max(time.monotonic() - started, 1e-3)
-            self.watch.progress(before + done, total, message)
+            self.watch.progress(before + done, total, _MESSAGES[name])
             self.watch.stats({"documents_per_s": round(rate, 1), **tally.live()})
 
-        if len(left) > 1 and self.workers > 1 and total >= self.settings.pool_min_documents:
-            run_pool(left, self.workers, self.watch, progress)
+        small = total < self.settings.pool_min_documents or self.workers == 1 or len(left) < 2
+        if left and (self.settings.executor != "local" or not small):
+            Fleet(name, work, left, self.settings, self.workers, self.watch, progress).run()
         else:
             run_here(left, self.watch, progress)
         progress(total - before)

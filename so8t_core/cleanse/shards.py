@@ -1,4 +1,8 @@
-"""Shards: the unit of durable progress. A shard's file exists only when it is complete."""
+"""Shards: the unit of durable progress. A shard's file exists only when it is complete.
+
+A job is one pass over one shard. It can be written to a file and read again on any machine that
+sees the same folders; the file names no page, only where its line stands in the page index.
+"""
 
 from __future__ import annotations
 
@@ -7,40 +11,63 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from so8t_core.cleanse.boilerplate import Lines
-from so8t_core.cleanse.document import Document, Judged, Prepared
+from so8t_core.cleanse.document import Document, Drop, Judged, Prepared, identifier
 from so8t_core.cleanse.passes import judge, prepare
-from so8t_core.cleanse.source import PageRow
-from so8t_core.contract.files import replacing
+from so8t_core.cleanse.pii import mask_url
+from so8t_core.cleanse.source import PageRow, rows_at
+from so8t_core.contract.files import replacing, write_text
 from so8t_core.contract.settings.cleanse import CleanseSettings
 
-Tick = Callable[[], None]
-"""Called after each document; may wait while the run is paused, or raise to stop."""
+Tick = Callable[[int], None]
+"""Called with the number of each document before it is worked on, and with the whole number at the
+end; may wait while the run is paused, or raise to stop."""
+
+SKIP_SUFFIX = ".skip"
+"""Beside a shard: the numbers of documents that killed their worker twice."""
 
 _Line = TypeVar("_Line", bound=BaseModel)
 
 
 @dataclass(frozen=True)
 class PrepareJob:
-    """First pass over one shard: rows of the page index to `target`."""
+    """First pass over one shard: lines of the page index, by their places, to `target`."""
 
     target: Path
-    rows: tuple[PageRow, ...]
+    places: tuple[int, ...]
     crawl: Path
     settings: CleanseSettings
 
     @property
     def size(self) -> int:
         """Documents in the shard."""
-        return len(self.rows)
+        return len(self.places)
 
     def run(self, tick: Tick) -> None:
         """Write the shard durably."""
-        _write(self.target, (prepare(row, self.crawl, self.settings) for row in self.rows), tick)
+        skipped = skipped_documents(self.target)
+
+        def one(number: int, row: PageRow) -> Prepared:
+            drop = Drop(
+                id=identifier(row.url), url=mask_url(row.url), step="worker", reason="worker_killed"
+            )
+            if number in skipped:
+                return Prepared(drop=drop)
+            try:
+                return prepare(row, self.crawl, self.settings)
+            except Exception as error:  # noqa: BLE001  one page may not end the shard; it is counted
+                failed = {"reason": "failed", "detail": type(error).__name__}
+                return Prepared(drop=drop.model_copy(update=failed))
+
+        _write(self.target, rows_at(self.crawl, self.places), one, tick)
+
+    def as_json(self) -> dict[str, Any]:
+        """The job as JSON values."""
+        return {"step": "prepare", "places": self.places, "crawl": str(self.crawl)}
 
 
 @dataclass(frozen=True)
@@ -56,26 +83,77 @@ class JudgeJob:
     def run(self, tick: Tick) -> None:
         """Write the shard durably."""
         names = read_boilerplate(self.boilerplate)
-        _write(
-            self.target,
-            (
-                judge(document, names.get(document.host, frozenset()), self.settings)
-                for document in documents(self.source)
-            ),
-            tick,
-        )
+        skipped = skipped_documents(self.target)
+
+        def one(number: int, document: Document) -> Judged:
+            drop = Drop(id=document.id, url=document.url, step="worker", reason="worker_killed")
+            if number in skipped:
+                return Judged(document=without_text(document), fate="drop", drop=drop)
+            try:
+                return judge(document, names.get(document.host, frozenset()), self.settings)
+            except Exception as error:  # noqa: BLE001  one page may not end the shard; it is counted
+                failed = {"reason": "failed", "detail": type(error).__name__}
+                drop = drop.model_copy(update=failed)
+                return Judged(document=without_text(document), fate="drop", drop=drop)
+
+        _write(self.target, documents(self.source), one, tick)
+
+    def as_json(self) -> dict[str, Any]:
+        """The job as JSON values."""
+        return {
+            "step": "judge",
+            "source": str(self.source),
+            "boilerplate": str(self.boilerplate),
+            "size": self.size,
+        }
 
 
 Job = PrepareJob | JudgeJob
 
 
-def _write(target: Path, lines: Iterable[BaseModel], tick: Tick) -> None:
-    """One JSON line each; the last line holds the seconds of work."""
+def without_text(document: Document) -> Document:
+    """A document of which only the name is left."""
+    return document.model_copy(update={"text": "", "title": "", "pairs": ()})
+
+
+def write_job(path: Path, job: Job) -> None:
+    """Write a job for a worker on any machine that sees these folders."""
+    settings = job.settings.model_dump(mode="json")
+    value = job.as_json() | {"target": str(job.target), "settings": settings}
+    write_text(path, json.dumps(value))
+
+
+def read_job(path: Path) -> Job:
+    """Read a job that `write_job` wrote."""
+    value = json.loads(path.read_text(encoding="utf-8"))
+    target = Path(value["target"])
+    settings = CleanseSettings.model_validate(value["settings"])
+    if value["step"] == "prepare":
+        return PrepareJob(target, tuple(value["places"]), Path(value["crawl"]), settings)
+    source, boilerplate = Path(value["source"]), Path(value["boilerplate"])
+    return JudgeJob(target, source, boilerplate, settings, value["size"])
+
+
+def skipped_documents(target: Path) -> frozenset[int]:
+    """Numbers of the documents of a shard that are left out."""
+    path = target.with_name(target.name + SKIP_SUFFIX)
+    return frozenset(json.loads(path.read_text())) if path.is_file() else frozenset()
+
+
+_Item = TypeVar("_Item")
+
+
+def _write(
+    target: Path, items: Iterable[_Item], one: Callable[[int, _Item], BaseModel], tick: Tick
+) -> None:
+    """One JSON line for each item; the last line holds the seconds of work."""
     started = time.perf_counter()
+    number = -1
     with replacing(target) as partial, partial.open("w", encoding="utf-8") as file:
-        for line in lines:
-            file.write(line.model_dump_json() + "\n")
-            tick()
+        for number, item in enumerate(items):
+            tick(number)
+            file.write(one(number, item).model_dump_json() + "\n")
+        tick(number + 1)
         file.write(json.dumps({"seconds": time.perf_counter() - started}) + "\n")
 
 

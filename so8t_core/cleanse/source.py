@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import codecs
 import hashlib
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from fastwarc.warc import ArchiveIterator, WarcRecordType
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict
 
 from so8t_core.cleanse.document import Frozen, Licence
 from so8t_core.contract.errors import InputInvalid, InputMissing
@@ -60,8 +60,16 @@ class PageRow(Frozen):
         return urlsplit(self.url).hostname or ""
 
 
-def read_index(crawl: Path) -> tuple[PageRow, ...]:
-    """All pages of a crawl, by URL.
+class IndexEntry(NamedTuple):
+    """A page of the index: its URL, where its line begins in bytes, and the hash of the line."""
+
+    url: str
+    place: int
+    digest: bytes
+
+
+def read_index(crawl: Path) -> list[IndexEntry]:
+    """All pages of a crawl, by URL; the lines themselves stay on disk.
 
     Raises `InputMissing` without an index and `InputInvalid` where a line is not a page.
     """
@@ -72,20 +80,41 @@ def read_index(crawl: Path) -> tuple[PageRow, ...]:
             where=str(path),
             hint="Run the crawl phase again; its index is written last.",
         )
-    return tuple(sorted(_rows(path), key=lambda row: row.url))
+    return sorted(_entries(path))
 
 
-def _rows(path: Path) -> Iterator[PageRow]:
-    with path.open(encoding="utf-8") as lines:
+def _entries(path: Path) -> Iterator[IndexEntry]:
+    place = 0
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             try:
-                yield PageRow.model_validate(json.loads(line))
-            except (ValueError, ValidationError) as error:
+                row = PageRow.model_validate_json(line)
+            except ValueError as error:
                 raise InputInvalid(
                     "A line of the page index does not describe a page.",
                     where=f"{path}:{number}",
                     hint="Run the crawl phase again.",
                 ) from error
+            yield IndexEntry(
+                row.url, place, hashlib.sha256(row.model_dump_json().encode()).digest()
+            )
+            place += len(line)
+
+
+def index_digest(entries: Sequence[IndexEntry]) -> str:
+    """Identity of what the index says, whatever the order of its lines."""
+    digest = hashlib.sha256()
+    for entry in entries:
+        digest.update(entry.digest)
+    return digest.hexdigest()
+
+
+def rows_at(crawl: Path, places: Sequence[int]) -> Iterator[PageRow]:
+    """The pages whose lines begin at these places."""
+    with (crawl / INDEX_NAME).open("rb") as lines:
+        for place in places:
+            lines.seek(place)
+            yield PageRow.model_validate_json(lines.readline())
 
 
 def read_payload(crawl: Path, row: PageRow) -> bytes:

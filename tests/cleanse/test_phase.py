@@ -366,11 +366,14 @@ def test_sigkill_at_many_moments_gives_the_same_bytes(tmp_path, crawl, done, see
 
 
 def _workers_below(pid):
-    return [
-        child
-        for child in psutil.Process(pid).children(recursive=True)
-        if any("spawn_main" in word for word in child.cmdline())
-    ]
+    return [child for child in psutil.Process(pid).children(recursive=True) if _is_worker(child)]
+
+
+def _is_worker(process):
+    try:
+        return any("forkserver" in word for word in process.cmdline())
+    except psutil.Error:
+        return False
 
 
 def test_workers_die_with_a_killed_phase(tmp_path, crawl):

@@ -15,8 +15,17 @@ QualityPreset = Literal["so8t", "swallow", "fineweb2", "llmjp", "llmjp_strict"]
 class CleanseSettings(Section):
     """From crawled pages to a corpus, instruction pairs and safety data."""
 
+    executor: Literal["local", "ray", "slurm"] = Field(
+        "local",
+        description="Where workers run: on this machine, on a Ray cluster, or as Slurm jobs. The "
+        "last two need the run directory on a file system that all machines see.",
+    )
     workers: int = Field(
         0, ge=0, le=256, description="Worker processes; 0 takes one for each CPU core."
+    )
+    slurm_partition: str = Field("cpu", description="Slurm partition of the workers' jobs.")
+    slurm_time: str = Field(
+        "12:00:00", description="Slurm time limit of a worker's job, as hours:minutes:seconds."
     )
     pool_min_documents: int = Field(
         200,
