@@ -61,8 +61,9 @@ class _Later:
         return act
 
 
-alone, crawling, elsewhere, look, serving = (
+alone, cleanse, crawling, elsewhere, look, serving = (
     _Later("alone"),
+    _Later("cleanse"),
     _Later("crawling"),
     _Later("elsewhere"),
     _Later("look"),
@@ -230,6 +231,38 @@ def _add_config(commands: _Commands) -> None:
     _overrides(parser)
 
 
+def _add_cleanse(parser: ArgumentParser) -> None:
+    """What looks into a cleansing, and what builds its classifier."""
+    inner = _Commands(parser.add_subparsers(metavar="{why,sample,train-classifier}"))
+    why = inner.add(
+        "why", cleanse.why, "what became of a page", "cleanse why http://site.example/a"
+    )
+    why.add_argument("page", metavar="URL|ID")
+    sample = inner.add(
+        "sample",
+        cleanse.sample,
+        "pages with a reason, before and after; the text before is read from the crawl",
+        "cleanse sample --reason word_salad --count 3",
+    )
+    sample.add_argument("--reason", required=True, metavar="X", help="a reason of the ledger")
+    sample.add_argument("--count", type=int, default=5, metavar="N")
+    sample.add_argument("--seed", type=int, default=0, metavar="N")
+    for command in (why, sample):
+        command.add_argument("--run", dest="in_run", metavar="RUN", help="default: the newest")
+        command.add_argument("--json", action="store_true", help="for scripts")
+    build = inner.add(
+        "train-classifier",
+        cleanse.train_classifier,
+        "a classifier of unsafe text from labelled texts, for detection and refusal only",
+        "cleanse train-classifier --data labelled.jsonl --output models/safety",
+    )
+    build.add_argument("--data", nargs="+", required=True, metavar="FILE")
+    build.add_argument("--output", type=Path, required=True, metavar="DIR")
+    build.add_argument("--seed", type=int, default=0, metavar="N")
+    build.add_argument("--epochs", type=int, default=12, metavar="N")
+    build.add_argument("--json", action="store_true", help="for scripts")
+
+
 def _add_phases(commands: _Commands) -> None:
     actions: dict[str, Callable[..., int]] = {
         "crawl": crawling.crawl,
@@ -255,6 +288,13 @@ def _add_phases(commands: _Commands) -> None:
         parser.add_argument("--run", dest="in_run", metavar="RUN", help="in this run")
         _settings(parser)
         _starting(parser)
+        if name == "cleanse":
+            parser.add_argument(
+                "--executor",
+                choices=("local", "ray", "slurm"),
+                help="where workers run (default: as the settings say)",
+            )
+            _add_cleanse(parser)
         if name == "crawl":
             _to_explain(parser)
         if name not in ("verify", "integrate", "export"):

@@ -248,6 +248,59 @@ REPORTING: tuple[str, ...] = (
 """Words of news, law, medicine and help: where they abound, weak words prove nothing."""
 
 
+AGAINST: tuple[str, ...] = (
+    "防ぐ",
+    "防げ",
+    "防ご",
+    "守る",
+    "守ろ",
+    "避け",
+    "見分け",
+    "気をつけ",
+    "だまされない",
+    "やめよう",
+    "やめさせ",
+    "助け",
+    "救",
+    "通報",
+    "報じ",
+    "報道",
+    "事件",
+    "規制",
+    "罰",
+    "罪に",
+    "犯罪です",
+    "違法です",
+    "許されない",
+    "許さない",
+    "なくす",
+    "なくそう",
+    "悩み",
+    "医師",
+    "歴史",
+    "戦争",
+    "講座",
+    "授業",
+    "教育",
+    "統計",
+    "法改正",
+    "条例",
+    "訴え",
+    "撲滅",
+    "根絶",
+    "差別を",
+    "差別に",
+    "偏見",
+    "撤去",
+    "処理",
+    "捜査",
+    "摘発",
+    "有罪",
+    "起訴",
+)
+"""What a sentence says that speaks against what it names: beside these an intent proves nothing."""
+
+
 def words_of(*names: str) -> tuple[str, ...]:
     """Strong phrases and weak words of the named categories."""
     return tuple(

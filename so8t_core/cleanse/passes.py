@@ -28,6 +28,7 @@ from so8t_core.cleanse.language import count_scripts, is_japanese
 from so8t_core.cleanse.pii import Masked, mask, mask_url
 from so8t_core.cleanse.quality import PRESETS, TOO_SHORT, reject
 from so8t_core.cleanse.safety import assess
+from so8t_core.cleanse.second_opinion import ask
 from so8t_core.cleanse.source import PageRow, RecordDamaged, decode, read_payload
 from so8t_core.cleanse.text import is_mojibake
 from so8t_core.contract.labels import SafetyLabel
@@ -147,6 +148,8 @@ def _judged_pairs(
 
 def _flag(text: str, settings: CleanseSettings) -> Flag | None:
     verdict = assess(text)
+    if verdict.label is SafetyLabel.ALLOW and settings.safety_classifier is not None:
+        verdict = ask(text, settings.safety_classifier, settings)
     if verdict.label is SafetyLabel.ALLOW:
         return None
     passages = cut_at_paragraph("\n".join(verdict.passages), settings.max_safety_characters)

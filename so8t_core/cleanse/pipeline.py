@@ -37,6 +37,7 @@ from typing import Any, Literal
 
 from so8t_core import __version__
 from so8t_core.cleanse.boilerplate import LineCensus
+from so8t_core.cleanse.classifier import classifier_digest, load_classifier
 from so8t_core.cleanse.dataset_card import write_card
 from so8t_core.cleanse.document import Drop, Judged
 from so8t_core.cleanse.earlier import EarlierRuns
@@ -68,6 +69,7 @@ _HOW_NOT_WHAT = {
     "slurm_partition",
     "slurm_time",
 }  # settings that do not change the result
+_BY_CONTENT = {"earlier_runs", "safety_classifier"}  # paths: what is in the files decides
 _LIBRARIES = ("trafilatura", "selectolax", "fastwarc", "rensa", "datasets", "pyarrow")
 _WORK = "work"
 _MESSAGES = {"prepare": "reading pages", "judge": "judging texts"}
@@ -149,9 +151,10 @@ class Cleansing:
     def _work_folder(self, rows: Sequence[IndexEntry], earlier: EarlierRuns) -> Path:
         """The folder of this very work; what other settings left is removed."""
         what = {
-            "settings": self.settings.model_dump(mode="json", exclude=_HOW_NOT_WHAT),
+            "settings": self.settings.model_dump(mode="json", exclude=_HOW_NOT_WHAT | _BY_CONTENT),
             "seed": self.seed,
             "earlier": earlier.digests(),
+            "classifier": self._classifier(),
             "index": index_digest(rows),
             "code": __version__,
             "libraries": {name: version(name) for name in _LIBRARIES},
@@ -162,6 +165,14 @@ class Cleansing:
                 shutil.rmtree(other)
         work.mkdir(parents=True, exist_ok=True)
         return work
+
+    def _classifier(self) -> str | None:
+        """The identity of the safety classifier; it is read here, so that a bad one stops early."""
+        folder = self.settings.safety_classifier
+        if folder is None:
+            return None
+        load_classifier(folder)
+        return classifier_digest(folder)
 
     def _finished(self, work: Path) -> Result | None:
         path = work / _RESULT

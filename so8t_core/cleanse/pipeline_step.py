@@ -1,4 +1,4 @@
-"""The one definition of the cleansing for datatrove's executors: a task runs the job of its rank."""
+"""The one definition of the cleansing for datatrove's executors: a task runs its rank's job."""
 
 from __future__ import annotations
 

@@ -6,8 +6,10 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from so8t_core.cleanse.lexicon import CATEGORIES, REPORTING, Category
+from so8t_core.cleanse.intents import INTENTS
+from so8t_core.cleanse.lexicon import AGAINST, CATEGORIES, REPORTING, Category
 from so8t_core.cleanse.text import is_mojibake
+from so8t_core.cleanse.word_pattern import word_pattern
 from so8t_core.contract.labels import SafetyLabel, strictest
 
 UNKNOWN = "unknown"
@@ -19,7 +21,8 @@ _WEAK_CHARACTERS_A_HIT = 250  # weak words count only where they stand as dense 
 _WEAK_OVER_REPORTING = 2  # and outnumber the words of news, law and help by so many times
 _MASK = "○"
 _MASKS = re.compile("[○◯●〇×*]")
-_OBFUSCATORS = re.compile(r"[\s・_\-‐.,'`~^|/\\☆★♡♥]")
+_OBFUSCATORS = re.compile(r"[\s・_\-‐.,'`~^|/\\☆★♡♥※＊♪]")
+_SENTENCE_ENDS = "。！？!?\n"
 _KATAKANA_TO_HIRAGANA = {code: code - 0x60 for code in range(0x30A1, 0x30F7)}
 
 
@@ -32,7 +35,7 @@ class Verdict:
     passages: tuple[str, ...]
 
 
-def _fold(text: str) -> str:
+def fold(text: str) -> str:
     """NFKC, lower case, hiragana, without what is put between letters to hide a word."""
     folded = unicodedata.normalize("NFKC", text).lower().translate(_KATAKANA_TO_HIRAGANA)
     return _OBFUSCATORS.sub("", _MASKS.sub(_MASK, folded))
@@ -40,26 +43,24 @@ def _fold(text: str) -> str:
 
 def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
     """Matches the words, also with inner letters masked as in セ○クス."""
-    return re.compile(
-        "|".join(_maskable(_fold(word)) for word in sorted(words, key=len, reverse=True))
-    )
+    return word_pattern(map(fold, words), _letter)
 
 
-def _maskable(word: str) -> str:
-    if len(word) < 3:
-        return re.escape(word)
-    inner = "".join(f"[{re.escape(letter)}{_MASK}]" for letter in word[1:-1])
-    return re.escape(word[0]) + inner + re.escape(word[-1])
+def _letter(letter: str, place: int, length: int) -> str:
+    if length >= 3 and 0 < place < length - 1:
+        return f"[{re.escape(letter)}{_MASK}]"
+    return re.escape(letter)
 
 
 _STRONG = {category.name: _pattern(category.strong) for category in CATEGORIES}
 _REPORTING = _pattern(REPORTING)
+_AGAINST = _pattern(REPORTING + AGAINST)
 _WEAK = {category.name: _pattern(category.weak) for category in CATEGORIES}
 
 
 def _label(category: Category, folded: str) -> SafetyLabel | None:
     """The category's label for a strong phrase; ESCALATION where only weak words meet."""
-    if _STRONG[category.name].search(folded):
+    if _STRONG[category.name].search(folded) or _meant(category, folded):
         return category.label
     hits = _WEAK[category.name].findall(folded)
     meet = (
@@ -71,12 +72,28 @@ def _label(category: Category, folded: str) -> SafetyLabel | None:
     return SafetyLabel.ESCALATION if meet else None
 
 
+def _meant(category: Category, folded: str) -> bool:
+    """Whether a topic stands beside an intent in a sentence that does not report on it."""
+    return any(
+        not _AGAINST.search(_sentence(folded, found.start(), found.end()))
+        for intent in INTENTS
+        if intent.category == category.name
+        for found in intent.pattern.finditer(folded)
+    )
+
+
+def _sentence(folded: str, start: int, end: int) -> str:
+    first = max(folded.rfind(mark, 0, start) for mark in _SENTENCE_ENDS) + 1
+    ends = [place for mark in _SENTENCE_ENDS if (place := folded.find(mark, end)) >= 0]
+    return folded[first : min(ends, default=len(folded))]
+
+
 def assess(text: str) -> Verdict:
     """Label a text.
 
     Empty or unreadable text cannot be judged and is ESCALATION.
     """
-    folded = _fold(text)
+    folded = fold(text)
     if not any(map(str.isalnum, folded)) or is_mojibake(text):
         return Verdict(SafetyLabel.ESCALATION, (UNKNOWN,), ())
     found = {
@@ -99,10 +116,12 @@ def _passages(text: str, found: list[Category]) -> tuple[str, ...]:
     telling = tuple(
         paragraph
         for paragraph in paragraphs
-        if any(
-            pattern[category.name].search(_fold(paragraph))
-            for category in found
-            for pattern in (_STRONG, _WEAK)
-        )
+        if any(_shows(category, fold(paragraph)) for category in found)
     )
     return telling or tuple(paragraphs)
+
+
+def _shows(category: Category, folded: str) -> bool:
+    name = category.name
+    words = _STRONG[name].search(folded) or _WEAK[name].search(folded)
+    return words is not None or _meant(category, folded)

@@ -17,6 +17,9 @@ from so8t_core.contract.runs import create_run, find_run
 
 def phase(arguments: Namespace) -> int:
     """`so8t PHASE (-c FILE | --run RUN)`: this phase alone, in a new run or an old one."""
+    executor = getattr(arguments, "executor", None)  # cleanse alone has it
+    if executor is not None:
+        arguments.set = [*arguments.set, f"cleanse.executor={executor}"]
     if arguments.in_run is not None:
         run = find_run(arguments.in_run, arguments.runs_dir)
         want_running(run)

@@ -12,6 +12,15 @@ from so8t_core.contract.settings.base import AbsolutePath, Section
 QualityPreset = Literal["so8t", "swallow", "fineweb2", "llmjp", "llmjp_strict"]
 
 
+class ClassifierSettings(Section):
+    """How `so8t cleanse train-classifier` trains."""
+
+    seed: int = Field(0, ge=0, description="Seed of the split and of the order of texts.")
+    epochs: int = Field(12, ge=1, le=1000, description="Passes over the training texts.")
+    rate: float = Field(0.5, gt=0, description="Step size of Adagrad.")
+    decay: float = Field(1e-4, ge=0, description="Weight decay.")
+
+
 class CleanseSettings(Section):
     """From crawled pages to a corpus, instruction pairs and safety data."""
 
@@ -91,6 +100,20 @@ class CleanseSettings(Section):
         1.0,
         ge=0,
         description="Harmless passages (label ALLOW) for each flagged one in the safety data.",
+    )
+    safety_classifier: AbsolutePath | None = Field(
+        None,
+        description="Folder of a classifier that `so8t cleanse train-classifier` built; it flags "
+        "what the word lists miss.",
+    )
+    classifier_flag_above: float = Field(
+        0.9, gt=0, le=1, description="Probability of a category from which it is flagged as such."
+    )
+    classifier_escalate_above: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Probability of being unsafe at all from which a text is escalated.",
     )
     validation_share: float = Field(
         0.05, ge=0, lt=0.5, description="Share of the groups held out for validation."
