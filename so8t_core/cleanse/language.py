@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
+from functools import cache
 
-_HIRAGANA = re.compile("[ぁ-ゖゝゞ]")
-_KATAKANA = re.compile("[ァ-ヺー-ヿㇰ-ㇿ]")
-_KANJI = re.compile("[㐀-䶿一-鿿々〆豈-\ufaff\U00020000-\U0003134f]")
-_DIGIT = re.compile("[0-9]")
+import numpy as np
+import numpy.typing as npt
+
+from so8t_core.cleanse.ngrams import code_points
+
+_OTHER, _LETTER, _HIRAGANA, _KATAKANA, _KANJI, _DIGIT = range(6)
+_BEYOND = 0x31350
+_RANGES = (
+    (_HIRAGANA, "ぁゖゝゞ"),
+    (_KATAKANA, "ァヺーヿㇰㇿ"),
+    (_KANJI, "㐀䶿一鿿々々〆〆豈\ufaff"),
+    (_DIGIT, "09"),
+)
+
+
+@cache
+def _script_of() -> npt.NDArray[np.uint8]:
+    """The script of each code point up to the last plane of ideographs; beyond are no letters."""
+    table = np.array([chr(code).isalnum() for code in range(_BEYOND + 1)], dtype=np.uint8)
+    for script, borders in _RANGES:
+        for first, last in zip(borders[::2], borders[1::2], strict=True):
+            table[ord(first) : ord(last) + 1] = script
+    table[0x20000:_BEYOND] = _KANJI
+    return table
 
 
 @dataclass(frozen=True)
@@ -34,13 +54,15 @@ class Scripts:
 
 def count_scripts(text: str) -> Scripts:
     """Count the scripts of a text."""
-    digits = len(_DIGIT.findall(text))
+    points = np.minimum(code_points(text), _BEYOND)
+    counts = np.bincount(_script_of()[points], minlength=_DIGIT + 1).tolist()
+    hiragana, katakana, kanji = counts[_HIRAGANA], counts[_KATAKANA], counts[_KANJI]
     return Scripts(
-        hiragana=len(_HIRAGANA.findall(text)),
-        katakana=len(_KATAKANA.findall(text)),
-        kanji=len(_KANJI.findall(text)),
-        letters=sum(map(str.isalnum, text)) - digits,
-        digits=digits,
+        hiragana=hiragana,
+        katakana=katakana,
+        kanji=kanji,
+        letters=counts[_LETTER] + hiragana + katakana + kanji,
+        digits=counts[_DIGIT],
         characters=len(text),
     )
 

@@ -12,32 +12,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from so8t_core.cleanse.ngrams import Hashes, code_points
+from so8t_core.cleanse.ngrams import Stretches, code_points
 
 WINDOW_CHARACTERS = 50
 _ONE_IN = np.uint64(64)
-_FACTOR = 0x9E3779B97F4A7C15
-_INVERSE = pow(_FACTOR, -1, 1 << 64)
-
-
-def _powers(factor: int, count: int) -> Hashes:
-    """1, f, f², … modulo 2^64."""
-    steps = np.full(count, factor, dtype=np.uint64)
-    steps[:1] = 1
-    return np.cumprod(steps, dtype=np.uint64)
+_MIX = np.uint64(0xD6E8FEB86659FD93)
 
 
 def anchors(text: str) -> list[tuple[int, int]]:
-    """Hash and place of the chosen windows, in their order (Rabin 1981, Schleimer et al. 2003)."""
-    points = code_points(text).astype(np.uint64) + np.uint64(1)
-    if len(points) < WINDOW_CHARACTERS:
-        return []
-    sums = np.zeros(len(points) + 1, dtype=np.uint64)
-    np.cumsum(points * _powers(_FACTOR, len(points)), out=sums[1:])
-    windows = sums[WINDOW_CHARACTERS:] - sums[:-WINDOW_CHARACTERS]
-    values = windows * _powers(_INVERSE, len(windows))
+    """Hash and place of the chosen windows, in their order (Schleimer et al. 2003)."""
+    values = Stretches(code_points(text)).windows(WINDOW_CHARACTERS)
     values ^= values >> np.uint64(31)
-    values *= np.uint64(0xD6E8FEB86659FD93)
+    values *= _MIX
     values ^= values >> np.uint64(32)
     places = np.flatnonzero(values % _ONE_IN == 0)
     return [(int(values[place]), int(place)) for place in places]

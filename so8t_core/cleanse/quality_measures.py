@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections import Counter
 
 from so8t_core.cleanse.lexicon import words_of
-from so8t_core.cleanse.ngrams import windows
 from so8t_core.cleanse.quality_sample import Sample, repeats, share
 from so8t_core.cleanse.salad import surprise
-from so8t_core.cleanse.word_pattern import word_pattern
+from so8t_core.cleanse.word_pattern import WordFinder
 
 _SWALLOW_MARKS = re.compile("[、，。．！？]")
 _SWALLOW_KANJI = re.compile("[々〇〻\u3400-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f]")
@@ -60,10 +58,8 @@ _PUNCTUATION = (
     | {chr(code) for code in (*range(9), *range(11, 32), *range(127, 160))}
     | set(_TERMINAL)
 )
-_NG = word_pattern(words_of("adult", "discrimination"))
-_NG_BY_LIST = {
-    name: word_pattern(words_of(name)) for name in ("adult", "discrimination", "violence")
-}
+_NG = WordFinder(words_of("adult", "discrimination"))
+_NG_BY_LIST = {name: WordFinder(words_of(name)) for name in ("adult", "discrimination", "violence")}
 _OVERLONG = 400  # characters of a sentence
 _LEAST_ADVERTISEMENTS = 3
 
@@ -165,12 +161,12 @@ def ellipsis_sentences(sample: Sample) -> float:
 
 def ng_characters(sample: Sample) -> float:
     """Characters of words of our lists for adult and discriminating text, of Japanese letters."""
-    return share(sum(map(len, _NG.findall(sample.text))), swallow_japanese(sample))
+    return share(_NG.characters(sample.text), swallow_japanese(sample))
 
 
 def ng_words(sample: Sample) -> float:
     """Words found of the list of which most are found (adult, discrimination, violence)."""
-    return max(len(pattern.findall(sample.text)) for pattern in _NG_BY_LIST.values())
+    return max(finder.count(sample.text) for finder in _NG_BY_LIST.values())
 
 
 def advertisements(sample: Sample) -> float:
@@ -211,28 +207,13 @@ def repeated_line_parts(sample: Sample) -> float:
 
 def top_word_ngram(sample: Sample, size: int) -> float:
     """Characters of the most frequent word n-gram, written with blanks, of the text (Gopher)."""
-    counts = Counter(windows(sample.words, size))
-    if not counts:
-        return 0.0
-    words, count = counts.most_common(1)[0]
-    return share((sum(map(len, words)) + size - 1) * count, len(sample.text))
+    letters, count = sample.word_ngrams.top(size)
+    return share((letters + size - 1) * count, len(sample.text))
 
 
 def repeated_word_ngrams(sample: Sample, size: int) -> float:
     """Characters of word n-grams that have occurred before, without overlap (Gopher)."""
-    words = sample.words
-    seen: set[str] = set()
-    covered = place = 0
-    last = len(words) - size
-    while place <= last:
-        gram = "".join(words[place : place + size])
-        if gram in seen:
-            covered += len(gram)
-            place += size
-        else:
-            seen.add(gram)
-            place += 1
-    return share(covered, len(sample.text))
+    return share(sample.word_ngrams.repeated(size), len(sample.text))
 
 
 def ended_lines(sample: Sample) -> float:
@@ -251,19 +232,22 @@ def line_breaks_a_word(sample: Sample) -> float:
     return share(sample.text.count("\n"), len(sample.words))
 
 
-def _real_words(sample: Sample) -> list[str]:
-    return [word for word in sample.words if not _PUNCTUATION.issuperset(word)]
+def _real_words(sample: Sample) -> tuple[int, int]:
+    """Words that are more than punctuation, and their characters."""
+    counts = sample.word_counts.items()
+    real = [(count, len(word)) for word, count in counts if not _PUNCTUATION.issuperset(word)]
+    return sum(count for count, _ in real), sum(count * length for count, length in real)
 
 
 def real_words(sample: Sample) -> float:
     """Words that are more than punctuation (Gopher)."""
-    return len(_real_words(sample))
+    return _real_words(sample)[0]
 
 
 def mean_word(sample: Sample) -> float:
     """Characters of a word on average (Gopher)."""
-    words = _real_words(sample)
-    return share(sum(map(len, words)), len(words))
+    words, characters_of_words = _real_words(sample)
+    return share(characters_of_words, words)
 
 
 def hashes_a_word(sample: Sample) -> float:
@@ -290,8 +274,9 @@ def ellipsis_ends(sample: Sample) -> float:
 
 def words_with_letters(sample: Sample) -> float:
     """Words with at least one letter (Gopher)."""
-    words = sample.words
-    return share(sum(word.isalpha() or any(map(str.isalpha, word)) for word in words), len(words))
+    counts = sample.word_counts.items()
+    lettered = sum(count for word, count in counts if word.isalpha() or any(map(str.isalpha, word)))
+    return share(lettered, len(sample.words))
 
 
 _STOP_WORDS = frozenset("のにをはたてがとで年し・月れさ")
@@ -299,7 +284,7 @@ _STOP_WORDS = frozenset("のにをはたてがとで年し・月れさ")
 
 def stop_words(sample: Sample) -> float:
     """Different ones of the 15 most frequent words (FineWeb-2 `jpn_Jpan`)."""
-    return len(_STOP_WORDS.intersection(sample.words))
+    return len(_STOP_WORDS.intersection(sample.word_counts))
 
 
 # so8t: for long technical prose

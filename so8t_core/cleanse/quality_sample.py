@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from so8t_core.cleanse.language import Scripts, count_scripts
-from so8t_core.cleanse.ngrams import Ngrams
+from so8t_core.cleanse.ngrams import Ngrams, WordNgrams
 
 _SENTENCE_END = re.compile(r"[。．！？!?]+[」』）)]?|[.:;](?=\s)|\n")
 _SWALLOW_SENTENCE = re.compile("[^。．！？!?]+[。．！？!?]?")
@@ -89,6 +89,16 @@ class Sample:
         )
 
         return split_words(self.text)
+
+    @cached_property
+    def word_counts(self) -> Counter[str]:
+        """How often each different word occurs."""
+        return Counter(self.words)
+
+    @cached_property
+    def word_ngrams(self) -> WordNgrams:
+        """N-grams of the words."""
+        return WordNgrams(self.words)
 
 
 def repeats(parts: Sequence[str]) -> tuple[int, int]:

@@ -34,8 +34,8 @@ def split_words(text: str) -> list[str]:
     return [
         word
         for chunk in _chunks(text)
-        for morpheme in _tokenizer().tokenize(chunk)
-        if (word := morpheme.surface().strip())
+        for surface in map(str, _tokenizer().tokenize(chunk))
+        if (word := surface.strip())
     ]
 
 

@@ -35,7 +35,7 @@ def clusters_of(texts, threshold=0.8):
 
 def test_signatures_are_the_same_in_every_process():
     assert sign(["こんにちは、世界。"], 4) == sign(["こんにちは　世界"], 4)
-    assert sign(["こんにちは、世界。"], 4) == ["1ad250bf2f5af17e935c7eb544974080"]
+    assert sign(["こんにちは、世界。"], 4) == ["b200c0a6352255b316dae2c562c7c15d"]
 
 
 def test_signatures_estimate_the_jaccard_index():
