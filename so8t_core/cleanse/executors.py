@@ -121,7 +121,10 @@ class Fleet:
         give_command(self.work, "go")
         with (self.work / f"executor-{self.name}.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "so8t_core.cleanse.launch", str(self._folder)],
+                [
+                    *(sys.executable, "-m", "so8t_core.cleanse.launch"),
+                    *(str(self._folder), str(os.getpid())),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

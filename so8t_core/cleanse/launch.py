@@ -1,6 +1,6 @@
 """The process that runs one pass on one of datatrove's executors.
 
-    python -m so8t_core.cleanse.launch JOBS_FOLDER
+    python -m so8t_core.cleanse.launch JOBS_FOLDER PARENT_PID
 
 Local, Ray and Slurm differ in the executor alone. The process is started by the phase and ends with
 it.
@@ -46,9 +46,9 @@ def executor(plan: dict[str, Any], jobs: Path) -> Any:
 
 def main() -> None:
     """Run all jobs of a folder; exit 0 also where some are not done, since shards tell that."""
-    parent = os.getppid()
     die_with_parent()
-    if os.getppid() != parent:
+    os.register_at_fork(after_in_child=die_with_parent)  # datatrove's manager is a process as well
+    if os.getppid() != int(sys.argv[2]):
         sys.exit(1)
     multiprocess.set_forkserver_preload(["so8t_core.cleanse.pipeline_step"])
     jobs = Path(sys.argv[1])

@@ -393,9 +393,10 @@ def test_workers_die_with_a_killed_phase(tmp_path, crawl):
         workers = _workers_below(process.pid)
         time.sleep(0.02)
     assert workers
+    everything = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.wait()
-    _, alive = psutil.wait_procs(workers, timeout=30)
+    _, alive = psutil.wait_procs(everything, timeout=30)
     assert alive == []
 
 
