@@ -139,9 +139,17 @@ class Fleet:
     def _watch(self, process: subprocess.Popen[bytes]) -> None:
         """Tell progress and obey pauses until the executor ends or lost a worker."""
         submitted = self.settings.executor == "slurm"  # its process only hands the jobs over
+        hours, minutes, seconds = map(int, self.settings.slurm_time.split(":"))
+        patience_s = hours * 3600 + minutes * 60 + seconds
+        last_done, last_gain = -1, time.monotonic()
         while self._left():
             ended = process.poll() is not None
-            self.progress(self._done())
+            done = self._done()
+            self.progress(done)
+            if done != last_done:
+                last_done, last_gain = done, time.monotonic()
+            if submitted and time.monotonic() - last_gain > patience_s:
+                return
             if ended and not (submitted and process.returncode == 0):
                 return
             if self._lost_worker():

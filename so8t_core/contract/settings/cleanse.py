@@ -34,7 +34,10 @@ class CleanseSettings(Section):
     )
     slurm_partition: str = Field("cpu", description="Slurm partition of the workers' jobs.")
     slurm_time: str = Field(
-        "12:00:00", description="Slurm time limit of a worker's job, as hours:minutes:seconds."
+        "12:00:00",
+        pattern="^[0-9]{1,3}:[0-5][0-9]:[0-5][0-9]$",
+        description="Slurm time limit of a worker's job, as hours:minutes:seconds. Where no worker "
+        "gets any further for so long, the phase hands the jobs in again.",
     )
     pool_min_documents: int = Field(
         200,
