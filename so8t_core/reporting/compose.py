@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from so8t_core.contract.manifest import Manifest
 from so8t_core.contract.phases import PHASE_NAMES, PhaseName
 from so8t_core.reporting.catalogue import Catalogue
+from so8t_core.reporting.differences import difference_blocks
 from so8t_core.reporting.document import (
     Block,
     Bullets,
@@ -142,6 +143,7 @@ class _Composer:
             return
         if name == "train":
             yield from self._curves()
+        yield from difference_blocks(manifest, self._catalogue)
         elsewhere = _SOURCES.get(name, ())
         yield from figure_blocks(manifest, self._catalogue, without=elsewhere)
         yield from self._files(manifest)

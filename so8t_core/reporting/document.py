@@ -125,6 +125,26 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Intervals:
+    """Differences around zero: label, value, lower and upper end of its interval."""
+
+    caption: Words
+    rows: tuple[tuple[Words | Outside, Figure, Figure, Figure], ...]
+
+    def reach(self) -> float:
+        """The largest distance from zero of any end; 1 where all are zero."""
+        ends = (abs(float(end.value or 0)) for _, *row in self.rows for end in row)
+        return max(ends, default=0.0) or 1.0
+
+    def shares(self, row: int) -> tuple[float, float, float]:
+        """Value, lower and upper end as places from 0 to 1 on a line whose middle is zero."""
+        value, low, high = (
+            0.5 + float(figure.value or 0) / self.reach() / 2 for figure in self.rows[row][1:]
+        )
+        return value, low, high
+
+
+@dataclass(frozen=True)
 class Code:
     """Lines to be typed."""
 
@@ -132,7 +152,7 @@ class Code:
     text: str
 
 
-Block = Paragraph | Bullets | Table | Bars | Curve | Code
+Block = Paragraph | Bullets | Table | Bars | Intervals | Curve | Code
 
 
 @dataclass(frozen=True)
@@ -177,6 +197,8 @@ def _figures_of(block: Block) -> tuple[Figure, ...]:
         cells = tuple(cell for item in block.items for cell in item)
     elif isinstance(block, Bars):
         cells = tuple(figure for _, figure in block.bars)
+    elif isinstance(block, Intervals):
+        cells = tuple(figure for _, *row in block.rows for figure in row)
     else:
         cells = ()
     found: list[Figure] = []

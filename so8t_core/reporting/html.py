@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 from so8t_core.contract.plain import plain_text
 from so8t_core.reporting.catalogue import Catalogue
 from so8t_core.reporting.document import Curve, Figure, Outside, Report, Several, Words
-from so8t_core.reporting.plots import bar_svg, curve_svg
+from so8t_core.reporting.plots import bar_svg, curve_svg, interval_svg
 
 
 def to_html(report: Report, catalogue: Catalogue) -> str:
@@ -24,7 +24,12 @@ def to_html(report: Report, catalogue: Catalogue) -> str:
     )
     drawing = _Drawing(catalogue)
     environment.filters.update(
-        cell=drawing.cell, curve=drawing.curve, bar=_bar, kind=_kind, numeric=_numeric
+        cell=drawing.cell,
+        curve=drawing.curve,
+        bar=_bar,
+        interval=_interval,
+        kind=_kind,
+        numeric=_numeric,
     )
     page = environment.get_template("report.html.j2")
     return page.render(report=report, words=catalogue.wording.words) + "\n"
@@ -61,6 +66,10 @@ class _Drawing:
         title = plain_text(curve.caption.text)
         x_label = self._catalogue.words("step").text
         return Markup(curve_svg(title, curve.points, x_label=x_label))  # noqa: S704 - escapes its texts
+
+
+def _interval(shares: tuple[float, float, float]) -> Markup:
+    return Markup(interval_svg(*shares))  # noqa: S704 - holds numbers alone
 
 
 def _bar(share: float) -> Markup:

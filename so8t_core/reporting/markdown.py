@@ -16,6 +16,7 @@ from so8t_core.reporting.document import (
     Code,
     Curve,
     Figure,
+    Intervals,
     Outside,
     Paragraph,
     Report,
@@ -23,7 +24,7 @@ from so8t_core.reporting.document import (
     Table,
     Words,
 )
-from so8t_core.reporting.plots import sparkline
+from so8t_core.reporting.plots import interval_text, sparkline
 
 _MARKS = re.compile(r"([\\`*\[\]<>#|~&@!$]|(?<![^\W_])_|_(?![^\W_]))")
 _LIST_START = re.compile(r"^(\d*)([-+=.)])")
@@ -72,6 +73,8 @@ class _Writer:
                 return self._table(block)
             case Bars():
                 return self._bars(block)
+            case Intervals():
+                return self._intervals(block)
             case Curve():
                 shape = sparkline([value for _, value in block.points])
                 return f"{self._cell(block.caption)}: `{shape}`"
@@ -79,6 +82,14 @@ class _Writer:
                 return f"```{block.language}\n{block.text}\n```"
             case _:
                 assert_never(block)
+
+    def _intervals(self, block: Intervals) -> str:
+        lines = [f"**{self._cell(block.caption)}**", ""]
+        for number, (label, value, low, high) in enumerate(block.rows):
+            drawn = interval_text(*block.shares(number))
+            ends = f"{self._cell(low)} … {self._cell(high)}"
+            lines.append(f"- `{drawn}` {self._cell(label)}: {self._cell(value)} ({ends})")
+        return "\n".join(lines)
 
     def _bullets(self, items: Sequence[Sequence[Cell]]) -> str:
         return "\n".join("- " + ": ".join(map(self._cell, item)) for item in items)

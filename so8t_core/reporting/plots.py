@@ -67,6 +67,29 @@ def bar_svg(share: float) -> str:
     return tostring(svg, encoding="unicode")
 
 
+def interval_svg(value: float, low: float, high: float) -> str:
+    """A line from `low` to `high`, a mark at `value`, zero in the middle; shares of the width."""
+    frame = {"viewBox": "0 0 100 6", "class": "interval", "aria-hidden": "true"}
+    svg = Element("svg", {**frame, "preserveAspectRatio": "none"})
+    middle = {"x1": "50", "x2": "50", "y1": "0", "y2": "6", "stroke-opacity": "0.4"}
+    across = {"x1": _at(low * 100), "x2": _at(high * 100), "y1": "3", "y2": "3"}
+    for ends in (middle, across):
+        SubElement(svg, "line", {**ends, "stroke": "currentColor", "stroke-width": "0.8"})
+    place = {"x": _at(value * 100 - 0.7), "y": "1", "width": "1.4", "height": "4"}
+    SubElement(svg, "rect", {**place, "fill": "currentColor"})
+    return tostring(svg, encoding="unicode")
+
+
+def interval_text(value: float, low: float, high: float, *, width: int = 25) -> str:
+    """The same in characters: `─` for the interval, `●` for the value, `┊` for zero."""
+    last = width - 1
+    start, end, at = (round(share * last) for share in (low, high, value))
+    line = ["─" if start <= place <= end else " " for place in range(width)]
+    line[last // 2] = "┊" if line[last // 2] == " " else "┼"
+    line[at] = "●"
+    return "".join(line)
+
+
 def sparkline(values: Sequence[float], *, width: int = 60) -> str:
     """The shape of a series in block characters, for places without pictures."""
     step = max(1, math.ceil(len(values) / width))

@@ -4,7 +4,13 @@ from xml.etree.ElementTree import fromstring
 
 import pytest
 
-from so8t_core.reporting.plots import bar_svg, curve_svg, sparkline
+from so8t_core.reporting.plots import (
+    bar_svg,
+    curve_svg,
+    interval_svg,
+    interval_text,
+    sparkline,
+)
 
 
 @pytest.mark.parametrize(
@@ -57,3 +63,17 @@ def test_a_sparkline_shows_the_shape() -> None:
     assert sparkline([1, 2, 3, 2, 1]) == "▁▅█▅▁" or sparkline([1, 2, 3, 2, 1]) == "▁▄█▄▁"
     assert len(sparkline(list(range(1000)), width=60)) <= 60
     assert len(set(sparkline([4.0, 4.0, 4.0]))) == 1
+
+
+def test_an_interval_is_drawn_from_end_to_end_with_its_value_and_zero() -> None:
+    svg = fromstring(interval_svg(0.2, 0.1, 0.3))
+    zero, interval = svg.findall("line")
+    assert zero.attrib["x1"] == zero.attrib["x2"] == "50"
+    assert (interval.attrib["x1"], interval.attrib["x2"]) == ("10.0", "30.0")
+    assert svg.find("rect").attrib["x"] == "19.3"  # type: ignore[union-attr]
+
+
+def test_an_interval_in_characters_has_the_same_places() -> None:
+    assert interval_text(0.25, 0.0, 0.5, width=9) == "──●─┼    "
+    assert interval_text(1.0, 0.75, 1.0, width=9) == "    ┊ ──●"
+    assert interval_text(0.5, 0.5, 0.5, width=9) == "    ●    "
