@@ -39,12 +39,16 @@ def serve(arguments: Namespace) -> int:
     from so8t_core.serve.access import Keys
     from so8t_core.serve.audit import AuditLog
     from so8t_core.serve.audit_keys import load_keys
-    from so8t_core.serve.door import word_lists
+    from so8t_core.serve.door import Judge, with_classifier, word_lists
     from so8t_core.serve.logs import install
     from so8t_core.serve.selftest import check_backend
     from so8t_core.serve.server import Server, run_until_told
 
     keys = Keys.read(settings.keys_file)
+    safety = settings.safety
+    judge: Judge = word_lists
+    if safety.classifier is not None:
+        judge = with_classifier(safety.classifier, flag_above=safety.flag_above)
     audit_keys = load_keys(settings.audit.keys_file)
     backend = _load(settings)
     check_backend(backend, instructions=settings.instructions, where=str(settings.model))
@@ -56,7 +60,7 @@ def serve(arguments: Namespace) -> int:
         gc.freeze()  # what was loaded stays: searching it for garbage would hold up every caller
 
         async def run() -> None:
-            server = Server(settings, backend, audit, keys, word_lists)
+            server = Server(settings, backend, audit, keys, judge)
             await run_until_told(
                 server, audit, lambda: _announce(settings, server.port, server.metrics_port)
             )

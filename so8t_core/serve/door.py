@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from so8t_core.contract.labels import SafetyLabel, strictest
 from so8t_core.serve.disguise import resolve
@@ -19,6 +21,7 @@ class Judged:
 
 
 Judge = Callable[[str], Judged]
+_LEAST_CHARACTERS = 8  # of a paragraph that a classifier can tell anything about
 
 
 def word_lists(text: str) -> Judged:
@@ -26,6 +29,46 @@ def word_lists(text: str) -> Judged:
     from so8t_core.cleanse.safety import assess
 
     return Judged(assess(text).label, None)
+
+
+def with_classifier(folder: Path, *, flag_above: float) -> Judge:
+    """The word lists, and where they allow a text the classifier saved in `folder`.
+
+    An unsafe category of at least `flag_above` gives its label; else the text is ALLOW with the
+    probability of being safe, of its least safe paragraph. Raises `InputMissing` and
+    `InputInvalid` where the classifier cannot be read.
+    """
+    from so8t_core.cleanse.classifier import SAFE, load_classifier
+    from so8t_core.cleanse.lexicon import CATEGORIES
+
+    classifier = load_classifier(folder)
+    labels = {category.name: category.label for category in CATEGORIES}
+
+    def judge(text: str) -> Judged:
+        listed = word_lists(text)
+        paragraphs = [line for line in text.split("\n") if len(line) >= _LEAST_CHARACTERS]
+        if listed.label is not SafetyLabel.ALLOW or not paragraphs:
+            return listed
+        judged = [paragraph_judged(paragraph) for paragraph in paragraphs]
+        label = strictest([one.label for one in judged])
+        return Judged(label, min(one.confidence for one in judged if one.label is label))
+
+    def paragraph_judged(paragraph: str) -> _Stated:
+        chances = classifier.probabilities(paragraph)
+        if not all(map(math.isfinite, chances.values())):
+            return _Stated(SafetyLabel.ESCALATION, 0.0)
+        category = max(chances, key=lambda name: (chances[name], name))
+        if category != SAFE and chances[category] >= flag_above:
+            return _Stated(labels.get(category, SafetyLabel.ESCALATION), chances[category])
+        return _Stated(SafetyLabel.ALLOW, chances[SAFE])
+
+    return judge
+
+
+@dataclass(frozen=True)
+class _Stated:
+    label: SafetyLabel
+    confidence: float
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,17 @@ class LimitSettings(Section):
 class SafetySettings(Section):
     """What is done with questions and answers that are not plainly fine."""
 
+    classifier: AbsolutePath | None = Field(
+        None,
+        description="Folder of a classifier that `so8t cleanse train-classifier` built; it is "
+        "asked about what the word lists allow.",
+    )
+    flag_above: float = Field(
+        0.9,
+        gt=0,
+        le=1,
+        description="Probability of an unsafe category from which its label is given.",
+    )
     min_confidence: float = Field(
         0.5,
         ge=0,
