@@ -11,7 +11,7 @@ from so8t_core.cleanse.gather import Gathered
 from so8t_core.cleanse.split import SPLITS
 from so8t_core.contract.files import write_text
 
-_DATA_SETS = ("corpus", "instruction", "safety")
+_DATA_SETS = ("corpus", "instruction", "safety", "thinking")
 _PURPOSE = """\
 Public Japanese web pages, cleansed: a corpus of prose, instruction pairs whose targets are human
 text found on the pages, and safety data.
@@ -21,8 +21,12 @@ in no other data set and must not be used to generate text. Its `response` texts
 written for this project and are synthetic; rows labelled ALLOW are harmless passages of the corpus
 without a response, for classification. What could not be judged is labelled ESCALATION.
 
+The thinking data has answers in four parts. The parts before `<final>` are written by rule from
+the ledger and are synthetic; each row names its synthetic parts. `<final>` is text of people: the
+page's, or a refusal written for this project.
+
 Personal and confidential data was masked by typed placeholders such as 〔電話番号〕 before anything
-was written. Masking is by rule: names in running text are not recognised.
+was written. Masking is by rule: names far from any such data are not recognised.
 
 Pages are split by groups of near-duplicates, and no text of one split has a Jaccard index of
 character 5-grams at or above the threshold with a text of another.

@@ -20,7 +20,7 @@ from so8t_core.cleanse.passages import PassageIndex
 from so8t_core.cleanse.quality import PRESETS, TOO_SHORT, reject
 from so8t_core.cleanse.refusals import refusal
 from so8t_core.cleanse.split import Group, Split, Text, assign, settle_border
-from so8t_core.cleanse.tables import CorpusRow, InstructionRow, SafetyRow
+from so8t_core.cleanse.tables import CorpusRow, InstructionRow, SafetyRow, ThinkingRow
 from so8t_core.contract.files import sha256_text
 from so8t_core.contract.labels import SafetyLabel
 from so8t_core.contract.settings.cleanse import CleanseSettings
@@ -45,6 +45,7 @@ class Gathered:
     corpus: list[CorpusRow] = field(default_factory=list)
     instruction: list[InstructionRow] = field(default_factory=list)
     safety: list[SafetyRow] = field(default_factory=list)
+    thinking: list[ThinkingRow] = field(default_factory=list)
     split_of: dict[str, Split] = field(default_factory=dict)
     page_drops: list[Drop] = field(default_factory=list)
     pair_drops: list[Drop] = field(default_factory=list)

@@ -29,7 +29,7 @@ from so8t_core.cleanse.split import SPLITS
 from so8t_core.contract.errors import InputMissing
 from so8t_core.contract.settings.cleanse import CleanseSettings
 
-_TABLES = ("corpus", "instruction", "safety")
+_TABLES = ("corpus", "instruction", "safety", "thinking")
 _LEDGER = "ledger.parquet"
 
 

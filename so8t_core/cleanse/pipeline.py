@@ -12,6 +12,8 @@ Files in the phase's folder (columns in `tables.py`, all text but `categories`, 
     instruction/{train,validation,test}.parquet  id instruction input output rule url host
                                                  licence group
     safety/{train,validation,test}.parquet       id text label categories response url group
+    thinking/{train,validation,test}.parquet     id instruction input output label synthetic rule
+                                                 url host licence group
     ledger.parquet                               id url step reason detail
     dataset_card.md
 
@@ -54,8 +56,16 @@ from so8t_core.cleanse.shards import (
 )
 from so8t_core.cleanse.source import IndexEntry, index_digest, read_index
 from so8t_core.cleanse.split import SPLITS
-from so8t_core.cleanse.tables import CorpusRow, InstructionRow, Row, SafetyRow, write_parquet
+from so8t_core.cleanse.tables import (
+    CorpusRow,
+    InstructionRow,
+    Row,
+    SafetyRow,
+    ThinkingRow,
+    write_parquet,
+)
 from so8t_core.cleanse.tally import Tally
+from so8t_core.cleanse.thinking import thinking_rows
 from so8t_core.cleanse.watch import Watch
 from so8t_core.cleanse.words import require_words
 from so8t_core.contract.errors import DataError
@@ -78,6 +88,7 @@ _TABLES: tuple[tuple[str, type[Row]], ...] = (
     ("corpus", CorpusRow),
     ("instruction", InstructionRow),
     ("safety", SafetyRow),
+    ("thinking", ThinkingRow),
 )
 
 
@@ -258,6 +269,9 @@ class Cleansing:
 
     def _write(self, gathered: Gathered, ledger: Sequence[Drop], tally: Tally) -> Result:
         """Write every file; the card last, since it names the others' hashes."""
+        gathered.thinking, left_out = thinking_rows(
+            gathered.instruction, gathered.safety, ledger, self.settings
+        )
         files: dict[str, str] = {}
         sizes: dict[str, dict[str, int]] = {}
         for name, kind in _TABLES:
@@ -276,7 +290,11 @@ class Cleansing:
                 sizes[name][split] = len(part)
         write_parquet(self.folder / "ledger.parquet", Drop, ledger)
         files["ledger.parquet"] = sha256_file(self.folder / "ledger.parquet")
-        figures = {**tally.figures(), **_data_figures(gathered, sizes)}
+        figures = {
+            **tally.figures(),
+            **_data_figures(gathered, sizes),
+            "thinking_left_out": left_out,
+        }
         card = self.folder / "dataset_card.md"
         write_card(card, gathered, figures, files)
         files[card.name] = sha256_file(card)

@@ -56,7 +56,23 @@ class SafetyRow(Frozen):
     group: str
 
 
-Row = CorpusRow | InstructionRow | SafetyRow | Drop
+class ThinkingRow(Frozen):
+    """A sample in four parts; `synthetic` names the parts of `output` that no page has."""
+
+    id: str
+    instruction: str
+    input: str
+    output: str
+    label: str
+    synthetic: list[str]
+    rule: str
+    url: str
+    host: str
+    licence: str
+    group: str
+
+
+Row = CorpusRow | InstructionRow | SafetyRow | ThinkingRow | Drop
 
 
 def write_parquet(path: Path, kind: type[Row], rows: Sequence[Row]) -> None:

@@ -46,7 +46,7 @@ def test_a_page_is_found_by_its_url_by_its_masked_url_and_by_its_id(done):
 def test_a_kept_page_says_where_it_is_and_an_unknown_one_nothing(done):
     fate = why(done / "cleanse", f"{HOST}/good")
     assert fate is not None
-    assert fate.rows == {"corpus/train": 1, "instruction/train": 1}
+    assert fate.rows == {"corpus/train": 1, "instruction/train": 1, "thinking/train": 1}
     assert why(done / "cleanse", f"{HOST}/unheard") is None
 
 

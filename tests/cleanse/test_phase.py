@@ -17,6 +17,8 @@ from so8t_core.contract.files import sha256_file
 from so8t_core.phases import cleanse
 from so8t_core.phases.base import HardPause
 from so8t_core.phases.standalone import OpenGate
+from so8t_core.serve.tags import Part
+from so8t_core.serve.think import ParseStatus, ThinkParser
 from tests.cleanse.crawls import Crawled, context, write_crawl
 from tests.cleanse.samples import bad_texts, page, prose
 from tests.cleanse.test_dedup import edited
@@ -241,12 +243,29 @@ def test_no_near_duplicate_and_no_group_crosses_the_split(done):
             assert split == other or jaccard(grams, others) < 0.8
 
 
+def test_thinking_samples_have_four_parts_and_say_which_are_synthetic(done):
+    root, outcome, _ = done
+    finals = {row["id"]: row["output"] for row in rows(root, "instruction")}
+    found = rows(root, "thinking")
+    assert len(found) == len(finals) + 4
+    for row in found:
+        parser = ThinkParser()
+        parser.feed(row["output"].encode())
+        thought = parser.finish(ended=True)
+        assert thought.status is ParseStatus.COMPLETE
+        human = row["label"] == "ALLOW"
+        assert row["synthetic"] == [part.value for part in Part][: 3 if human else 4]
+        assert thought.final in finals.values() if human else thought.final
+    assert outcome.figures["thinking_left_out"] == 0
+
+
 def test_datasets_reads_the_files_with_the_documented_columns(done):
     root, *_ = done
     columns = {
         "corpus": "id url host title text licence group",
         "instruction": "id instruction input output rule url host licence group",
         "safety": "id text label categories response url group",
+        "thinking": "id instruction input output label synthetic rule url host licence group",
     }
     for name, expected in columns.items():
         for split in SPLITS:

@@ -1,0 +1,114 @@
+"""Samples in four parts: what is asked, whether it may be answered, how, and the answer.
+
+The first three parts are written by rule from what the ledger knows of a page (its rule, label,
+categories, masked data, licence), and are marked synthetic. The last part is text of people: found
+on the page, or one of the refusals written for this project.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from so8t_core.cleanse.document import Drop, identifier
+from so8t_core.cleanse.tables import InstructionRow, SafetyRow, ThinkingRow
+from so8t_core.contract.labels import SafetyLabel
+from so8t_core.contract.settings.cleanse import CleanseSettings
+
+PARTS = ("think-task", "think-safety", "think-policy", "final")
+"""The tags, in their order; the same that the server parses."""
+
+_MASKED = re.compile("([0-9]+) masked")
+_TAG_LIKE = re.compile(r"<\s*/?\s*(?:think|final)", re.IGNORECASE)
+_TASKS: Mapping[str, str] = {
+    "faq_json_ld": "よくある質問の一つに答えることを求められている。",
+    "qa_json_ld": "質問に対する採用済みの回答を求められている。",
+    "question_microdata": "質問に対する回答を求められている。",
+    "how_to_json_ld": "作業の手順を順番に示すことを求められている。",
+    "question_list": "質問に対する回答を求められている。",
+    "question_heading": "見出しの問いに対する説明を求められている。",
+    "definition_list": "用語の意味の説明を求められている。",
+    "title_lead": "題と書き出しに続く本文を求められている。",
+}
+_CHECK = "次の内容が示された。これが何を求めるものかを確かめる。"
+_POLICIES: Mapping[SafetyLabel, str] = {
+    SafetyLabel.DENY: "この種の内容は提供しない。断り、別の話題を促す。",
+    SafetyLabel.REFUSE: "危害や違法につながるため手伝わない。断り、安全な方法なら応じると伝える。",
+    SafetyLabel.ESCALATION: "自動では判断しない。人による確認に回すと伝える。",
+}
+
+
+def masked_values(ledger: Sequence[Drop]) -> dict[str, int]:
+    """How many values were masked on each page, by its URL."""
+    found: dict[str, int] = {}
+    for entry in ledger:
+        count = _MASKED.fullmatch(entry.detail)
+        if entry.step == "mask" and count is not None:
+            found[entry.url] = found.get(entry.url, 0) + int(count[1])
+    return found
+
+
+def thinking_rows(
+    pairs: Sequence[InstructionRow],
+    flagged: Sequence[SafetyRow],
+    ledger: Sequence[Drop],
+    settings: CleanseSettings,
+) -> tuple[list[ThinkingRow], int]:
+    """A sample for each pair and each flagged passage, and how many were left out.
+
+    Left out is what holds something like a tag of the four parts.
+    """
+    masked = masked_values(ledger)
+    rows = [_answered(pair, masked.get(pair.url, 0)) for pair in pairs]
+    rows += [_refused(row, settings) for row in flagged if row.label != SafetyLabel.ALLOW.value]
+    fit = [row for row in rows if not _holds_tag(row)]
+    return fit, len(rows) - len(fit)
+
+
+def _holds_tag(row: ThinkingRow) -> bool:
+    written = row.output
+    for part in PARTS:
+        written = written.replace(f"<{part}>", "", 1).replace(f"</{part}>", "", 1)
+    return any(_TAG_LIKE.search(text) for text in (row.instruction, row.input, written))
+
+
+def _in_parts(*parts: str) -> str:
+    return "".join(f"<{tag}>{part}</{tag}>" for tag, part in zip(PARTS, parts, strict=True))
+
+
+def _answered(pair: InstructionRow, masked: int) -> ThinkingRow:
+    safety = "有害な内容の規則に当たるものはない。ラベルは ALLOW。"
+    if masked:
+        safety += f"元のページでは個人情報など{masked}件を伏せた。伏せた値は推測しない。"
+    policy = f"ページにある文章で答える。出典は {pair.host}、ライセンスは {pair.licence}。"
+    return ThinkingRow(
+        id=identifier(pair.id, "thinking"),
+        instruction=pair.instruction,
+        input=pair.input,
+        output=_in_parts(_TASKS[pair.rule], safety, policy, pair.output),
+        label=SafetyLabel.ALLOW.value,
+        synthetic=list(PARTS[:3]),
+        rule=pair.rule,
+        url=pair.url,
+        host=pair.host,
+        licence=pair.licence,
+        group=pair.group,
+    )
+
+
+def _refused(row: SafetyRow, settings: CleanseSettings) -> ThinkingRow:
+    label = SafetyLabel.read(row.label)
+    safety = f"該当する分類は {'、'.join(row.categories) or 'unknown'}。ラベルは {label.value}。"
+    return ThinkingRow(
+        id=identifier(row.id, "thinking"),
+        instruction=row.text[: settings.max_safety_characters],
+        input="",
+        output=_in_parts(_CHECK, safety, _POLICIES[label], row.response),
+        label=label.value,
+        synthetic=list(PARTS),
+        rule="flagged",
+        url=row.url,
+        host="",
+        licence="unknown",
+        group=row.group,
+    )
