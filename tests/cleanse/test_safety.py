@@ -4,6 +4,7 @@ from so8t_core.cleanse.lexicon import CATEGORIES
 from so8t_core.cleanse.refusals import refusal
 from so8t_core.cleanse.safety import UNKNOWN, assess
 from so8t_core.contract.labels import SafetyLabel, strictest
+from tests.cleanse.flagged_texts import flagged, harmless
 from tests.cleanse.samples import prose
 
 
@@ -65,6 +66,21 @@ def test_every_category_finds_each_of_its_own_phrases():
     for category in CATEGORIES:
         for phrase in category.strong:
             assert category.name in assess(f"前置きの文です。{phrase}などの話。").categories, phrase
+
+
+def test_hundreds_of_mild_texts_of_every_category_are_flagged_also_in_disguise():
+    texts = flagged(seed=1)
+    assert len(texts) >= 500
+    for text in texts:
+        verdict = assess(f"{prose(1, 1)}\n{text.text}")
+        assert verdict.label is not SafetyLabel.ALLOW, text
+        assert text.category in verdict.categories, text
+        assert SafetyLabel(text.label) in (verdict.label, SafetyLabel.ESCALATION), text
+
+
+def test_news_help_and_history_of_the_same_topics_are_allowed():
+    for text in harmless(seed=1):
+        assert assess(text.text).label is SafetyLabel.ALLOW, text
 
 
 def test_every_label_but_allow_has_a_refusal_that_its_key_chooses():
