@@ -154,9 +154,11 @@ class WordNgrams:
         hashes = self._by_number.windows(size)
         if not len(hashes):
             return 0, 0
-        _, first, counts = np.unique(hashes, return_index=True, return_counts=True)
+        ordered = np.sort(hashes)
+        ends = np.append(np.flatnonzero(ordered[1:] != ordered[:-1]), len(ordered) - 1)
+        counts = np.diff(ends, prepend=-1)
         most = int(counts.max())
-        place = int(first[counts == most].min())
+        place = int(np.isin(hashes, ordered[ends[counts == most]]).argmax()) if most > 1 else 0
         return int(self._ends[place + size] - self._ends[place]), most
 
     def repeated(self, size: int) -> int:

@@ -77,26 +77,26 @@ SWALLOW: Preset = (
     Bound("ng_words", measures.ng_characters, most=0.05 - 1e-12),  # 5 % itself is refused
 )
 
-FINEWEB2: Preset = (
+FINEWEB2: Preset = (  # rules on lines first, which need no words; the decision is the same
     Bound("repeated_lines", measures.repeated_line_parts, most=0.328),
-    *_sized("top_ngram", measures.top_word_ngram, ((2, 0.239), (3, 0.196), (4, 0.172))),
-    *_sized(
-        "repeated_ngrams",
-        measures.repeated_word_ngrams,
-        ((5, 0.243), (6, 0.225), (7, 0.207), (8, 0.19), (9, 0.175), (10, 0.159)),
-    ),
     Bound("no_line_ends", measures.ended_lines, least=0.096),
     Bound("repeated_line_characters", measures.repeated_line_characters, most=0.10),
+    Bound("bullet_lines", measures.bullet_lines, most=0.9),
+    Bound("ellipsis_lines", measures.ellipsis_ends, most=0.3),
     Bound("many_line_breaks", measures.line_breaks_a_word, most=0.13),
     Bound(TOO_SHORT, measures.real_words, least=50),
     Bound("too_long", measures.real_words, most=100_000),
     Bound("word_lengths", measures.mean_word, least=1, most=6),
     Bound("many_hashes", measures.hashes_a_word, most=0.1),
     Bound("many_ellipses", measures.ellipses_a_word, most=0.1),
-    Bound("bullet_lines", measures.bullet_lines, most=0.9),
-    Bound("ellipsis_lines", measures.ellipsis_ends, most=0.3),
     Bound("few_letters", measures.words_with_letters, least=0.759),
     Bound("few_stop_words", measures.stop_words, least=2),
+    *_sized("top_ngram", measures.top_word_ngram, ((2, 0.239), (3, 0.196), (4, 0.172))),
+    *_sized(
+        "repeated_ngrams",
+        measures.repeated_word_ngrams,
+        ((5, 0.243), (6, 0.225), (7, 0.207), (8, 0.19), (9, 0.175), (10, 0.159)),
+    ),
 )
 
 

@@ -31,12 +31,10 @@ def require_words() -> None:
 
 def split_words(text: str) -> list[str]:
     """The surfaces of all words, blanks stripped and empty ones left out."""
-    return [
-        word
-        for chunk in _chunks(text)
-        for surface in map(str, _tokenizer().tokenize(chunk))
-        if (word := surface.strip())
-    ]
+    found: list[str] = []
+    for chunk in _chunks(text):
+        found += filter(None, map(str.strip, map(str, _tokenizer().tokenize(chunk))))
+    return found
 
 
 def _chunks(text: str) -> Iterator[str]:
