@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import codecs
 import gc
 import os
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -134,6 +138,11 @@ class ControlCenter(App[Leaving]):
             self._driver.write = self.pace.counted(self._driver.write)  # type: ignore[method-assign, assignment]
         if not self.is_headless:
             _calm_collector()
+            self._warn_of_encoding()
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                # ended from outside, the terminal is given back all the same
+                loop.add_signal_handler(number, self.leave, "closed")
         if self._problem is not None:
             self.tell(self._problem)
         if self._first_run is None:
@@ -141,6 +150,18 @@ class ControlCenter(App[Leaving]):
         else:
             self._client = RunClient(self._first_run)
             self.push_screen(RunScreen(self, self._client))
+
+    def _warn_of_encoding(self) -> None:
+        """Say why lines and Japanese are question marks, where they are."""
+        encoding = getattr(sys.__stdout__, "encoding", None) or "utf-8"
+        if codecs.lookup(encoding).name != "utf-8":
+            self.notify(
+                self.words("next: set LANG to a UTF-8 locale, such as C.UTF-8"),
+                title=self.words("This terminal is written in {encoding}.", encoding=encoding),
+                severity="warning",
+                timeout=_ERROR_SHOWN_S,
+                markup=False,
+            )
 
     def on_unmount(self) -> None:
         self._close_client()

@@ -183,6 +183,10 @@ JAPANESE: Final[dict[str, str]] = {
     "Ctrl+P finds every command, ? shows the keys, L changes the language.": (
         "Ctrl+P で全コマンド、? でキー一覧、L で言語を切り替えます。"
     ),
+    "This terminal is written in {encoding}.": "端末への出力は {encoding} です。",
+    "next: set LANG to a UTF-8 locale, such as C.UTF-8": (
+        "次に: LANG を C.UTF-8 などの UTF-8 ロケールにしてください"
+    ),
     "Also in {path}": "{path} にも書きました",
     "If your terminal refuses OSC 52, nothing was copied.": (
         "端末が OSC 52 を受け付けない場合、コピーされていません。"

@@ -1,0 +1,110 @@
+"""In a real pseudo-terminal: any locale is survived, and the terminal is given back as it was."""
+
+import os
+import pty
+import select
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from .stage import make_run
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 60.0
+
+
+class Session:
+    """`so8t` on a run, in a pty; what it writes is kept as bytes."""
+
+    def __init__(self, *words: str, **environment: str) -> None:
+        self.written = b""
+        self._pid, self._terminal = pty.fork()
+        if self._pid == 0:
+            env = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), **environment}
+            os.execvpe(sys.executable, [sys.executable, "-m", "so8t_core.cli", *words], env)
+
+    def _read(self) -> bool:
+        if select.select([self._terminal], [], [], 0.2)[0]:
+            try:
+                piece = os.read(self._terminal, 65536)
+            except OSError:
+                return False
+            self.written += piece
+            return bool(piece)
+        return True
+
+    def sees(self, text: str) -> None:
+        """Read until the text came by."""
+        end = time.monotonic() + PATIENCE_S
+        while text.encode() not in self.written:
+            assert self._read(), f"it ended:\n{self.written[-2000:]!r}"
+            assert time.monotonic() < end, f"{text} did not come:\n{self.written[-2000:]!r}"
+
+    def press(self, keys: str) -> None:
+        """Type."""
+        os.write(self._terminal, keys.encode())
+
+    def signal(self, number: int) -> None:
+        """Send a signal."""
+        os.kill(self._pid, number)
+
+    def end(self) -> int:
+        """Read to the end; the exit code."""
+        end = time.monotonic() + PATIENCE_S
+        while self._read() and time.monotonic() < end:
+            pass
+        os.close(self._terminal)
+        return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+
+
+def restored(written: bytes) -> bool:
+    """Whether the last words leave the other screen, show the cursor and let the mouse go."""
+    return all(
+        written.rfind(undone) > written.rfind(done)
+        for done, undone in (
+            (b"\x1b[?1049h", b"\x1b[?1049l"),
+            (b"\x1b[?25l", b"\x1b[?25h"),
+            (b"\x1b[?1000h", b"\x1b[?1000l"),
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({"LC_ALL": "C.UTF-8"}, "Resume"),
+        ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, "This terminal is"),
+    ],
+    ids=["utf-8", "ascii"],
+)
+def test_the_terminal_is_restored_in_any_locale(
+    tmp_path: Path, environment: dict[str, str], told: str
+) -> None:
+    run = make_run(tmp_path, "crawl")
+    home = {"XDG_CONFIG_HOME": str(tmp_path / "config"), "SO8T_LANG": "en"}
+    session = Session("--run", str(run.root), **home, **environment)
+    session.sees(told)
+    session.press("q")
+    assert session.end() == 0
+    assert restored(session.written)
+
+
+def test_a_terminated_interface_restores_the_terminal(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "crawl")
+    home = {"XDG_CONFIG_HOME": str(tmp_path / "config"), "SO8T_LANG": "en"}
+    session = Session("--run", str(run.root), **home)
+    session.sees("Resume")
+    session.signal(signal.SIGTERM)
+    session.end()
+    assert restored(session.written)
+
+
+def test_a_dumb_terminal_gets_plain_lines(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "finished")
+    session = Session("--runs-dir", str(run.root.parent), TERM="dumb")
+    session.sees("demo-finished")
+    assert session.end() == 0
+    assert b"\x1b" not in session.written
