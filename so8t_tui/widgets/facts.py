@@ -11,7 +11,7 @@ from textual.content import Content
 from so8t_tui.text import fitted
 from so8t_tui.widgets.card import Card
 
-_LABEL_SHARE = 0.4
+_LABEL_SHARE = 0.55
 _GAP = 2
 
 

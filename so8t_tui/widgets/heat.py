@@ -31,7 +31,8 @@ class HeatRow:
 class HeatMap(Card[tuple[HeatRow, ...]]):
     """Values from the smallest to the largest as shades, with both named below.
 
-    Where there are more series than lines, neighbours share a line by their mean.
+    Where there are more series than lines, neighbours share a line by their mean; where there are
+    fewer, each takes several.
     """
 
     def draw(self, value: tuple[HeatRow, ...], width: int, height: int) -> Sequence[Content]:
@@ -53,9 +54,15 @@ class HeatMap(Card[tuple[HeatRow, ...]]):
         known = [number for row in table for number in row if number is not None]
         low, high = min(known), max(known)
         ramp = self._ramp()
+        each = lines // len(gathered)
         drawn = [
-            Content.assemble((right(label, gutter), "$faint"), " ", *_cells(row, low, high, ramp))
+            Content.assemble(
+                (right(label if line == 0 else "", gutter), "$faint"),
+                " ",
+                *_cells(row, low, high, ramp),
+            )
             for (label, _), row in zip(gathered, table, strict=True)
+            for line in range(each)
         ]
         return [*drawn, _legend(gutter, low, high, first, last, ramp, width)]
 

@@ -30,7 +30,7 @@ class Tmux:
             "PS1": "READY> ",
         }
         told = " ".join(f"{name}={shlex.quote(value)}" for name, value in settings.items())
-        self.line(f"cd {shlex.quote(str(folder))}; export {told}; clear")
+        self.line(f"cd {shlex.quote(str(folder))}; unset COLUMNS LINES; export {told}; clear")
 
     def _tmux(self, *words: str) -> str:
         command = ["tmux", "-L", self._socket, *words]
@@ -60,6 +60,14 @@ class Tmux:
         """Wait until all the texts stand there."""
         for text in texts:
             self.until(lambda picture, text=text: text in picture, repr(text))
+
+    def press_until(self, key: str, holds: Callable[[str], bool]) -> None:
+        """Press a key now and then: a long text takes a moment to be laid out."""
+        end = time.monotonic() + PATIENCE_S
+        while not holds(self.picture()):
+            assert time.monotonic() < end, f"{key} did not do it:\n{self.picture()}"
+            self.press(key)
+            time.sleep(0.5)
 
     def close(self) -> None:
         """End the terminal and its server."""
@@ -104,8 +112,7 @@ def test_a_demo_is_started_paused_resumed_left_and_read_by_keyboard(
     tmux.sees("✓ report")
     tmux.press("7")
     tmux.sees("SO8T report", "Purpose and limits")
-    tmux.press("G")
-    tmux.until(lambda text: "This run turned public web pages" not in text, "the report's end")
+    tmux.press_until("G", lambda text: "This run turned public web pages" not in text)
     tmux.press("q")
     tmux.sees("READY>")
     tmux.line("stty -a | grep -c -- ' -echo '")
