@@ -29,7 +29,6 @@ from so8t_core.training.base_model import (
     require_model,
 )
 from so8t_core.training.checkpoint import CheckpointStore, Snapshot, require_same_identity
-from so8t_core.training.dataset import PaddingCollator
 from so8t_core.training.figures import training_figures
 from so8t_core.training.gate_terms import GateTerms, trained_gates
 from so8t_core.training.history import HistoryFile
@@ -209,7 +208,7 @@ def _build_trainer(
         settings=settings,
         samples=data.train,
         held_out=data.held_out,
-        collator=PaddingCollator(0 if pad is None else pad),
+        pad_id=0 if pad is None else pad,
         terms=terms,
         identity=identity,
         around=around,

@@ -137,7 +137,10 @@ class PaddingCollator:
     pad_id: int
 
     def __call__(self, samples: Sequence[Encoded]) -> dict[str, Tensor]:
-        """Give `input_ids`, `attention_mask` and `labels`, each int64 (samples, longest)."""
+        """Give `input_ids`, `attention_mask` and `labels`, each int64 (samples, longest).
+
+        And `tokens`: int64 (), without what fills up.
+        """
         longest = max(len(sample.ids) for sample in samples)
         shape = (len(samples), longest)
         ids = torch.full(shape, self.pad_id, dtype=torch.int64)
@@ -148,5 +151,11 @@ class PaddingCollator:
             ids[row, :length] = torch.tensor(sample.ids)
             mask[row, :length] = 1
             learnt = torch.tensor(sample.learnt)
+            learnt[0] = False  # nothing predicts it, so it must not count as a target
             labels[row, :length] = torch.where(learnt, ids[row, :length], IGNORED)
-        return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+        return {
+            "input_ids": ids,
+            "attention_mask": mask,
+            "labels": labels,
+            "tokens": mask.sum(),
+        }

@@ -11,6 +11,7 @@ from typing import Any
 from so8t_core.contract.settings.train import TrainSettings
 from so8t_core.training.dataset import SampleSet, SourceShare, chosen, encode_sources
 from so8t_core.training.encoding import Encoder
+from so8t_core.training.packing import PackedSet
 from so8t_core.training.sources import Source, read_cleansed, read_file
 
 
@@ -18,7 +19,7 @@ from so8t_core.training.sources import Source, read_cleansed, read_file
 class PreparedData:
     """`held_out` is None where there is nothing to hold out, or none is wanted."""
 
-    train: SampleSet
+    train: SampleSet | PackedSet
     held_out: SampleSet | None
     figures: Mapping[str, Any]
 
@@ -84,7 +85,12 @@ def prepare(
     }
     train, shares = encode_sources(sources, fractions, for_training, seed, tick)
     held_out = _held_out(held_out_sources, encoder(), settings.eval_max_samples, seed, tick)
-    return PreparedData(train, held_out, _figures(sources, shares, for_training, train, held_out))
+    figures = _figures(sources, shares, for_training, train, held_out)
+    if not settings.packing:
+        return PreparedData(train, held_out, figures)
+    packed = PackedSet(train, settings.max_length_tokens)
+    row_figures = {"packed_rows": len(packed), "packed_rows_filled": packed.filled}
+    return PreparedData(packed, held_out, {**figures, **row_figures})
 
 
 def _figures(

@@ -41,6 +41,7 @@ from so8t_core.training.optimizer import (
     parameter_names,
     restore_optimizer,
 )
+from so8t_core.training.packing import PackedSet, PackingCollator
 from so8t_core.training.rotation_bank import RotationBank
 from so8t_core.training.schedule import seed_step
 from so8t_core.training.surroundings import Surroundings
@@ -58,9 +59,9 @@ class SO8TTrainer(Trainer):
         model: PeftModel,
         arguments: TrainingArguments,
         settings: TrainSettings,
-        samples: SampleSet,
+        samples: SampleSet | PackedSet,
         held_out: SampleSet | None,
-        collator: PaddingCollator,
+        pad_id: int,
         terms: GateTerms,
         identity: Mapping[str, Any],
         around: Surroundings,
@@ -81,7 +82,14 @@ class SO8TTrainer(Trainer):
         self._saved_step = resume.step if resume else -1
         self._saved_at = self._counted_at = time.monotonic()
         self._held_s = 0.0
-        super().__init__(model=model, args=arguments, data_collator=collator, train_dataset=samples)
+        self._padding = PaddingCollator(pad_id)
+        packed = isinstance(samples, PackedSet)
+        super().__init__(
+            model=model,
+            args=arguments,
+            data_collator=PackingCollator(pad_id) if packed else self._padding,
+            train_dataset=samples,
+        )
         self.remove_callback(PrinterCallback)
         self.add_callback(StepBounds(self))
         self._begin_counting()
@@ -132,7 +140,7 @@ class SO8TTrainer(Trainer):
     ) -> Tensor:
         """One micro-batch, after asking whether to pause."""
         self._pause_point()
-        tokens = int(inputs["attention_mask"].sum())
+        tokens = int(inputs.pop("tokens"))
         loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
         if self.accelerator.sync_gradients:  # the step's last micro-batch; clipping comes next
             self._bank.send_back()
@@ -247,9 +255,10 @@ class SO8TTrainer(Trainer):
         for start in range(0, len(self._held_out), size):
             self._pause_point()
             last = min(start + size, len(self._held_out))
-            batch = self.data_collator([self._held_out[index] for index in range(start, last)])
+            batch = self._padding([self._held_out[index] for index in range(start, last)])
             count = int((batch["labels"][:, 1:] != IGNORED).sum())
             with self.accelerator.autocast():
+                batch.pop("tokens")
                 loss = self.adapted(**{k: v.to(self.args.device) for k, v in batch.items()}).loss
             total += loss.item() * count
             targets += count

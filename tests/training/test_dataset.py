@@ -48,7 +48,8 @@ def test_batches_are_padded_on_the_right_and_padding_is_never_learnt() -> None:
     )
     assert batch["input_ids"].tolist() == [[1, 2, 3], [4, 9, 9]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
-    assert batch["labels"].tolist() == [[IGNORED, 2, 3], [4, IGNORED, IGNORED]]
+    assert batch["labels"].tolist() == [[IGNORED, 2, 3], [IGNORED, IGNORED, IGNORED]]
+    assert batch["tokens"] == 4
     assert {tensor.dtype for tensor in batch.values()} == {torch.int64}
 
 

@@ -27,6 +27,7 @@ from so8t_core.phases.standalone import OpenGate, RecordingEmitter
 
 QUICK: dict[str, Any] = {
     "max_length_tokens": 48,
+    "packing": False,
     "lora_rank": 64,  # large enough that the optimiser keeps LoRA's states in 8 bits
     "max_steps": 7,
     "micro_batch_size": 2,

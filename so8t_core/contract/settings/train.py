@@ -65,6 +65,11 @@ class TrainSettings(Section):
     long_pairs: Literal["cut", "drop"] = Field(
         "cut", description="What happens to a longer conversation; long documents are split."
     )
+    packing: bool = Field(
+        True,
+        description="Fill rows of `max_length_tokens` with several samples, which never see one "
+        "another: no padding, so more tokens a second. `micro_batch_size` and steps count rows.",
+    )
 
     base_storage: Literal["int8", "nf4", "bf16", "float32"] = Field(
         "int8", description="How the frozen linears are stored: LLM.int8, NF4, or unquantised."
@@ -133,7 +138,9 @@ class TrainSettings(Section):
     max_steps: int | None = Field(
         None, ge=1, le=10**9, description="Optimiser steps in all; overrides `epochs`."
     )
-    micro_batch_size: int = Field(1, ge=1, description="Samples in one forward pass.")
+    micro_batch_size: int = Field(
+        1, ge=1, description="Samples, or packed rows, in one forward pass."
+    )
     accumulation_steps: int = Field(16, ge=1, description="Forward passes in one optimiser step.")
     save_every_steps: int = Field(500, ge=1, description="Checkpoint after so many steps.")
     save_every_s: float = Field(
