@@ -1,15 +1,16 @@
-"""How long a run is, what its Trainer is told, and the seed of each step."""
+"""How long a run is, how its rates go, what its Trainer is told, and the seed of each step."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import TrainingArguments
+from transformers import TrainingArguments, get_scheduler
 
 from so8t_core.contract.settings.train import TrainSettings
 
@@ -22,6 +23,31 @@ def step_count(settings: TrainSettings, samples: int) -> int:
         return settings.max_steps
     per_step = settings.micro_batch_size * settings.accumulation_steps
     return max(1, math.ceil(samples * settings.epochs / per_step))
+
+
+def build_schedule(
+    optimizer: torch.optim.Optimizer, settings: TrainSettings, steps: int
+) -> torch.optim.lr_scheduler.LambdaLR:
+    """The course of each group's learning rate: LoRA's, then the gates' where there are any."""
+    lora = _course(settings.schedule, settings.warmup_fraction, steps)
+    gate = _course(
+        settings.schedule if settings.gate_schedule == "same" else settings.gate_schedule,
+        settings.warmup_fraction
+        if settings.gate_warmup_fraction is None
+        else settings.gate_warmup_fraction,
+        steps,
+    )
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, [lora, gate][: len(optimizer.param_groups)])
+
+
+def _course(schedule: str, warmup_fraction: float, steps: int) -> Callable[[int], float]:
+    """The factor of a learning rate by finished steps, as transformers computes it."""
+    alone = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    built = get_scheduler(
+        _SCHEDULES[schedule], alone, math.ceil(steps * warmup_fraction), num_training_steps=steps
+    )
+    factor: Callable[[int], float] = built.lr_lambdas[0]
+    return factor
 
 
 def seed_step(seed: int, step: int) -> None:
@@ -49,8 +75,6 @@ def training_arguments(
         per_device_train_batch_size=settings.micro_batch_size,
         gradient_accumulation_steps=settings.accumulation_steps,
         learning_rate=settings.learning_rate,
-        lr_scheduler_type=_SCHEDULES[settings.schedule],
-        warmup_steps=math.ceil(steps * settings.warmup_fraction),
         max_grad_norm=settings.max_grad_norm,
         bf16=bf16,
         use_cpu=device.type == "cpu",

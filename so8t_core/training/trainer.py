@@ -43,7 +43,7 @@ from so8t_core.training.optimizer import (
 )
 from so8t_core.training.packing import PackedSet, PackingCollator
 from so8t_core.training.rotation_bank import RotationBank
-from so8t_core.training.schedule import seed_step
+from so8t_core.training.schedule import build_schedule, seed_step
 from so8t_core.training.surroundings import Surroundings
 
 
@@ -110,6 +110,15 @@ class SO8TTrainer(Trainer):
                 self._around.emit,
             )
         return self.optimizer
+
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
+    ) -> torch.optim.lr_scheduler.LambdaLR:
+        if self.lr_scheduler is None:
+            self.lr_scheduler = build_schedule(
+                optimizer or self.optimizer, self._settings, num_training_steps
+            )
+        return self.lr_scheduler
 
     def floating_point_ops(self, inputs: Any) -> int:
         """Not counted: it would walk over all parameters at each micro-batch."""

@@ -114,9 +114,15 @@ class TrainSettings(Section):
         1e-2, gt=0, description="Peak learning rate of the gates; at LoRA's they hardly move."
     )
     schedule: Literal["cosine", "linear", "constant"] = Field(
-        "cosine", description="Course of both learning rates after the warm-up."
+        "cosine", description="Course of LoRA's learning rate after the warm-up."
     )
     warmup_fraction: float = Field(0.1, ge=0, lt=1, description="Share of all steps that warm up.")
+    gate_schedule: Literal["same", "cosine", "linear", "constant"] = Field(
+        "same", description="Course of the gates' learning rate; same: as LoRA's."
+    )
+    gate_warmup_fraction: float | None = Field(
+        None, ge=0, lt=1, description="Share of all steps that the gates warm up; null: as LoRA."
+    )
     weight_decay: float = Field(0.0, ge=0, description="AdamW's decay of LoRA; gates have none.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
     optimizer: Literal["paged_adamw_8bit", "adamw_8bit", "adamw"] = Field(
