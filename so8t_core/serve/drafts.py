@@ -10,9 +10,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from so8t_core.contract.errors import RequestRefused
+from so8t_core.contract.thinking import Part
 from so8t_core.serve.backend import Backend, Piece, Sampling
 from so8t_core.serve.problems import Code
-from so8t_core.serve.tags import Part
 from so8t_core.serve.think import ParseStatus, ThinkParser, Thought
 
 

@@ -14,10 +14,10 @@ from jinja2.exceptions import TemplateError
 from so8t_core.contract.errors import DataError, InputMissing, ModelError
 from so8t_core.contract.files import canonical_json, sha256_file, sha256_text
 from so8t_core.contract.settings.serve import ServeSettings
+from so8t_core.contract.thinking import SEQUENCE
 from so8t_core.serve.audit_record import Served
 from so8t_core.serve.backend import Message, Piece, Writing, draw
 from so8t_core.serve.prompt import PromptEncoder
-from so8t_core.serve.tags import SEQUENCE
 
 _CONTROL_BITS = 0x08  # llama.cpp's LLAMA_TOKEN_ATTR_CONTROL
 _USER_DEFINED_BITS = 0x10

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from so8t_core.contract.errors import ModelError
+from so8t_core.contract.thinking import SEQUENCE, Part
 from so8t_core.serve.backend import Backend, Message
-from so8t_core.serve.tags import SEQUENCE, Part
 from so8t_core.serve.think import ParseStatus, ThinkParser
 
 _BODIES = {

@@ -1,34 +1,12 @@
-"""The four parts and their tags; what looks like one; and text from outside without any."""
+"""What is, and what looks like, a tag of a thinking part; and text from outside without any."""
 
 from __future__ import annotations
 
 import re
-from enum import StrEnum
 
+from so8t_core.contract.thinking import SEQUENCE, Part
 from so8t_core.serve.disguise import resolve, skeleton, visible
 
-
-class Part(StrEnum):
-    """What the model writes, in this order; only FINAL ever leaves."""
-
-    TASK = "think-task"
-    SAFETY = "think-safety"
-    POLICY = "think-policy"
-    FINAL = "final"
-
-    @property
-    def opener(self) -> str:
-        """The tag before the part."""
-        return f"<{self.value}>"
-
-    @property
-    def closer(self) -> str:
-        """The tag behind the part."""
-        return f"</{self.value}>"
-
-
-SEQUENCE: tuple[str, ...] = tuple(tag for part in Part for tag in (part.opener, part.closer))
-"""All eight tags, in the only order that is accepted."""
 LONGEST_TAG = max(map(len, SEQUENCE))
 EXACT_TAG = re.compile("|".join(map(re.escape, SEQUENCE)))
 

@@ -6,12 +6,11 @@ import codecs
 from dataclasses import dataclass
 from enum import StrEnum
 
+from so8t_core.contract.thinking import SEQUENCE, Part
 from so8t_core.serve.disguise import REPLACEMENT
 from so8t_core.serve.tags import (
     EXACT_TAG,
     LONGEST_TAG,
-    SEQUENCE,
-    Part,
     ends_in_begun_tag,
     looks_like_tag,
     without_begun_tag,

@@ -16,6 +16,7 @@ from tokenizers.decoders import DecodeStream
 from so8t_core.contract.errors import DataError, ModelError
 from so8t_core.contract.files import canonical_json, sha256_text
 from so8t_core.contract.settings.serve import ServeSettings
+from so8t_core.contract.thinking import SEQUENCE
 from so8t_core.model.base import digest_of
 from so8t_core.model.loading import (
     compute_dtype,
@@ -30,7 +31,6 @@ from so8t_core.serve.audit_record import Served
 from so8t_core.serve.backend import Drawn, Message, Piece, Writing, draw
 from so8t_core.serve.disguise import REPLACEMENT
 from so8t_core.serve.prompt import PromptEncoder
-from so8t_core.serve.tags import SEQUENCE
 
 
 class Speller:

@@ -12,12 +12,14 @@ from typing import Any, Literal
 import pyarrow.parquet
 
 from so8t_core.contract.errors import DataError, InputInvalid, InputMissing
+from so8t_core.contract.thinking import SEQUENCE, Part
 
 Role = Literal["system", "user", "assistant"]
-Format = Literal["alpaca", "messages", "prompt_completion", "text"]
+Format = Literal["thinking", "alpaca", "messages", "prompt_completion", "text"]
 Split = Literal["train", "validation"]
 
 _FIELDS: tuple[tuple[Format, frozenset[str]], ...] = (
+    ("thinking", frozenset({"query", "task", "safety", "policy", "final"})),
     ("messages", frozenset({"messages"})),
     ("messages", frozenset({"conversations"})),
     ("alpaca", frozenset({"instruction", "output"})),
@@ -77,7 +79,7 @@ def detect_format(fields: Iterable[str], where: str) -> Format:
         f"No known training format has these fields: {', '.join(sorted(found)) or 'none'}.",
         where=where,
         hint="Known are instruction/input/output, messages or conversations, prompt/completion, "
-        "and text; rename the fields, or set `dataset_format`.",
+        "query/task/safety/policy/final, and text; rename the fields, or set `dataset_format`.",
     )
 
 
@@ -106,11 +108,28 @@ def _from_turns(turns: object) -> Conversation | str:
     return Conversation(tuple(messages))
 
 
+def _from_thinking(row: Mapping[str, Any]) -> Conversation | str:
+    """A query answered in the four parts, each in its tags; the order is the one that is served."""
+    if not isinstance(row.get("query"), str):
+        return "malformed"
+    written: list[str] = []
+    for part, field in zip(Part, ("task", "safety", "policy", "final"), strict=True):
+        content = row.get(field)
+        if not isinstance(content, str) or not content.strip():
+            return "no_answer" if part is Part.FINAL else "no_thinking"
+        if any(tag in content for tag in SEQUENCE):
+            return "tag_within_a_part"
+        written.append(f"{part.opener}{content.strip()}{part.closer}")
+    return _asked(row["query"], "".join(written))
+
+
 def parse_row(row: Mapping[str, Any], format_name: Format) -> Sample | str:
     """The sample of a row, or the reason why there is none."""
     if format_name == "text":
         text = row.get("text")
         return Document(text) if isinstance(text, str) and text.strip() else "no_text"
+    if format_name == "thinking":
+        return _from_thinking(row)
     if format_name == "messages":
         return _from_turns(row.get("messages") or row.get("conversations"))
     if format_name == "prompt_completion":

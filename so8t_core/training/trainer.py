@@ -115,9 +115,8 @@ class SO8TTrainer(Trainer):
         self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
     ) -> torch.optim.lr_scheduler.LambdaLR:
         if self.lr_scheduler is None:
-            self.lr_scheduler = build_schedule(
-                optimizer or self.optimizer, self._settings, num_training_steps
-            )
+            built = optimizer or self.create_optimizer()
+            self.lr_scheduler = build_schedule(built, self._settings, num_training_steps)
         return self.lr_scheduler
 
     def floating_point_ops(self, inputs: Any) -> int:

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from so8t_core.contract.thinking import SEQUENCE, Part
 from so8t_core.serve.audit_record import Served
 from so8t_core.serve.backend import Message, Piece, Writing
-from so8t_core.serve.tags import SEQUENCE, Part
 
 CANARY = "CANARY-5f0c9b7e41d2a863-kept-inside"
 ANSWER = "東京タワーの高さは 333 m です。"

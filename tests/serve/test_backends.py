@@ -13,10 +13,10 @@ import pytest
 from so8t_core.contract.errors import DataError, ModelError
 from so8t_core.contract.files import sha256_file
 from so8t_core.contract.settings.serve import ServeSettings
+from so8t_core.contract.thinking import SEQUENCE
 from so8t_core.serve.backend import Backend, Message, Sampling, draw
 from so8t_core.serve.drafts import Draft, Written
 from so8t_core.serve.selftest import check_backend
-from so8t_core.serve.tags import SEQUENCE
 from so8t_core.serve.think import ParseStatus
 from so8t_core.serve.torch_backend import TorchBackend
 from tests.serve.trained import LEARNT, output_for

@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from so8t_core.contract.errors import RequestRefused
+from so8t_core.contract.thinking import SEQUENCE, Part
 from so8t_core.serve.access import LOCAL
 from so8t_core.serve.audit import AuditLog
 from so8t_core.serve.backend import Message, Piece, Sampling
@@ -32,7 +33,6 @@ from so8t_core.serve.metrics import Metrics
 from so8t_core.serve.problems import body_of
 from so8t_core.serve.replies import chat_events, chat_reply, think_reply
 from so8t_core.serve.service import Service
-from so8t_core.serve.tags import SEQUENCE, Part
 from tests.serve.audits import SERVED, keys_of, verify
 from tests.serve.doubles import CANARY, Script, ScriptedBackend
 from tests.serve.stage import QUESTION, serve_settings

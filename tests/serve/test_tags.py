@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from so8t_core.contract.thinking import SEQUENCE
 from so8t_core.serve.tags import (
-    SEQUENCE,
     looks_like_tag,
     neutralise,
     without_begun_tag,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from so8t_core.serve.tags import SEQUENCE, Part
+from so8t_core.contract.thinking import SEQUENCE, Part
 from so8t_core.serve.think import ParseStatus, ThinkParser, Thought
 
 GOOD = (

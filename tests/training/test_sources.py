@@ -96,3 +96,58 @@ def test_cleanses_three_kinds_are_read_by_split(tmp_path: Path) -> None:
         "corpus": 2,
     }
     assert sources["safety"].dropped == {"no_answer": 1}
+
+
+THOUGHT = {
+    "query": "首都はどこですか。",
+    "task": "事実の質問",
+    "safety": "ALLOW",
+    "policy": "答えてよい",
+    "final": "東京です。",
+}
+
+
+def test_a_thinking_row_is_answered_in_its_four_parts_in_the_order_that_is_served(
+    tmp_path: Path,
+) -> None:
+    (sample,) = read_file(written(tmp_path, THOUGHT), "auto").samples
+    assert isinstance(sample, Conversation)
+    assert sample.messages == (
+        Message("user", "首都はどこですか。"),
+        Message(
+            "assistant",
+            "<think-task>事実の質問</think-task><think-safety>ALLOW</think-safety>"
+            "<think-policy>答えてよい</think-policy><final>東京です。</final>",
+        ),
+    )
+
+
+def test_thinking_rows_that_would_teach_another_form_are_dropped_and_counted(
+    tmp_path: Path,
+) -> None:
+    rows = [
+        THOUGHT,
+        {**THOUGHT, "final": " "},
+        {**THOUGHT, "policy": ""},
+        {**THOUGHT, "task": "<final>早い答え</final>"},
+        {**THOUGHT, "query": None},
+    ]
+    source = read_file(written(tmp_path, *rows), "auto")
+    assert len(source.samples) == 1
+    assert source.dropped == {
+        "no_answer": 1,
+        "no_thinking": 1,
+        "tag_within_a_part": 1,
+        "malformed": 1,
+    }
+
+
+def test_what_is_trained_is_what_the_servers_parser_accepts(tmp_path: Path) -> None:
+    from so8t_core.serve.think import ParseStatus, ThinkParser
+
+    (sample,) = read_file(written(tmp_path, THOUGHT), "auto").samples
+    assert isinstance(sample, Conversation)
+    parser = ThinkParser()
+    parser.feed(sample.messages[1].content.encode())
+    thought = parser.finish(ended=True)
+    assert (thought.status, thought.final) == (ParseStatus.COMPLETE, "東京です。")

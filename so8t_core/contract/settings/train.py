@@ -33,7 +33,9 @@ class TrainSettings(Section):
         None,
         description="Your own JSONL or Parquet file. Left out in a pipeline: cleanse's result.",
     )
-    dataset_format: Literal["auto", "alpaca", "messages", "prompt_completion", "text"] = Field(
+    dataset_format: Literal[
+        "auto", "thinking", "alpaca", "messages", "prompt_completion", "text"
+    ] = Field(
         "auto", description="Format of `dataset`; auto tells it from the fields of its first row."
     )
     validation_dataset: AbsolutePath | None = Field(
