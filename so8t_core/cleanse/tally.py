@@ -11,6 +11,8 @@ from so8t_core.cleanse.document import Drop
 from so8t_core.cleanse.shards import judged, prepared, seconds
 from so8t_core.contract.labels import SafetyLabel
 
+_OTHER_LANGUAGE = "not_japanese"
+
 
 @dataclass
 class Tally:
@@ -19,6 +21,8 @@ class Tally:
     documents: int = 0
     bytes_in: int = 0
     characters_in: int = 0
+    text_bytes_out: int = 0
+    languages: Counter[str] = field(default_factory=Counter)
     boilerplate_lines: int = 0
     broken_json_ld: int = 0
     work_s: float = 0.0
@@ -43,8 +47,11 @@ class Tally:
             self.broken_json_ld += line.broken_json_ld
             self.personal_data.update(line.personal_data)
             self.pages_masked += bool(line.personal_data)
+            if line.document is not None:
+                self.languages["ja"] += 1
             if line.drop is not None:
                 self.dropped[line.drop.reason] += 1
+                self.languages["other"] += line.drop.reason == _OTHER_LANGUAGE
 
     def add_judged(self, path: Path) -> None:
         """Count a shard of the second pass, once."""
@@ -54,7 +61,9 @@ class Tally:
         self.work_s += seconds(path)
         for line in judged(path):
             self.boilerplate_lines += line.boilerplate_lines
-            self.kept += line.fate == "keep"
+            if line.fate == "keep":
+                self.kept += 1
+                self.text_bytes_out += len(line.document.text.encode())
             if line.fate == "flagged":
                 self.dropped["flagged"] += 1
             elif line.drop is not None:
@@ -71,6 +80,9 @@ class Tally:
         """What the panel shows while the phase runs."""
         return {
             "kept": self.kept,
+            "bytes_in": self.bytes_in,
+            "bytes_out": self.text_bytes_out,
+            "languages": dict(sorted((+self.languages).items())),
             "dropped": dict(sorted(self.dropped.items())),
             "personal_data": dict(sorted(self.personal_data.items())),
             "labels": dict(sorted(self.labels.items())),
