@@ -14,9 +14,7 @@ from so8t_core.cleanse.document import Drop, identifier
 from so8t_core.cleanse.tables import InstructionRow, SafetyRow, ThinkingRow
 from so8t_core.contract.labels import SafetyLabel
 from so8t_core.contract.settings.cleanse import CleanseSettings
-
-PARTS = ("think-task", "think-safety", "think-policy", "final")
-"""The tags, in their order; the same that the server parses."""
+from so8t_core.contract.thinking import SEQUENCE, Part
 
 _MASKED = re.compile("([0-9]+) masked")
 _TAG_LIKE = re.compile(r"<\s*/?\s*(?:think|final)", re.IGNORECASE)
@@ -67,13 +65,15 @@ def thinking_rows(
 
 def _holds_tag(row: ThinkingRow) -> bool:
     written = row.output
-    for part in PARTS:
-        written = written.replace(f"<{part}>", "", 1).replace(f"</{part}>", "", 1)
+    for tag in SEQUENCE:
+        written = written.replace(tag, "", 1)
     return any(_TAG_LIKE.search(text) for text in (row.instruction, row.input, written))
 
 
 def _in_parts(*parts: str) -> str:
-    return "".join(f"<{tag}>{part}</{tag}>" for tag, part in zip(PARTS, parts, strict=True))
+    return "".join(
+        f"{part.opener}{text}{part.closer}" for part, text in zip(Part, parts, strict=True)
+    )
 
 
 def _answered(pair: InstructionRow, masked: int) -> ThinkingRow:
@@ -87,7 +87,7 @@ def _answered(pair: InstructionRow, masked: int) -> ThinkingRow:
         input=pair.input,
         output=_in_parts(_TASKS[pair.rule], safety, policy, pair.output),
         label=SafetyLabel.ALLOW.value,
-        synthetic=list(PARTS[:3]),
+        synthetic=[part.value for part in Part if part is not Part.FINAL],
         rule=pair.rule,
         url=pair.url,
         host=pair.host,
@@ -105,7 +105,7 @@ def _refused(row: SafetyRow, settings: CleanseSettings) -> ThinkingRow:
         input="",
         output=_in_parts(_CHECK, safety, _POLICIES[label], row.response),
         label=label.value,
-        synthetic=list(PARTS),
+        synthetic=[part.value for part in Part],
         rule="flagged",
         url=row.url,
         host="",

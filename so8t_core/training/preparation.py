@@ -82,9 +82,12 @@ def prepare(
         "instruction": settings.instruction_fraction,
         "corpus": settings.corpus_fraction,
         "safety": settings.safety_fraction,
+        "thinking": settings.thinking_fraction,
     }
     train, shares = encode_sources(sources, fractions, for_training, seed, tick)
-    held_out = _held_out(held_out_sources, encoder(), settings.eval_max_samples, seed, tick)
+    # what is not trained does not measure the training
+    measured = tuple(one for one in held_out_sources if fractions.get(one.name, 1.0))
+    held_out = _held_out(measured, encoder(), settings.eval_max_samples, seed, tick)
     figures = _figures(sources, shares, for_training, train, held_out)
     if not settings.packing:
         return PreparedData(train, held_out, figures)

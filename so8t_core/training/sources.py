@@ -225,7 +225,7 @@ def read_file(path: Path, format_name: Format | Literal["auto"]) -> Source:
 
 
 def read_cleansed(folder: Path, split: Split) -> tuple[Source, ...]:
-    """Cleanse's instruction pairs, safety rows and corpus documents of a split.
+    """Cleanse's instruction pairs, safety rows, documents and thinking answers of a split.
 
     A safety row asks with its text and is answered with its response; one without a response
     teaches nothing and is counted. Raises `InputMissing` where a file is not there.
@@ -238,4 +238,5 @@ def read_cleansed(folder: Path, split: Split) -> tuple[Source, ...]:
         _collect("instruction", (parse_row(row, "alpaca") for row in rows("instruction"))),
         _collect("safety", (_asked(str(row["text"]), row["response"]) for row in rows("safety"))),
         _collect("corpus", (parse_row(row, "text") for row in rows("corpus"))),
+        _collect("thinking", (parse_row(row, "alpaca") for row in rows("thinking"))),
     )

@@ -87,13 +87,14 @@ def test_damaged_and_missing_files_are_named(tmp_path: Path) -> None:
         read_file(tmp_path / "x.csv", "auto")
 
 
-def test_cleanses_three_kinds_are_read_by_split(tmp_path: Path) -> None:
+def test_cleanses_four_kinds_are_read_by_split(tmp_path: Path) -> None:
     make_cleansed(tmp_path)
     sources = {source.name: source for source in read_cleansed(tmp_path, "validation")}
     assert {name: len(source.samples) for name, source in sources.items()} == {
         "instruction": 2,
         "safety": 1,
         "corpus": 2,
+        "thinking": 2,
     }
     assert sources["safety"].dropped == {"no_answer": 1}
 

@@ -76,6 +76,16 @@ def make_cleansed(folder: Path) -> Path:
             }
             for n in range(4)
         ],
+        "thinking": [
+            {
+                "id": f"t{n}",
+                "instruction": f"{n}番目の駅はどこですか。",
+                "input": "",
+                "output": "<think-task>問い</think-task><think-safety>ALLOW</think-safety>"
+                f"<think-policy>答える</think-policy><final>{n}番目は東京駅です。</final>",
+            }
+            for n in range(4)
+        ],
         "corpus": [
             {
                 "id": f"c{n}",

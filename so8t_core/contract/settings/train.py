@@ -58,6 +58,12 @@ class TrainSettings(Section):
     safety_fraction: float = Field(
         1.0, ge=0, description="The same for the safety rows, which teach detection and refusal."
     )
+    thinking_fraction: float = Field(
+        1.0,
+        ge=0,
+        description="The same for answers in four parts, which `so8t serve` needs the model to "
+        "have learnt.",
+    )
     chat_format: Literal["template", "plain"] = Field(
         "template",
         description="template: the tokenizer's own chat template; plain: headings as plain text, "
@@ -164,8 +170,15 @@ class TrainSettings(Section):
 
     @model_validator(mode="after")
     def _no_empty_mix(self) -> TrainSettings:
-        if not (self.instruction_fraction or self.corpus_fraction or self.safety_fraction):
+        if not any(
+            (
+                self.instruction_fraction,
+                self.corpus_fraction,
+                self.safety_fraction,
+                self.thinking_fraction,
+            )
+        ):
             raise ValueError(
-                "instruction_, corpus_ and safety_fraction are all 0: nothing to train"
+                "instruction_, corpus_, safety_ and thinking_fraction are all 0: nothing to train"
             )
         return self
