@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 import time
 import unicodedata
@@ -22,21 +21,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from so8t_core.cleanse.classifier_training import wilson
 from so8t_core.cleanse.pii import PLACEHOLDERS, mask
 from so8t_core.contract.labels import PersonalData
 from tests.cleanse.personal_data import Case, negatives, positives
-
-
-def interval(hits: int, trials: int) -> tuple[float, float]:
-    """Wilson's interval of a share, 95 %."""
-    if trials == 0:
-        return 0.0, 1.0
-    z, share = 1.96, hits / trials
-    middle = (share + z * z / (2 * trials)) / (1 + z * z / trials)
-    half = (
-        z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials**2)) / (1 + z * z / trials)
-    )
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def bare(text: str) -> str:
@@ -73,9 +61,9 @@ def measure(cases: list[Case], harmless: list[str]) -> tuple[dict[str, Any], lis
         types[kind] = {
             "positives": trials[kind],
             "recall": hits[kind] / trials[kind],
-            "recall_interval": interval(hits[kind], trials[kind]),
+            "recall_interval": wilson(hits[kind], trials[kind]),
             "precision": hits[kind] / found if found else 0.0,
-            "precision_interval": interval(hits[kind], found),
+            "precision_interval": wilson(hits[kind], found),
         }
     figures = {
         "positives": len(cases),

@@ -21,7 +21,8 @@ from so8t_core.contract.files import sha256_text
 from so8t_core.contract.settings.cleanse import ClassifierSettings
 
 _KNOWN = frozenset(category.name for category in CATEGORIES) | {SAFE}
-_PARTS = (("train", 0.7), ("calibration", 0.15), ("test", 0.15))
+_PARTS = ("test", "calibration", "train")
+_SHARE = 0.15  # of the groups of a class, for each of the first two
 _BATCH = 64
 _BINS = 10
 _Z = 1.96  # 95 %
@@ -115,27 +116,28 @@ def train(texts: Sequence[LabelledText], settings: ClassifierSettings) -> tuple[
 
 
 def _parts(texts: Sequence[LabelledText], classes: tuple[str, ...], seed: int) -> dict[str, Part]:
-    """Each text goes where the seeded hash of its letters says."""
-    held: dict[str, list[LabelledText]] = {name: [] for name, _ in _PARTS}
-    seen: set[str] = set()
+    """Whole groups to each part, of every class in the order of a seeded hash of their names."""
+    held: dict[str, list[LabelledText]] = {name: [] for name in _PARTS}
+    part_of: dict[str, str] = {}
+    different: dict[str, LabelledText] = {}
     for text in sorted(texts, key=lambda text: (text.text, text.name)):
-        key = comparable(text.text)
-        if key in seen:
-            continue
-        seen.add(key)
-        place = int(sha256_text(f"{seed}\n{text.group or key}")[:12], 16) / 16**12
-        edge = 0.0
-        for name, share in _PARTS:
-            edge += share
-            if place < edge or name == _PARTS[-1][0]:
-                held[name].append(text)
-                break
+        different.setdefault(comparable(text.text), text)
+    groups = {key: text.group or key for key, text in different.items()}
+    for name in classes:
+        own = {groups[key] for key, text in different.items() if text.name == name}
+        ordered = sorted(own, key=lambda group: (sha256_text(f"{seed}\n{group}"), group))
+        aside = max(1, round(_SHARE * len(ordered)))
+        for place, group in enumerate(ordered):
+            part = _PARTS[min(place // aside, len(_PARTS) - 1)]
+            part_of.setdefault(group, part)
+    for key, text in different.items():
+        held[part_of[groups[key]]].append(text)
     return {
-        name: Part(
+        part: Part(
             [features(text.text) for text in rows],
             np.array([classes.index(text.name) for text in rows], dtype=np.int64),
         )
-        for name, rows in held.items()
+        for part, rows in held.items()
     }
 
 

@@ -19,6 +19,12 @@ def phase(arguments: Namespace) -> int:
     """`so8t PHASE (-c FILE | --run RUN)`: this phase alone, in a new run or an old one."""
     executor = getattr(arguments, "executor", None)  # cleanse alone has it
     if executor is not None:
+        if arguments.in_run is not None:
+            raise UsageError(
+                "A run keeps the executor that it was made with.",
+                where="--executor",
+                hint="Make a new run: so8t cleanse -c FILE --executor " + executor,
+            )
         arguments.set = [*arguments.set, f"cleanse.executor={executor}"]
     if arguments.in_run is not None:
         run = find_run(arguments.in_run, arguments.runs_dir)

@@ -65,6 +65,8 @@ class Labelled:
     text: str
     category: str
     form: str
+    group: str = ""
+    """The topic's words: texts about the same thing belong together."""
 
     @property
     def label(self) -> str:
@@ -99,7 +101,7 @@ def flagged(seed: int, around: int = 0) -> list[Labelled]:
                 text = forms[form]
                 if around:
                     text = f"{prose(number, around)}\n{text}\n{prose(number + 1, around)}"
-                found.append(Labelled(text, category, form))
+                found.append(Labelled(text, category, form, f"{category} {thing}"))
     return found
 
 
@@ -112,8 +114,8 @@ def harmless(seed: int, around: int = 1) -> list[Labelled]:
     for sentences in _HARMLESS.values():
         for sentence in sentences:
             number = chance.randrange(10**6)
-            found.append(Labelled(sentence, "safe", "topic"))
+            found.append(Labelled(sentence, "safe", "topic", sentence))
             text = f"{prose(number, around)}\n{sentence}\n{prose(number + 1, around)}"
-            found.append(Labelled(text, "safe", "topic in prose"))
+            found.append(Labelled(text, "safe", "topic in prose", sentence))
     found += [Labelled(prose(chance.randrange(10**6), 2), "safe", "prose") for _ in range(60)]
     return found

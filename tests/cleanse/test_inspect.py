@@ -3,12 +3,14 @@ import shutil
 
 import pytest
 
+from so8t_core.cleanse.classifier import load_classifier
 from so8t_core.cleanse.inspect import reasons, sample, why
 from so8t_core.cli import main
 from so8t_core.contract.config import save_settings
 from so8t_core.contract.settings.cleanse import CleanseSettings
 from so8t_core.phases import cleanse
 from tests.cleanse.crawls import Crawled, context, write_crawl
+from tests.cleanse.flagged_texts import flagged, harmless
 from tests.cleanse.samples import bad_texts, page, prose
 from tests.cleanse.test_phase import HOST, PERSONAL, VALUES
 
@@ -87,3 +89,30 @@ def test_samples_without_the_crawl_say_what_is_missing(done, tmp_path, capsys):
     arguments = ["--run", str(tmp_path / "alone"), "--runs-dir", str(tmp_path)]
     assert main(["cleanse", "sample", "--reason", "phone", *arguments]) == 4
     assert "WARC" in capsys.readouterr().err
+
+
+def test_a_finished_run_keeps_its_executor(done, capsys):
+    arguments = ["cleanse", "--run", "made", "--runs-dir", str(done.parent), "--executor", "ray"]
+    assert main([*arguments, "--headless"]) == 2
+    assert "keeps the executor" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["why", "sample", "train-classifier"])
+def test_every_command_has_help_with_an_example(name, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["cleanse", name, "--help"])
+    assert ended.value.code == 0
+    assert f"so8t cleanse {name}" in capsys.readouterr().out
+
+
+def test_the_classifier_is_built_from_the_command_line(tmp_path, capsys):
+    file = tmp_path / "labelled.jsonl"
+    made = [*flagged(1), *harmless(1), *harmless(2)]
+    lines = [json.dumps({"text": text.text, "category": text.category}) for text in made]
+    file.write_text("\n".join(lines), encoding="utf-8")
+    output = tmp_path / "model"
+    arguments = ["cleanse", "train-classifier", "--data", str(file), "--output", str(output)]
+    assert main([*arguments, "--epochs", "2"]) == 0
+    assert "recall" in capsys.readouterr().out
+    assert load_classifier(output).classes[0] == "safe"
+    assert main([*arguments, "--epochs", "0"]) == 2
