@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from so8t_core.serve.backend import Backend
 
 _ROTATE_WAIT_S = 10.0
-_SWITCH_S = 0.0005
+_SWITCH_S = 0.0001
 """How long a thread may keep the interpreter: callers are refused quickly while the model works."""
 _GGUF_SUFFIX = ".gguf"
 

@@ -132,6 +132,7 @@ class Interface:
 
     async def _think(self, request: web.Request) -> web.StreamResponse:
         owner = self._admit(request)
+        self._service.check_room()  # before any work is done for it
         body = await self._body(request, ThinkBody)
         if len(body.query) > self._settings.limits.max_characters:
             raise RequestRefused(Code.TOO_LARGE, field="query")
@@ -142,6 +143,7 @@ class Interface:
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         owner = self._admit(request)
+        self._service.check_room()  # before any work is done for it
         body = await self._body(request, ChatBody)
         if body.model != self._settings.name:
             raise RequestRefused(Code.NO_MODEL, field="model")

@@ -114,9 +114,13 @@ class Desk:
 
     def enter(self) -> None:
         """Take a place. Raises `RequestRefused` where there is none."""
+        self.check_room()
+        self._inside += 1
+
+    def check_room(self) -> None:
+        """Raise `RequestRefused` where there is no place at present."""
         if self._inside >= self._room:
             raise RequestRefused(Code.BUSY, retry_after_s=1.0)
-        self._inside += 1
 
     def leave(self) -> None:
         """Give the place back."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import codecs
 import re
 import unicodedata
@@ -14,8 +13,9 @@ from so8t_core.serve.disguise import letters, resolve
 _JOINER = "\N{ZERO WIDTH JOINER}"
 _REMOVED = frozenset({"Cc", "Cf", "Cn", "Co", "Cs"})
 _BASE64_RUN = re.compile(r"[A-Za-z0-9+/_-]{16,}")
-_HEX_RUN = re.compile(r"(?:[0-9A-Fa-f]{2}[\s:,-]?){12,}")
-_SEPARATORS = re.compile(r"[\s:,-]")
+_HEX_RUN = re.compile(r"(?:[0-9A-Fa-f][\s:;,.|/\\-]{0,3}){24,}")
+_SEPARATORS = re.compile(r"[^0-9A-Fa-f]")
+_LEAST_DECODED = 8
 
 
 def clean(answer: str) -> str:
@@ -54,7 +54,7 @@ def quotes(answer: str, thinking: Iterable[str], asked: Iterable[str], *, run: i
     """Whether `run` letters in a row of the answer stand in the thinking and not in the question.
 
     Case, width, spaces and punctuation make no difference; the answer is also read backwards, in
-    ROT13, and with escapes, base64 and hexadecimal decoded.
+    ROT13, and with escapes, base64 and hexadecimal decoded, up to twice.
     """
     secret = _runs((letters(text) for text in thinking), run)
     secret -= _runs((letters(text) for text in asked), run)
@@ -67,22 +67,29 @@ def _runs(texts: Iterable[str], length: int) -> set[str]:
     return {text[at : at + length] for text in texts for at in range(len(text) - length + 1)}
 
 
-def _readings(answer: str) -> Iterator[str]:
+def _readings(answer: str, *, depth: int = 2) -> Iterator[str]:
+    """The answer and what it may stand for; what was decoded is decoded once more."""
     yield answer
     yield answer[::-1]
     yield codecs.encode(answer, "rot13")
+    if depth:
+        for decoded in _decoded(answer):
+            if len(decoded) >= _LEAST_DECODED:
+                yield from _readings(decoded, depth=depth - 1)
+
+
+def _decoded(answer: str) -> Iterator[str]:
+    """Escapes, hexadecimal and base64 resolved; the latter two wherever they may begin."""
     resolved = resolve(answer)
     if resolved is not None and resolved != answer:
         yield resolved
-    for found in _HEX_RUN.finditer(answer):
+    for found in _HEX_RUN.finditer(answer.replace("0x", "")):
         digits = _SEPARATORS.sub("", found.group())
-        yield bytes.fromhex(digits[: len(digits) // 2 * 2]).decode("utf-8", errors="ignore")
+        for begin in range(2):
+            pairs = digits[begin : begin + (len(digits) - begin) // 2 * 2]
+            yield bytes.fromhex(pairs).decode("utf-8", errors="ignore")
     for found in _BASE64_RUN.finditer("".join(answer.split())):
         run = found.group().replace("-", "+").replace("_", "/")
-        for offset in range(4):
-            part = run[offset:]
-            try:
-                decoded = base64.b64decode(part[: len(part) // 4 * 4])
-            except binascii.Error:
-                continue
-            yield decoded.decode("utf-8", errors="ignore")
+        for begin in range(4):
+            groups = run[begin : begin + (len(run) - begin) // 4 * 4]
+            yield base64.b64decode(groups).decode("utf-8", errors="ignore")

@@ -93,6 +93,12 @@ class Service:
         await asyncio.to_thread(self._desk.close)
         self._texts.shutdown()
 
+    def check_room(self) -> None:
+        """Raise `RequestRefused` where a request would get no place at present."""
+        if self._stopping:
+            raise RequestRefused(Code.STOPPING, retry_after_s=5.0)
+        self._desk.check_room()
+
     def turn_away(self, code: Code) -> None:
         """Count a request that got nowhere."""
         self._metrics.turned_away(code)

@@ -28,6 +28,13 @@ WAYS = {
     "wrapped base64": lambda s: base64.encodebytes(s.encode()).decode(),
     "hex": lambda s: s.encode().hex(),
     "hex with spaces": lambda s: s.encode().hex(" "),
+    "hex behind a digit": lambda s: "0" + s.encode().hex(),
+    "hex with marks": lambda s: ", ".join(f"0x{byte:02x}" for byte in s.encode()),
+    "base64 of hex": lambda s: base64.b64encode(s.encode().hex().encode()).decode(),
+    "hex backwards": lambda s: s[::-1].encode().hex(),
+    "base64 in percent": lambda s: quote(
+        "".join(f"%{b:02x}" for b in base64.b64encode(s.encode()))
+    ),
 }
 
 
