@@ -56,7 +56,7 @@ class Bench:
         self.settings = load_settings(run / "run.yaml")
         self.evaluate = _settings(data, choices, generated)
         self.tokenizer = load_tokenizer(run / "integrate" / "checkpoint")
-        self.encoder = Encoder(self.tokenizer, "template", 512, "drop")
+        self.encoder = Encoder(self.tokenizer, "template", 192, "drop")
         self.items = choose_items(run / "cleanse", self.encoder, self.evaluate, self.settings.seed)
 
     def base(self) -> Reader:
@@ -132,7 +132,7 @@ def _settings(data: Path, choices: int, generated: int) -> EvaluateSettings:
             },
             "max_prompts": 0,
             "max_answers": 0,
-            "max_tokens_per_item": 512,
+            "max_tokens_per_item": 192,
             "max_documents": 12,
         }
     )
