@@ -39,6 +39,24 @@ def command(name: str, peers: Path) -> list[str]:
 
 def race(name: str, peers: Path, hosts: int, pages: int) -> dict[str, Any]:
     """One contender on a fresh site."""
+    seen, ended_at, usage = crawl_site(command(name, peers), hosts, pages)
+    elapsed_s = ended_at - seen["first_at"]
+    cpu_s = usage.ru_utime + usage.ru_stime
+    return {
+        "contender": name,
+        "pages": seen["pages"],
+        "pages_asked_again": seen["pages_asked_again"],
+        "disallowed": seen["disallowed"],
+        "pages_per_s": round(seen["pages"] / elapsed_s, 1),
+        "cpu_s_per_1000": round(1000 * cpu_s / max(1, seen["pages"]), 3),
+        "peak_mb": round(usage.ru_maxrss / 1024, 1),
+    }
+
+
+def crawl_site(
+    words: list[str], hosts: int, pages: int, *more: str
+) -> tuple[dict[str, Any], float, Any]:
+    """Let a program crawl a fresh site: what the site saw, when it ended (epoch), what it used."""
     with tempfile.TemporaryDirectory(prefix="so8t-crawl-") as folder:
         report = Path(folder) / "site.json"
         serve = [sys.executable, str(HERE / "crawl_site.py"), "--report", str(report)]
@@ -50,21 +68,9 @@ def race(name: str, peers: Path, hosts: int, pages: int) -> dict[str, Any]:
             port = site.stdout.readline().strip()
             kept = Path(folder) / "kept"
             kept.mkdir()
-            ended_at, usage = run([*command(name, peers), port, str(hosts), str(kept)], kept)
+            ended_at, usage = run([*words, port, str(hosts), str(kept), *more], kept)
             site.communicate("")
-        seen = json.loads(report.read_text())
-    elapsed_s = ended_at - seen["first_at"]
-    return {
-        "contender": name,
-        "pages": seen["pages"],
-        "pages_asked_again": seen["pages_asked_again"],
-        "disallowed": seen["disallowed"],
-        "pages_per_s": round(seen["pages"] / elapsed_s, 1),
-        "cpu_s_per_1000": round(
-            1000 * (usage.ru_utime + usage.ru_stime) / max(1, seen["pages"]), 3
-        ),
-        "peak_mb": round(usage.ru_maxrss / 1024, 1),
-    }
+        return json.loads(report.read_text()), ended_at, usage
 
 
 def run(words: list[str], folder: Path) -> tuple[float, Any]:

@@ -17,6 +17,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 FAN_OUT = 10
 PAGE_CHARS = 1_500
@@ -73,6 +74,7 @@ class Book:
         self._robots = f"User-agent: *\n{wish}Disallow: /private/\n".encode()
         self._answers: dict[tuple[str, bytes], bytes] = {}
         self.seen: Counter[tuple[str, bytes]] = Counter()
+        self.times: dict[str, list[float]] = {}
         self.first_at = 0.0
         self.last_at = 0.0
 
@@ -90,11 +92,12 @@ class Book:
         self.last_at = time.time()
         self.first_at = self.first_at or self.last_at
         self.seen[name, target] += 1
+        self.times.setdefault(name, []).append(self.last_at)
         found = self._answers.get((name, target))
         return found or b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 
-    def report(self) -> dict[str, float]:
-        """What was seen."""
+    def report(self) -> dict[str, Any]:
+        """What was seen; `times`: of each host's requests (epoch seconds)."""
         pages = {key: count for key, count in self.seen.items() if key[1].startswith(b"/p/")}
         return {
             "requests": sum(self.seen.values()),
@@ -104,6 +107,7 @@ class Book:
             "disallowed": sum(n for key, n in self.seen.items() if key[1].startswith(b"/private")),
             "first_at": self.first_at,
             "last_at": self.last_at,
+            "times": self.times,
         }
 
 

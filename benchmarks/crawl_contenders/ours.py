@@ -1,6 +1,6 @@
 """Our crawl phase on the same site: everything on that a run has, WARC among it, delays 0.
 
-python ours.py PORT HOSTS FOLDER
+python ours.py PORT HOSTS FOLDER [DELAY_S]
 """
 
 import sys
@@ -21,6 +21,7 @@ class Quiet(RecordingEmitter):
 
 
 PORT, HOSTS, FOLDER = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+DELAY_S = float(sys.argv[4]) if len(sys.argv) > 4 else 0.0
 names = [f"127.0.0.{number + 1}" for number in range(HOSTS)]
 settings = Settings.model_validate(
     {
@@ -29,7 +30,7 @@ settings = Settings.model_validate(
             "seeds": [f"http://{name}:{PORT}/p/0" for name in names],
             "resolve": {name: f"{name}:{PORT}" for name in names},
             "contact": "benchmark@example.org",
-            "delay_s": 0,
+            "delay_s": DELAY_S,
             "max_concurrency": HOSTS,
             "max_pages": 1_000_000,
             "max_depth": 100,
