@@ -27,6 +27,7 @@ from so8t_core.crawl.waves import Budgets
 HOSTS = 1_000
 LINKS = 20
 PAGES_A_COMMIT = 50
+URLS_A_COMMIT = 500
 MEMORY_BAR_MB = 150.0
 GROWTH_BAR = 0.10
 
@@ -73,7 +74,7 @@ def work_off(frontier: Frontier, urls: int) -> Iterator[tuple[int, float]]:
             left.append(host)
             frontier.fail(entry, why)
             done += 1
-            if done % PAGES_A_COMMIT == 0:
+            if done % URLS_A_COMMIT == 0:
                 frontier.commit()
             if done % (urls // 10) == 0:
                 yield done, resident_mb()

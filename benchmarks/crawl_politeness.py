@@ -4,8 +4,8 @@
 
 50 hosts of 100 pages each on loopback. The ideal: the host with the most requests is asked again
 exactly one delay after each answer, the others meanwhile. Judged by the site's log. Fairness is
-Jain's index over the hosts' requests at half time (1: all alike). Exits with 1 where a bar is missed:
-total within 5 % of the ideal, no gap shorter than the delay.
+Jain's index over the hosts' requests at half time (1: all alike). Exits with 1 where a bar is
+missed: total within 5 % of the ideal, no gap shorter than the delay.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,7 @@ def judge(times: dict[str, list[float]], delay_s: float) -> dict[str, Any]:
     last = max(max(own) for own in times.values())
     ideal_s = max(len(own) - 1 for own in times.values()) * delay_s
     half = [sum(at <= (first + last) / 2 for at in own) for own in times.values()]
-    gaps = [
-        later - earlier
-        for own in times.values()
-        for earlier, later in zip(own, own[1:], strict=False)
-    ]
+    gaps = [later - earlier for own in times.values() for earlier, later in pairwise(own)]
     return {
         "hosts": len(times),
         "requests": sum(map(len, times.values())),

@@ -8,28 +8,28 @@ from collections import deque
 from typing import Any
 
 from so8t_core.contract.settings.crawl import CrawlSettings
+from so8t_core.crawl.asking import Asking, Job
 from so8t_core.crawl.committing import Committer
 from so8t_core.crawl.earlier import Earlier
 from so8t_core.crawl.fetcher import Failure, Fetcher, Response
-from so8t_core.crawl.frontier import Entry, Frontier
+from so8t_core.crawl.frontier import Frontier
 from so8t_core.crawl.intake import Intake
 from so8t_core.crawl.monitor import Monitor
 from so8t_core.crawl.patience import Patience
 from so8t_core.crawl.permission import Answer, Permissions, Quest, advance
 from so8t_core.crawl.politeness import RETRYABLE_STATUS, Lanes
+from so8t_core.crawl.reading import Reader
 from so8t_core.crawl.refusal import Refusal
-from so8t_core.crawl.robots import MAX_ROBOTS_BYTES
 from so8t_core.crawl.scope import Scope
 from so8t_core.crawl.url import BadUrl, host_of, origin_of
 from so8t_core.crawl.warc import Archive
 from so8t_core.crawl.waves import Budgets
+from so8t_core.crawl.windows import Entry
 from so8t_core.phases.base import PhaseContext
 
 _POLL_S = 0.1
 _QUIET_AFTER_S = 1.8
 _REFUSALS_A_TURN = 200
-
-Job = Entry | Quest
 
 
 class Crawler:
@@ -50,21 +50,22 @@ class Crawler:
         archive: Archive,
         fetcher: Fetcher,
         earlier: Earlier | None,
+        reader: Reader,
     ) -> None:
         self._ctx = ctx
         self._settings = settings
         self._scope = scope
         self._frontier = frontier
         self._fetcher = fetcher
-        self._earlier = earlier
         self._permissions = Permissions(frontier, settings)
         self._monitor = Monitor(ctx.emit, frontier, settings)
         self._intake = Intake(
-            settings, scope, frontier, archive, self._permissions, self._monitor, earlier
+            settings, scope, frontier, archive, self._permissions, self._monitor, earlier, reader
         )
         self._committer = Committer(frontier, archive, self._free)
         self._lanes = Lanes()
         self._patience = Patience(settings, scope, frontier, self._lanes)
+        self._asking = Asking(settings, frontier, fetcher, self._patience, earlier)
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._ended: deque[asyncio.Task[None]] = deque()
         self._quests: dict[str, deque[Quest]] = {}
@@ -197,7 +198,7 @@ class Crawler:
             host, time.monotonic() + self._settings.address_delay_share * self._delay_s(host)
         )
         try:
-            result = await self._ask(host, job)
+            result = await self._asking.ask(host, job)
             if isinstance(job, Quest):
                 self._settle_quest(job, result)
             else:
@@ -211,41 +212,6 @@ class Crawler:
             else:
                 self._give_up(job)
                 self._free([host])
-
-    async def _ask(self, host: str, job: Job) -> Response | Failure:
-        settings, tally = self._settings, self._frontier.tally
-        tally("requests")
-        started = time.monotonic()
-        if isinstance(job, Quest):
-            tally("robots_requests")
-            result = await self._fetcher.get(
-                job.url, max_bytes=MAX_ROBOTS_BYTES + 1, wanted=lambda status, _: status < 300
-            )
-        elif job.kind == "page":
-            known = self._earlier.page(job.url) if self._earlier else None
-            result = await self._fetcher.get(
-                job.url,
-                max_bytes=settings.max_page_bytes,
-                wanted=lambda status, media: (
-                    status == 200 and (not media or media in settings.content_types)
-                ),
-                conditions=known.conditions if known else None,
-            )
-        else:
-            result = await self._fetcher.get(
-                job.url,
-                max_bytes=settings.max_sitemap_bytes,
-                wanted=lambda status, _: status == 200,
-            )
-        size_bytes = 0
-        if isinstance(result, Response):
-            size_bytes = len(result.body)
-            tally(f"status.{result.status // 100}xx")
-            tally("body_bytes", size_bytes)
-        else:
-            tally(f"network.{result.kind}")
-        self._patience.note(host, result, size_bytes, time.monotonic() - started)
-        return result
 
     def _give_up(self, job: Job) -> None:
         if isinstance(job, Entry):
@@ -291,7 +257,7 @@ class Crawler:
         if isinstance(result, Failure) or result.status in RETRYABLE_STATUS:
             self._settle_trouble(entry, result)
         elif entry.kind == "page":
-            self._intake.settle(entry, result)
+            await self._intake.settle(entry, result)
         else:
             await self._intake.settle_listing(entry, result)
 

@@ -20,11 +20,13 @@ from so8t_core.contract.files import sha256_file, sha256_text
 from so8t_core.contract.settings.crawl import CrawlSettings
 from so8t_core.crawl.assess import assess
 from so8t_core.crawl.fetcher import Response
-from so8t_core.crawl.frontier import Entry, Frontier
+from so8t_core.crawl.frontier import Frontier
 from so8t_core.crawl.index import fetched, page_line, placed
+from so8t_core.crawl.records import digest, page_records
 from so8t_core.crawl.refusal import Refusal
 from so8t_core.crawl.url import BadUrl, canonicalise, host_of
 from so8t_core.crawl.warc import Archive
+from so8t_core.crawl.windows import Entry
 from so8t_core.phases.base import PhaseContext
 
 _AT_ONCE = 500
@@ -167,8 +169,10 @@ def _take(
     answer = Response(
         url, 200, "OK", "HTTP/1.1", _HEADERS, (), body, "whole", time.time(), time.monotonic()
     )
-    place, digest = archive.append(answer, {"converted-from": name, "payload-sha256": sha256})
-    frontier.keep(entry, placed(line | fetched(answer, digest), place))
+    payload_digest = digest(body)
+    info = {"converted-from": name, "payload-sha256": sha256}
+    place = archive.append(page_records(answer, payload_digest, info))
+    frontier.keep(entry, placed(line | fetched(answer, payload_digest), place))
 
 
 def _as_page(text: str, licence: object) -> bytes:

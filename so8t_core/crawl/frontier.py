@@ -8,16 +8,15 @@ durable, so a kill repeats at most what was in flight.
 from __future__ import annotations
 
 import asyncio
-import heapq
 import json
 import sqlite3
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from so8t_core.crawl.census import Census
 from so8t_core.crawl.hosts import HostBook
@@ -26,44 +25,14 @@ from so8t_core.crawl.refusal import Refusal
 from so8t_core.crawl.store import Batch, Store
 from so8t_core.crawl.url import host_of
 from so8t_core.crawl.waves import Budgets, WaveOpening
-
-Kind = Literal["page", "sitemap", "feed"]
+from so8t_core.crawl.windows import Entry, Kind, Windows
 
 Found = tuple[str, str, int, Refusal | None]
 """A canonical URL, its host, its tier, and why it is not to be fetched."""
 
 _RECENT_URLS = 30_000
-_READ_AHEAD_URLS = 16_000
-_READ_AHEAD_BOUNDS = (4, 64)
 _AS_LINE = json.JSONEncoder(ensure_ascii=False, sort_keys=True, allow_nan=False).encode
 _NEVER = (1_000_000_000, 1_000_000_000)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A URL that is to be fetched. `hops`: redirects that led here; `tries`: earlier tries."""
-
-    url: str
-    kind: Kind
-    tier: int
-    depth: int
-    hops: int
-    tries: int
-
-    @property
-    def host(self) -> str:
-        """The host to be polite to."""
-        return host_of(self.url)
-
-
-class _Window:
-    """The next URLs of one host: read ahead, due later, and whether there may be more."""
-
-    def __init__(self) -> None:
-        self.ready: deque[Entry] = deque()
-        self.later: list[tuple[float, str, Entry]] = []
-        self.last = ""
-        self.more = True
 
 
 class Frontier:
@@ -94,9 +63,7 @@ class Frontier:
         self._batch = Batch()
         self._writing = Batch()
         self._recent: dict[str, tuple[int, int]] = {}
-        self._windows: dict[str, _Window] = {}
-        self._wave = 0
-        self._read_ahead = _READ_AHEAD_BOUNDS[1]
+        self._windows = Windows(self._store.reader, 0)
         self._delays_s: dict[str, float] = {}
 
     def __enter__(self) -> Self:
@@ -192,74 +159,32 @@ class Frontier:
             pass
         if not opened:
             return None
-        self._wave = opening.wave
-        self._windows = {host: _Window() for host in self._wave_hosts()}
-        low, high = _READ_AHEAD_BOUNDS
-        self._read_ahead = max(low, min(high, _READ_AHEAD_URLS // max(1, len(self._windows))))
-        return self._wave
+        self._windows = Windows(self._store.reader, opening.wave)
+        return opening.wave
 
     def wave_hosts(self) -> list[str]:
         """The hosts that the wave has URLs of."""
-        return list(self._windows)
-
-    def _wave_hosts(self) -> list[str]:
-        rows = self._store.reader.execute(
-            "SELECT DISTINCT host FROM urls WHERE state = 'queued' AND wave = ? ORDER BY host",
-            (self._wave,),
-        )
-        return [host for (host,) in rows]
+        return self._windows.hosts()
 
     def next(self, host: str, now: float) -> Entry | None:
         """Take the next URL of a host that is due (`now` since the epoch)."""
-        window = self._windows.get(host)
-        if window is None:
-            return None
-        if window.later and window.later[0][0] <= now:
-            return heapq.heappop(window.later)[2]
-        if not window.ready and window.more:
-            self._look_ahead(host, window)
-            if window.later and window.later[0][0] <= now:
-                return heapq.heappop(window.later)[2]
-        return window.ready.popleft() if window.ready else None
+        return self._windows.next(host, now)
 
     def next_due(self, host: str) -> float | None:
         """When the next URL of a host is due, since the epoch; None where none is queued."""
-        window = self._windows.get(host)
-        if window is None:
-            return None
-        if window.ready or window.more:
-            return 0.0
-        return window.later[0][0] if window.later else None
-
-    def _look_ahead(self, host: str, window: _Window) -> None:
-        """Read the next URLs of a host's wave, in one step of the database."""
-        (rows,) = self._store.reader.execute(
-            "SELECT json_group_array(json_array(url, kind, tier, depth, hops, tries, not_before))"
-            " FROM (SELECT * FROM urls WHERE state = 'queued' AND wave = ? AND host = ?"
-            " AND url > ? ORDER BY url LIMIT ?)",
-            (self._wave, host, window.last, self._read_ahead),
-        ).fetchone()
-        entries = json.loads(rows)
-        window.more = len(entries) == self._read_ahead
-        for *values, not_before in entries:
-            entry = Entry(*values)
-            window.last = entry.url
-            if not_before:
-                heapq.heappush(window.later, (not_before, entry.url, entry))
-            else:
-                window.ready.append(entry)
+        return self._windows.next_due(host)
 
     def release(self, entry: Entry) -> None:
         """The fetch was given up without a result: the URL is queued as before."""
-        self._windows[entry.host].ready.appendleft(entry)
+        self._windows.put_back(entry)
 
     # What became of it.
 
     def retry(self, entry: Entry, not_before: float) -> None:
         """The URL is to be tried again, not earlier than then (since the epoch)."""
-        again = Entry(entry.url, entry.kind, entry.tier, entry.depth, entry.hops, entry.tries + 1)
+        again = replace(entry, tries=entry.tries + 1)
         self._batch.retried.append([entry.url, again.tries, not_before])
-        heapq.heappush(self._windows[entry.host].later, (not_before, entry.url, again))
+        self._windows.put_later(again, not_before)
         self.tally("retries")
 
     def refuse(self, entry: Entry, why: Refusal) -> None:

@@ -19,11 +19,12 @@ from so8t_core.contract.files import fsync_path, replacing, sha256_file
 from so8t_core.contract.settings.crawl import CrawlSettings
 from so8t_core.crawl import records
 from so8t_core.crawl.assess import assess, refuse_media
-from so8t_core.crawl.frontier import Entry, Frontier
+from so8t_core.crawl.frontier import Frontier
 from so8t_core.crawl.index import page_line, placed
 from so8t_core.crawl.refusal import Refusal
 from so8t_core.crawl.url import BadUrl, canonicalise, host_of
 from so8t_core.crawl.warc import Place
+from so8t_core.crawl.windows import Entry
 from so8t_core.phases.base import PhaseContext
 
 _APPLIED_AT_ONCE = 200

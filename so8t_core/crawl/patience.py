@@ -6,10 +6,11 @@ import time
 
 from so8t_core.contract.settings.crawl import CrawlSettings
 from so8t_core.crawl.fetcher import Failure, Response
-from so8t_core.crawl.frontier import Entry, Frontier
+from so8t_core.crawl.frontier import Frontier
 from so8t_core.crawl.politeness import Lanes, Pace, asked_wait_s, retry_wait_s
 from so8t_core.crawl.refusal import Refusal
 from so8t_core.crawl.scope import Scope
+from so8t_core.crawl.windows import Entry
 
 
 class Patience:

@@ -16,7 +16,6 @@ _TRANSPORT_HEADERS = frozenset({"content-encoding", "transfer-encoding", "conten
 _GZIP = zlib.MAX_WBITS | 16
 _LEVEL = 6
 NOT_MODIFIED = "http://netpreserve.org/warc/1.1/revisit/server-not-modified"
-SAME_PAYLOAD = "http://netpreserve.org/warc/1.1/revisit/identical-payload-digest"
 
 Headers = Iterable[tuple[str, str]]
 
@@ -76,6 +75,18 @@ def response_record(answer: Response, record_id: str, payload_digest: str) -> by
     if answer.address:
         headers.append(("WARC-IP-Address", answer.address))
     return record("response", headers, block, "application/http; msgtype=response")
+
+
+def page_records(
+    answer: Response, payload_digest: str, info: Mapping[str, str]
+) -> tuple[bytes, bytes, bytes]:
+    """Response, request and metadata (`info`) records of one page."""
+    record_id = new_id()
+    return (
+        response_record(answer, record_id, payload_digest),
+        request_record(answer, record_id),
+        metadata_record(answer, record_id, info),
+    )
 
 
 def request_record(answer: Response, concurrent_to: str) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,15 +12,7 @@ from typing import BinaryIO, Self
 from so8t_core.contract.errors import StoreError
 from so8t_core.contract.files import fsync_path
 from so8t_core.crawl.fetcher import Response
-from so8t_core.crawl.records import (
-    digest,
-    metadata_record,
-    new_id,
-    request_record,
-    response_record,
-    revisit_record,
-    warcinfo,
-)
+from so8t_core.crawl.records import new_id, request_record, revisit_record, warcinfo
 
 _PREFIX = "crawl-"
 _SUFFIX = ".warc.gz"
@@ -78,16 +70,13 @@ class Archive:
         if self._file is not None:
             self._file.close()
 
-    def append(self, answer: Response, info: Mapping[str, str]) -> tuple[Place, str]:
-        """Take in response, request and metadata (`info`) records of one page.
-
-        Gives the place of the response record and the payload's digest.
-        """
-        record_id, payload_digest = new_id(), digest(answer.body)
-        place = self._put(response_record(answer, record_id, payload_digest))
-        self._put(request_record(answer, record_id), together=True)
-        self._put(metadata_record(answer, record_id, info), together=True)
-        return place, payload_digest
+    def append(self, records: Sequence[bytes]) -> Place:
+        """Take in the records of one page, the response's first; the place of that one."""
+        first, *others = records
+        place = self._put(first)
+        for data in others:
+            self._put(data, together=True)
+        return place
 
     def append_revisit(
         self, answer: Response, profile: str, earlier: bytes, of: tuple[str, str]

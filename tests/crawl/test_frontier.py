@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from so8t_core.contract.errors import StoreError
-from so8t_core.crawl.frontier import Entry, Frontier
+from so8t_core.crawl.frontier import Frontier
 from so8t_core.crawl.permission import Answer
 from so8t_core.crawl.refusal import Refusal
 from so8t_core.crawl.robots import parse
 from so8t_core.crawl.url import host_of
 from so8t_core.crawl.waves import Budgets
+from so8t_core.crawl.windows import Entry
 
 
 def opened(folder: Path, fingerprint: str = "f") -> Frontier:

@@ -10,9 +10,14 @@ from warcio.archiveiterator import ArchiveIterator
 
 from so8t_core.contract.errors import StoreError
 from so8t_core.crawl.fetcher import Response
+from so8t_core.crawl.records import digest, page_records
 from so8t_core.crawl.warc import Archive
 
 LIMIT = 10_000_000
+
+
+def packed(answer: Response, info: dict[str, str]) -> tuple[bytes, bytes, bytes]:
+    return page_records(answer, digest(answer.body), info)
 
 
 def flush(archive: Archive) -> dict[str, int]:
@@ -44,7 +49,9 @@ def response(url: str, body: bytes) -> Response:
 
 def test_each_page_gives_three_records_with_right_digests(tmp_path: Path) -> None:
     with Archive(tmp_path, {}, LIMIT) as archive:
-        place, _ = archive.append(response("http://a.jp/x?y", "本文".encode()), {"licence": "none"})
+        place = archive.append(
+            packed(response("http://a.jp/x?y", "本文".encode()), {"licence": "none"})
+        )
         flush(archive)
     path = tmp_path / place.warc
     with path.open("rb") as file:
@@ -70,8 +77,8 @@ def test_each_page_gives_three_records_with_right_digests(tmp_path: Path) -> Non
 
 def test_other_readers_find_the_page_at_its_place(tmp_path: Path) -> None:
     with Archive(tmp_path, {}, LIMIT) as archive:
-        archive.append(response("http://a.jp/1", b"one"), {})
-        place, _ = archive.append(response("http://a.jp/2", b"two"), {})
+        archive.append(packed(response("http://a.jp/1", b"one"), {}))
+        place = archive.append(packed(response("http://a.jp/2", b"two"), {}))
         flush(archive)
     with (tmp_path / place.warc).open("rb") as file:
         file.seek(place.offset)
@@ -82,21 +89,21 @@ def test_other_readers_find_the_page_at_its_place(tmp_path: Path) -> None:
 
 def test_only_the_owner_may_read_it(tmp_path: Path) -> None:
     with Archive(tmp_path, {}, LIMIT) as archive:
-        place, _ = archive.append(response("http://a.jp/", b"x"), {})
+        place = archive.append(packed(response("http://a.jp/", b"x"), {}))
         flush(archive)
     assert stat.S_IMODE(os.stat(tmp_path / place.warc).st_mode) == 0o600
 
 
 def test_what_was_not_committed_is_cut_away(tmp_path: Path) -> None:
     with Archive(tmp_path, {}, LIMIT) as archive:
-        archive.append(response("http://a.jp/1", b"one"), {})
+        archive.append(packed(response("http://a.jp/1", b"one"), {}))
         ((name, size_bytes),) = flush(archive).items()
-        archive.append(response("http://a.jp/2", b"two"), {})
+        archive.append(packed(response("http://a.jp/2", b"two"), {}))
         flush(archive)
     whole = (tmp_path / name).read_bytes()
     (tmp_path / "crawl-00001.warc.gz").write_bytes(b"never committed")
     with Archive(tmp_path, {name: size_bytes}, LIMIT) as archive:
-        place, _ = archive.append(response("http://a.jp/3", b"three"), {})
+        place = archive.append(packed(response("http://a.jp/3", b"three"), {}))
         assert (place.warc, place.offset) == (name, size_bytes)
         assert flush(archive)[name] == (tmp_path / name).stat().st_size
     assert (tmp_path / name).read_bytes()[:size_bytes] == whole[:size_bytes]
@@ -111,7 +118,7 @@ def test_a_file_shorter_than_was_committed_is_an_error(tmp_path: Path) -> None:
 def test_a_full_file_is_followed_by_the_next(tmp_path: Path) -> None:
     with Archive(tmp_path, {}, 2000) as archive:
         places = [
-            archive.append(response(f"http://a.jp/{number}", os.urandom(1200)), {})[0]
+            archive.append(packed(response(f"http://a.jp/{number}", os.urandom(1200)), {}))
             for number in range(3)
         ]
         ends = flush(archive)
@@ -125,7 +132,7 @@ def test_a_disk_that_is_full_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with Archive(tmp_path, {}, LIMIT) as archive:
-        archive.append(response("http://a.jp/1", b"one"), {})
+        archive.append(packed(response("http://a.jp/1", b"one"), {}))
         monkeypatch.setattr(os, "fsync", full)
         with pytest.raises(StoreError, match="No space left on device") as caught:
             flush(archive)
