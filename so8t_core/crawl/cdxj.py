@@ -1,4 +1,7 @@
-"""The CDXJ index: which record answers for which URL and moment, sorted by a key of the URL."""
+"""The CDXJ index: which record answers for which URL and moment, sorted by a key of the URL.
+
+Its lines are those that pywb's own indexer makes of the same records.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ def cdxj_line(page: dict[str, Any]) -> Iterator[str]:
         "url": page["url"],
         "mime": page["content_type"],
         "status": str(page["status"]),
-        "digest": page["digest"],
+        "digest": page["digest"].removeprefix("sha1:"),
         "length": str(page["length"]),
         "offset": str(page["offset"]),
         "filename": page["warc"],
@@ -43,4 +46,5 @@ def cdxj_line(page: dict[str, Any]) -> Iterator[str]:
         again = re.sub(r"\D", "", revisit["date"])[:14]
         place |= {"mime": "warc/revisit", "length": str(revisit["length"])}
         place["offset"] = str(revisit["offset"])
+        del place["status"]
         yield f"{url_key(page['url'])} {again} {json.dumps(place, ensure_ascii=False)}"
