@@ -35,7 +35,6 @@ settings = Settings.model_validate(
             "max_pages": 1_000_000,
             "max_depth": 100,
             "adaptive_delay": 0,
-            "reading": "beside",
         }
     }
 )

@@ -50,8 +50,9 @@ def decode(body: bytes, content_type: str) -> Decoded:
         if body.startswith(bom):
             return _with(body, codec, "bom")
     declared, source = _declared(body, content_type)
-    if declared and _fits(body, declared):
-        return _with(body, declared, source)
+    text = _strictly(body, declared) if declared else None
+    if declared and text is not None:
+        return Decoded(text, declared, source, text.count("\ufffd"))
     detected = detect(body)
     if detected:
         return _with(body, detected, f"detected against {source}" if declared else "detected")
@@ -96,12 +97,16 @@ def _declared(body: bytes, content_type: str) -> tuple[str | None, str]:
     return None, "none"
 
 
-def _fits(body: bytes, codec: str) -> bool:
+def _strictly(body: bytes, codec: str) -> str | None:
+    """The text; None where the bytes are none in this codec."""
     try:
-        body.decode(codec)
+        return body.decode(codec)
     except UnicodeDecodeError:
-        return False
-    return True
+        return None
+
+
+def _fits(body: bytes, codec: str) -> bool:
+    return _strictly(body, codec) is not None
 
 
 def _plausibility(text: str) -> float:

@@ -18,7 +18,6 @@ from so8t_core.crawl.monitor import Monitor
 from so8t_core.crawl.patience import Patience
 from so8t_core.crawl.permission import Answer, Permissions, Quest, advance
 from so8t_core.crawl.politeness import RETRYABLE_STATUS, Lanes
-from so8t_core.crawl.reading import Reader
 from so8t_core.crawl.refusal import Refusal
 from so8t_core.crawl.scope import Scope
 from so8t_core.crawl.url import BadUrl, host_of, origin_of
@@ -50,7 +49,6 @@ class Crawler:
         archive: Archive,
         fetcher: Fetcher,
         earlier: Earlier | None,
-        reader: Reader,
     ) -> None:
         self._ctx = ctx
         self._settings = settings
@@ -60,7 +58,7 @@ class Crawler:
         self._permissions = Permissions(frontier, settings)
         self._monitor = Monitor(ctx.emit, frontier, settings)
         self._intake = Intake(
-            settings, scope, frontier, archive, self._permissions, self._monitor, earlier, reader
+            settings, scope, frontier, archive, self._permissions, self._monitor, earlier
         )
         self._committer = Committer(frontier, archive, self._free)
         self._lanes = Lanes()
@@ -257,7 +255,7 @@ class Crawler:
         if isinstance(result, Failure) or result.status in RETRYABLE_STATUS:
             self._settle_trouble(entry, result)
         elif entry.kind == "page":
-            await self._intake.settle(entry, result)
+            self._intake.settle(entry, result)
         else:
             await self._intake.settle_listing(entry, result)
 

@@ -16,7 +16,7 @@ from so8t_core.crawl.frontier import Frontier
 from so8t_core.crawl.index import placed
 from so8t_core.crawl.monitor import Monitor
 from so8t_core.crawl.permission import Answer, Permissions
-from so8t_core.crawl.reading import Reader, wanted_links, wanted_listings
+from so8t_core.crawl.reading import PageReader, wanted_links, wanted_listings
 from so8t_core.crawl.records import NOT_MODIFIED, warc_date
 from so8t_core.crawl.refusal import Refusal
 from so8t_core.crawl.scope import Scope
@@ -42,7 +42,6 @@ class Intake:
         permissions: Permissions,
         monitor: Monitor,
         earlier: Earlier | None,
-        reader: Reader,
     ) -> None:
         self._settings = settings
         self._scope = scope
@@ -51,24 +50,24 @@ class Intake:
         self._permissions = permissions
         self._monitor = monitor
         self._earlier = earlier
-        self._reader = reader
+        self._reader = PageReader(settings)
 
-    async def settle(self, entry: Entry, result: Response) -> None:
-        """Keep, refuse, fail or redirect a URL. Only the reading of a page waits, and first."""
+    def settle(self, entry: Entry, result: Response) -> None:
+        """Keep, refuse, fail or redirect a URL. Runs without waiting, so it happens whole."""
         known = None
         if result.status == 304 and self._earlier is not None:
             known = self._earlier.page(entry.url)
         if result.status in _REDIRECTS:
             self._redirect(entry, result)
         elif known is not None:
-            await self._page(entry, result, known)
+            self._page(entry, result, known)
         elif result.status != 200:
             self._frontier.fail(entry, Refusal(f"http-{result.status}", "server", result.reason))
         elif refusal := self._refuse_body(result):
             self._frontier.tally("pages_fetched")
             self._frontier.refuse(entry, refusal)
         else:
-            await self._page(entry, result, None)
+            self._page(entry, result, None)
 
     async def settle_listing(self, entry: Entry, result: Response) -> None:
         """Take in what a sitemap or feed names."""
@@ -116,11 +115,11 @@ class Intake:
             refusal = Refusal("too-large", "crawl.max_page_bytes", limit)
         return refusal
 
-    async def _page(self, entry: Entry, result: Response, known: EarlierPage | None) -> None:
-        """Have a page read, then keep or refuse it; after the reading nothing waits."""
+    def _page(self, entry: Entry, result: Response, known: EarlierPage | None) -> None:
+        """Read a page, then keep or refuse it."""
         answer = known.answer(result) if known is not None else result
         robots = self._permission(entry)
-        read = await self._reader.read(entry, answer, robots, recorded=known is None)
+        read = self._reader.read(entry, answer, robots, recorded=known is None)
         self._frontier.tally("pages_fetched")
         self._frontier.add(read.links, depth=entry.depth + 1)
         self._frontier.add(read.feeds, kind="feed", depth=entry.depth + 1)

@@ -1,7 +1,4 @@
-"""Reading a fetched page: everything that follows from its bytes and the settings alone.
-
-A pure function of its arguments, so that it may run beside the fetching, in a process of its own.
-"""
+"""Reading a fetched page: everything that follows from its bytes and the settings alone."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from so8t_core.contract.settings.crawl import CrawlSettings
 from so8t_core.crawl.assess import Assessment, assess
@@ -42,29 +39,18 @@ class Reading:
     records: tuple[bytes, ...] = ()
 
 
-class Reader(Protocol):
-    """Reads pages, here or elsewhere."""
-
-    async def read(self, entry: Entry, answer: Response, robots: str, *, recorded: bool) -> Reading:
-        """Read the page of an answer; `robots`: by what permission it was fetched.
-
-        Where it is `recorded` the WARC records are made too.
-        """
-
-
 class PageReader:
-    """Reads pages here and now."""
+    """Reads pages under the settings."""
 
     def __init__(self, settings: CrawlSettings) -> None:
         self._settings = settings
         self._scope = Scope(settings)
 
-    async def read(self, entry: Entry, answer: Response, robots: str, *, recorded: bool) -> Reading:
-        """See `Reader`; does not wait."""
-        return self.read_now(entry, answer, robots, recorded=recorded)
+    def read(self, entry: Entry, answer: Response, robots: str, *, recorded: bool) -> Reading:
+        """Read the page of an answer; `robots`: by what permission it was fetched.
 
-    def read_now(self, entry: Entry, answer: Response, robots: str, *, recorded: bool) -> Reading:
-        """The same without a loop."""
+        Where it is `recorded` the WARC records are made too.
+        """
         source = self._scope.source_of(entry.host)
         found = assess(entry.url, answer.headers, answer.body, self._settings, source)
         ignored: Counter[str] = Counter()

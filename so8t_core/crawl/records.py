@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import uuid
+import os
 import zlib
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from so8t_core.crawl.fetcher import Response
 
 _TRANSPORT_HEADERS = frozenset({"content-encoding", "transfer-encoding", "content-length"})
 _GZIP = zlib.MAX_WBITS | 16
-_LEVEL = 6
+_LEVEL = 4
 NOT_MODIFIED = "http://netpreserve.org/warc/1.1/revisit/server-not-modified"
 
 Headers = Iterable[tuple[str, str]]
@@ -25,14 +25,20 @@ def digest(payload: bytes) -> str:
     return "sha1:" + base64.b32encode(hashlib.sha1(payload).digest()).decode()  # noqa: S324
 
 
+@lru_cache(maxsize=64)
 def warc_date(moment_s: float) -> str:
     """A moment since the epoch as WARC writes it, with microseconds."""
     return datetime.fromtimestamp(moment_s, UTC).isoformat().replace("+00:00", "Z")
 
 
 def new_id() -> str:
-    """A record id."""
-    return f"<urn:uuid:{uuid.uuid4()}>"
+    """A record id: a random UUID of version 4 (RFC 9562, section 5.4)."""
+    digits = os.urandom(16).hex()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return (
+        f"<urn:uuid:{digits[:8]}-{digits[8:12]}-4{digits[13:16]}"
+        f"-{variant}{digits[17:20]}-{digits[20:]}>"
+    )
 
 
 def record(kind: str, headers: Headers, block: bytes, content_type: str = "") -> bytes:

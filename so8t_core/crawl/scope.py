@@ -10,6 +10,7 @@ from so8t_core.crawl.refusal import Refusal
 from so8t_core.crawl.traps import Traps
 from so8t_core.crawl.url import BadUrl, Linker, canonicalise, host_of
 
+_PLACED_KEPT = 20_000
 _PLAIN_SOURCE = "seeds"
 _NO_LIMITS = TierSettings()
 
@@ -31,6 +32,7 @@ class Scope:
             for host in self._hosts_of(source):
                 known = self._below if host.startswith("*.") else self._exact
                 known.setdefault(host.removeprefix("*."), source)
+        self._placed: dict[str, tuple[str, int, Refusal | None]] = {}
         self._found: dict[str, SourceSettings | None] = {}
 
     def _hosts_of(self, source: SourceSettings) -> tuple[str, ...]:
@@ -83,11 +85,19 @@ class Scope:
         What is out of scope has the tier of plain seeds. Paths and extensions bind pages alone, not
         sitemaps and feeds.
         """
+        known = self._placed.get(url) if is_page else None
+        if known is not None:
+            return known
         host = host_of(url)
         source = self.source_of(host)
         if source is None:
             return host, self._sources[-1].tier, Refusal("scope", "crawl.allowed_hosts", host)
-        return host, source.tier, self._refuse(url, source) if is_page else None
+        placed = host, source.tier, self._refuse(url, source) if is_page else None
+        if is_page:
+            if len(self._placed) >= _PLACED_KEPT:
+                self._placed.clear()
+            self._placed[url] = placed
+        return placed
 
     def max_depth(self, tier: int) -> int:
         """Links from a seed that are followed in a tier."""

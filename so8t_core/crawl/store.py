@@ -211,7 +211,7 @@ class Store:
                     (_TALLIES, list(batch.tallies.items())),
                 ):
                     if rows:
-                        self.writer.execute(statement, (json.dumps(rows),))
+                        self.writer.execute(statement, (json.dumps(rows, ensure_ascii=False),))
                 if commit:
                     self.writer.commit()
             except sqlite3.DatabaseError as error:

@@ -38,11 +38,11 @@ class Traps:
         ):
             count = f"{query.count('&') + 1} parameters"
             return Refusal("trap-parameters", "crawl.max_query_parameters", count)
+        if not _YEAR.search(path) and not _YEAR.search(query):
+            return None
         return self._refuse_date(f"/{path}?{query}")
 
     def _refuse_date(self, rest: str) -> Refusal | None:
-        if not _YEAR.search(rest):
-            return None
         for found in _DATE.finditer(rest):
             year = int(found.group(1) or found.group(2))
             if self._last_year < year < _YEARS[1] or (found.group(2) and year < _YEARS[0]):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, closing, nullcontext
+from collections.abc import Coroutine
+from contextlib import closing, nullcontext
 from typing import Any
 
 from so8t_core.contract.errors import Unreachable
 from so8t_core.contract.files import canonical_json, sha256_text
 from so8t_core.contract.settings.crawl import CrawlSettings
-from so8t_core.crawl.beside import Beside
 from so8t_core.crawl.crawler import Crawler
 from so8t_core.crawl.documents import take_documents
 from so8t_core.crawl.earlier import FRONTIER_NAME, WARC_FOLDER, Earlier
@@ -21,7 +20,6 @@ from so8t_core.crawl.frontier import Frontier
 from so8t_core.crawl.guard import Guard
 from so8t_core.crawl.imported import take_in
 from so8t_core.crawl.index import CDXJ_NAME, FILE_NAME, write_index
-from so8t_core.crawl.reading import PageReader, Reader
 from so8t_core.crawl.scope import Scope
 from so8t_core.crawl.warc import Archive
 from so8t_core.phases.base import Outcome, PhaseContext
@@ -32,7 +30,7 @@ _PACE = frozenset(
         *("delay_s", "max_concurrency", "connect_timeout_s", "read_timeout_s", "fetch_timeout_s"),
         *("retry_base_s", "robots_max_age_s", "resolve", "warc_max_bytes"),
         *("adaptive_delay", "max_adaptive_delay_s", "address_delay_share", "dns_ttl_s"),
-        *("breaker_rest_s", "warc_retention_days", "reading"),
+        *("breaker_rest_s", "warc_retention_days"),
     }
 )
 _SHOWN_HOSTS = 10
@@ -107,22 +105,12 @@ async def _crawl(ctx: PhaseContext, settings: CrawlSettings) -> Outcome:
     ):
         with Archive(warc, frontier.archives(), settings.warc_max_bytes) as archive:
             guard = Guard(settings.resolve, settings.dns_ttl_s)
-            async with Fetcher(settings, guard) as fetcher, _reader(settings) as reader:
+            async with Fetcher(settings, guard) as fetcher:
                 scope = Scope(settings)
-                crawler = Crawler(ctx, settings, scope, frontier, archive, fetcher, earlier, reader)
+                crawler = Crawler(ctx, settings, scope, frontier, archive, fetcher, earlier)
                 await crawler.run()
         _check_reached(frontier)
         return _outcome(ctx, frontier, {})
-
-
-@asynccontextmanager
-async def _reader(settings: CrawlSettings) -> AsyncIterator[Reader]:
-    """Who reads the pages: this process, or one beside it where many hosts answer at once."""
-    if settings.reading == "inside":
-        yield PageReader(settings)
-    else:
-        async with Beside(settings) as beside:
-            yield beside
 
 
 def _check_reached(frontier: Frontier) -> None:

@@ -6,15 +6,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 from aiohttp import web
 
-from so8t_core.contract.errors import ResourceError, Unreachable
-from so8t_core.contract.settings.crawl import CrawlSettings
-from so8t_core.crawl.beside import Beside
-from so8t_core.crawl.fetcher import Response
-from so8t_core.crawl.windows import Entry
+from so8t_core.contract.errors import Unreachable
 from so8t_core.phases import crawl
 from so8t_core.phases.base import HardPause
 from so8t_core.phases.standalone import RecordingEmitter
@@ -417,33 +412,3 @@ def test_live_figures_name_states_refusals_and_newest_titles(tmp_path: Path) -> 
     assert snapshots[-1]["status"] == {"2xx": 2, "4xx": 2}
     items = [event for kind, event in ctx.emit.events if kind == "item"]
     assert items == [{"item": "page", "text": "題", "url": f"{A}/"}]
-
-
-def test_pages_read_beside_give_the_same_result_and_the_process_ends(tmp_path: Path) -> None:
-    digests = {}
-    for reading in ("inside", "beside"):
-        with Site(tree()) as site:
-            outcome = run_crawl(tmp_path / reading, site, reading=reading)
-        digests[reading] = (outcome.digest, outcome.figures["urls_seen"])
-    assert digests["inside"] == digests["beside"]
-    lines = [
-        [{**page, "offset": 0, "length": 0, "fetched_at": ""} for page in index(tmp_path / name)]
-        for name in digests
-    ]
-    assert lines[0] == lines[1]
-    assert psutil.Process().children() == []
-
-
-async def test_a_reader_that_dies_is_an_error_and_no_wait_without_end() -> None:
-    entry = Entry("http://a.jp/", "page", tier=2, depth=0, hops=0, tries=0)
-    headers = (("Content-Type", "text/html"),)
-    answer = Response(entry.url, 200, "OK", "HTTP/1.1", headers, (), b"<p>x", "whole", 0.0, 0.0)
-    async with Beside(CrawlSettings()) as beside:
-        read = await beside.read(entry, answer, "allowed", recorded=True)
-        assert read.line is not None
-        (process,) = psutil.Process().children()
-        process.kill()
-        with pytest.raises(ResourceError, match="has ended"):
-            await beside.read(entry, answer, "allowed", recorded=True)
-        with pytest.raises(ResourceError, match="has ended"):
-            await beside.read(entry, answer, "allowed", recorded=True)

@@ -118,12 +118,6 @@ class CrawlSettings(Section):
         16, ge=1, le=1000, description="Requests at the same time over all hosts; one a host."
     )
 
-    reading: Literal["inside", "beside"] = Field(
-        "inside",
-        description="Where pages are read and packed for the archive: in the process that fetches, "
-        "or in one more beside it, which pays where hundreds of pages come in a second.",
-    )
-
     max_pages: int = Field(1000, ge=1, description="Pages to keep at most, in order of depth.")
     max_depth: int = Field(4, ge=0, description="Links from a seed at most; seeds have depth 0.")
     host_max_pages: int | None = Field(
