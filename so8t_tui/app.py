@@ -16,6 +16,7 @@ from typing import ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.events import Event, Key
 
 from so8t_core.contract.errors import So8tError
 from so8t_core.contract.rundir import RunDir
@@ -272,6 +273,12 @@ class ControlCenter(App[Leaving]):
             timeout=_ERROR_SHOWN_S,
             markup=False,
         )
+
+    async def on_event(self, event: Event) -> None:
+        """Note keys, so that reading waits until they are answered."""
+        if isinstance(event, Key):
+            self.pace.typed()
+        await super().on_event(event)
 
     async def action_quit(self) -> None:
         """Leave by Ctrl+Q: the same question as `q`."""

@@ -8,6 +8,7 @@ from typing import Any
 
 LEAST_S = 0.25
 BYTES_PER_S = 40 * 1024
+ANSWER_S = 0.05
 
 
 class Pace:
@@ -17,6 +18,7 @@ class Pace:
         self.sent = 0
         self._sent_before = 0
         self._painted_at = 0.0
+        self._typed_at = 0.0
 
     def counted(self, write: Callable[[str], Any]) -> Callable[[str], Any]:
         """The same function, its bytes counted."""
@@ -36,6 +38,15 @@ class Pace:
     def ready(self) -> bool:
         """Whether the line has had time for what was sent since the last paint."""
         return self.since_s >= max(LEAST_S, (self.sent - self._sent_before) / BYTES_PER_S)
+
+    def typed(self) -> None:
+        """A key was pressed: what it does comes before anything new."""
+        self._typed_at = time.monotonic()
+
+    @property
+    def answering(self) -> bool:
+        """Whether a key's answer is still on its way."""
+        return time.monotonic() - self._typed_at < ANSWER_S
 
     def painted(self) -> None:
         """A picture is about to be sent."""

@@ -15,6 +15,7 @@ from textual.widget import Widget
 from so8t_core.contract.phases import PHASE_NAMES
 from so8t_tui.client import RunClient
 from so8t_tui.heading import heading_of
+from so8t_tui.pace import ANSWER_S
 from so8t_tui.remarks import remark_on
 from so8t_tui.screens.host import HINT, Host
 from so8t_tui.screens.steering import SteeringScreen
@@ -29,6 +30,8 @@ from so8t_tui.widgets.tabbar import TabBar
 from so8t_tui.widgets.titlebar import TitleBar
 
 CLOCK_EVERY_S = 1.0
+_LONGEST_HELD_S = 0.5
+"""A key that is held down keeps new events waiting no longer than this."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ class RunScreen(SteeringScreen):
         self._panels: dict[int, Panel] = {}
         self._milestone: _Milestone | None = None
         self._dirty = True
+        self._polled_at = 0.0
         self._allowed: tuple[bool, ...] = ()
 
     @property
@@ -107,6 +111,11 @@ class RunScreen(SteeringScreen):
     def _tick(self) -> None:
         if not self.is_attached:
             return
+        now = time.monotonic()
+        if self._host.pace.answering and now - self._polled_at < _LONGEST_HELD_S:
+            self.set_timer(ANSWER_S, self._tick)
+            return
+        self._polled_at = now
         self._dirty = self._client.poll() or self._dirty
         milestone = _milestone(self._client)
         pace = self._host.pace

@@ -58,8 +58,8 @@ class Cleanse(Panel):
         self.query_one(Funnel).put(self._funnel(view))
         self.query_one("#figures", Facts).put(self._figures(view))
         for name, keys in _COUNTED.items():
-            self.query_one(f"#{name}", Counts).put(counts_of(_told(view, *keys)))
-        if view.figures:
+            self.query_one(f"#{name}", Counts).put(counts_of(_counters(view, *keys)))
+        if "duplicates_exact" in view.figures:
             pairs = {kind: view.figures.get(f"duplicates_{kind}") for kind in ("exact", "near")}
             self.query_one("#duplicates", Counts).put(counts_of(pairs))
         samples = self.query_one("#samples", Rows)
@@ -68,10 +68,10 @@ class Cleanse(Panel):
 
     def _funnel(self, view: PhaseView) -> tuple[Stage, ...]:
         words = self.words
-        kept = _told(view, "kept", "documents_kept")
-        if not isinstance(kept, int | float):
+        kept = _kept(view)
+        if kept is None:
             return ()
-        drops = counts_of(_told(view, *_COUNTED["dropped"]))
+        drops = counts_of(_counters(view, *_COUNTED["dropped"]))
         left = kept + sum(count for _, count in drops)
         stages = [Stage(words("documents"), left)]
         for name, count in drops:
@@ -88,9 +88,9 @@ class Cleanse(Panel):
         speed = view.stats.get("documents_per_s")
         if isinstance(speed, int | float):
             facts.append(Fact(words("speed"), rate(speed, words("documents"))))
-        kept = _told(view, "kept", "documents_kept")
-        drops = sum(count for _, count in counts_of(_told(view, *_COUNTED["dropped"])))
-        if isinstance(kept, int | float):
+        kept = _kept(view)
+        drops = sum(count for _, count in counts_of(_counters(view, *_COUNTED["dropped"])))
+        if kept is not None:
             facts.append(Fact(words("kept"), _share(kept, kept + drops), "bold $good"))
         return (*facts, *self.facts_from(view.figures or view.stats, _KNOWN))
 
@@ -104,12 +104,21 @@ class Cleanse(Panel):
             yield (Cell(f"  {sign} {outside(item.fields[key], _TEXT_LIMIT)}", style),)
 
 
-def _told(view: PhaseView, *keys: str) -> Any:
-    """What the manifest says, where it is there, else what the phase says now; None without."""
+def _counters(view: PhaseView, *keys: str) -> Mapping[str, Any]:
+    """Counters by name: the manifest's, where it is there, else what the phase says now."""
     for values in (view.figures, view.stats):
         for key in keys:
-            if key in values:
-                return values[key]
+            if isinstance(found := values.get(key), Mapping):
+                return found
+    return {}
+
+
+def _kept(view: PhaseView) -> float | None:
+    """How many documents are kept, from the same places; None before any was judged."""
+    for values in (view.figures, view.stats):
+        for key in ("documents_kept", "kept"):
+            if isinstance(found := values.get(key), int | float):
+                return found
     return None
 
 
