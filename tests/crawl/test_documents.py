@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from so8t_core.cleanse.source import read_index, read_payload
+from so8t_core.cleanse.source import read_index, read_payload, rows_at
 from so8t_core.contract.errors import InputInvalid, InputMissing
 from so8t_core.phases import crawl
 
@@ -40,8 +40,9 @@ def test_jsonl_documents_become_pages_that_cleansing_reads(tmp_path: Path) -> No
     assert outcome_of(tmp_path, "http://e.jp/nd")[:2] == ("refused", "licence-deny")
     assert outcome.figures["links_ignored"] == {"repeated": 1}
     assert list(outcome.extra_inputs) == ["jsonl:some.jsonl"]
-    rows = read_index(tmp_path / "crawl")
-    body = read_payload(tmp_path / "crawl", rows[0]).decode()
+    folder = tmp_path / "crawl"
+    (first, *_) = rows_at(folder, [entry.place for entry in read_index(folder)])
+    body = read_payload(folder, first).decode()
     assert "<p>二行目です。&lt;b&gt;記号&lt;/b&gt;</p>" in body
 
 

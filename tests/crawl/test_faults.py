@@ -16,6 +16,8 @@ from .faults import CRAWL_DELAY_S, DELAY_S, RETRY_AFTER_S, answers, retry_gaps_s
 from .site import Site
 from .trial import kept, outcome_of, quick
 
+pytestmark = pytest.mark.xdist_group("faults")  # one crawl for all of them
+
 REPOSITORY = Path(__file__).parents[2]
 _LIMIT_MB = 150
 

@@ -5,7 +5,7 @@ import pytest
 from aiohttp import web
 from warcio.archiveiterator import ArchiveIterator
 
-from so8t_core.cleanse.source import read_index, read_payload
+from so8t_core.cleanse.source import read_index, read_payload, rows_at
 from so8t_core.contract.errors import InputMissing
 from so8t_core.crawl.records import NOT_MODIFIED
 from so8t_core.phases import crawl
@@ -51,8 +51,9 @@ def test_what_has_not_changed_is_taken_from_the_earlier_crawl(tmp_path: Path) ->
     assert sorted(asked) == [("/dated", None, DATE), ("/etag", '"1"', None)]
     assert kept(tmp_path / "two") == kept(tmp_path / "one")
     assert outcome.figures["pages_unchanged"] == 2
-    rows = read_index(tmp_path / "two" / "crawl")
-    bodies = {row.url: read_payload(tmp_path / "two" / "crawl", row) for row in rows}
+    folder = tmp_path / "two" / "crawl"
+    rows = rows_at(folder, [entry.place for entry in read_index(folder)])
+    bodies = {row.url: read_payload(folder, row) for row in rows}
     assert "本文".encode() in bodies[f"{A}/etag"]
     assert b"2" in bodies[f"{A}/changed"]
     first, second = (
