@@ -58,7 +58,7 @@ def main() -> None:
     checkpoint = run.phase("integrate") / "checkpoint"
     adapter = run.phase("train") / "adapter"
     ids = held_out(run, checkpoint, options.documents, options.tokens)
-    trained = load_tuned(checkpoint, adapter, dtype=torch.float32, device="cpu")
+    trained = load_tuned(checkpoint, adapter, device="cpu", dtype=torch.float32)
     stored = store_as_int8(trained)
     expected = logits_of(trained, ids)
     del trained
