@@ -1,4 +1,7 @@
-"""The command line: parsing only. Each command lives in `so8t_core.commands`."""
+"""The command line: parsing only. Each command lives in `so8t_core.commands`.
+
+Longer than other modules, because every option and its help stand here and nowhere else.
+"""
 
 from __future__ import annotations
 

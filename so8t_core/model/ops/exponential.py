@@ -1,8 +1,9 @@
 """Triton kernels: R = exp(A) of every block of a model at once, and its gradient, in float64.
 
 A matrix of eight is too small for a matrix unit and for a product of PyTorch's (a launch for each
-of some forty products, all of them waiting for memory). Here one thread keeps one whole matrix in
-registers, from its 28 numbers to R, so that nothing but parameters and results moves.
+of some forty products, all of them waiting for memory). Here one thread keeps one whole matrix to
+itself, from its 28 numbers to R, in registers but for some hundred bytes of stack, so that little
+else than parameters and results moves. How quick that is on a GPU has not been measured yet.
 
 Tuples stand for matrices: Triton has no array of registers, but unrolls loops over tuples.
 """
