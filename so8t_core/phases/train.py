@@ -225,8 +225,7 @@ def _finish(
     threads: int,
 ) -> Outcome:
     settings = ctx.settings.train
-    around.series.mark()
-    around.evaluations.mark()
+    around.sync()
     digest = weights_digest(trained_weights(trainer.adapted))
     gates = trained_gates(trainer.adapted)
     folder = ctx.folder / "adapter"

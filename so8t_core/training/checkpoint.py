@@ -33,7 +33,8 @@ from so8t_core.training.series import SeriesMark
 
 FORMAT_VERSION = 1
 _INDEX = "checkpoint.json"
-_SEPARATOR = "::"
+SEPARATOR = "::"
+"""Stands between a parameter's name and the key of its optimiser state."""
 
 
 @dataclass(frozen=True)
@@ -55,23 +56,21 @@ class Snapshot:
     marks: Mapping[str, SeriesMark]
 
 
-def _host_copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def state_tensors(optimizer: State) -> dict[str, Tensor]:
+    """The tensors of an optimiser's state by `parameter::key`."""
     return {
-        name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()
+        f"{name}{SEPARATOR}{key}": value
+        for name, state in optimizer.items()
+        for key, value in state.items()
+        if isinstance(value, Tensor)
     }
 
 
 def write_checkpoint(folder: Path, snapshot: Snapshot) -> int:
-    """Write it whole or not at all; gives its size in bytes.
+    """Write it whole or not at all; gives its size in bytes. No two tensors may overlap in memory.
 
     Raises `ResourceError` when the disk is full; nothing is left behind then.
     """
-    tensors = {
-        f"{name}{_SEPARATOR}{key}": value
-        for name, state in snapshot.optimizer.items()
-        for key, value in state.items()
-        if isinstance(value, Tensor)
-    }
     numbers = {
         name: {key: value for key, value in state.items() if not isinstance(value, Tensor)}
         for name, state in snapshot.optimizer.items()
@@ -86,8 +85,8 @@ def write_checkpoint(folder: Path, snapshot: Snapshot) -> int:
     }
     try:
         with replacing_folder(folder) as partial:
-            save_file(_host_copies(snapshot.weights), partial / "weights.safetensors")
-            save_file(_host_copies(tensors), partial / "optimizer.safetensors")
+            save_file(dict(snapshot.weights), partial / "weights.safetensors")
+            save_file(state_tensors(snapshot.optimizer), partial / "optimizer.safetensors")
             write_json(partial / "state.json", state)
             write_json(partial / "trainer_state.json", dict(snapshot.trainer))
             files = {
@@ -96,8 +95,8 @@ def write_checkpoint(folder: Path, snapshot: Snapshot) -> int:
             }
             write_json(partial / _INDEX, {"format_version": FORMAT_VERSION, "files": files})
     except (OSError, SafetensorError) as error:
-        full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
-        if not full:
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        if not full and "No space left" not in str(error):
             raise
         raise ResourceError(
             "The disk is full; the checkpoint was not written.",
@@ -116,7 +115,7 @@ def read_checkpoint(folder: Path) -> Snapshot:
         weights = load_file(folder / "weights.safetensors")
         optimizer: State = state["optimizer"]
         for name, tensor in load_file(folder / "optimizer.safetensors").items():
-            parameter, _, key = name.rpartition(_SEPARATOR)
+            parameter, _, key = name.rpartition(SEPARATOR)
             optimizer[parameter][key] = tensor
         return Snapshot(
             step=state["step"],

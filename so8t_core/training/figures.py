@@ -49,6 +49,8 @@ def training_figures(
         "gate_kernel_fallbacks": sum(ops.fallbacks().values()),
         "threads": threads,
         "checkpoints_written": history.checkpoints_written,
+        "checkpoint_stall_s_max": history.checkpoint_stall_s_max,
+        "checkpoint_write_s_max": history.checkpoint_write_s_max,
         "resumes": history.starts - 1,
         "rejected_checkpoints": len(history.rejected_checkpoints),
         "train_s": history.train_s,

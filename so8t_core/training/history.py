@@ -11,19 +11,26 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from so8t_core.contract.files import write_json
 
 _Count = Annotated[int, Field(ge=0)]
+_Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
 class History:
-    """`starts`: processes that began; `threads`: CPU threads of the first of them."""
+    """`starts`: processes that began; `threads`: CPU threads of the first of them.
+
+    `checkpoint_stall_s_max`: the longest that a checkpoint held the training up;
+    `checkpoint_write_s_max`: the longest that one was being written beside it.
+    """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
 
     starts: _Count = 0
     threads: Annotated[int, Field(ge=1)] | None = None
     checkpoints_written: _Count = 0
+    checkpoint_stall_s_max: _Seconds = 0.0
+    checkpoint_write_s_max: _Seconds = 0.0
     rejected_checkpoints: tuple[str, ...] = ()
-    train_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    train_s: _Seconds = 0.0
 
 
 _STORED = TypeAdapter(History)

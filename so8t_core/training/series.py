@@ -39,16 +39,19 @@ class SeriesFile:
         self._content = hashlib.sha256(path.read_bytes())
 
     def append(self, values: Mapping[str, float]) -> None:
-        """Add one line; it survives the end of the process, and after `mark` that of the power."""
+        """Add one line; it survives the end of the process, and after `sync` that of the power."""
         line = (canonical_json(dict(values)) + "\n").encode()
         self._file.write(line)
         self._file.flush()
         self._content.update(line)
 
     def mark(self) -> SeriesMark:
-        """Make all lines durable and give the place that `rewind` returns to."""
-        os.fsync(self._file.fileno())
+        """The place that `rewind` returns to."""
         return SeriesMark(self._file.tell(), self._content.hexdigest())
+
+    def sync(self) -> None:
+        """Make all lines durable; any thread may ask for it."""
+        os.fsync(self._file.fileno())
 
     def check(self, mark: SeriesMark) -> None:
         """Raise `CheckpointError` when what lies before the mark is not what it was."""

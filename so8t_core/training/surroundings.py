@@ -35,8 +35,13 @@ class Surroundings:
         return None
 
     def marks(self) -> dict[str, SeriesMark]:
-        """How far each series has come, durably."""
+        """How far each series has come; to be relied on after `sync`."""
         return {"series": self.series.mark(), "evaluations": self.evaluations.mark()}
+
+    def sync(self) -> None:
+        """Make the series durable."""
+        self.series.sync()
+        self.evaluations.sync()
 
     def close(self) -> None:
         """Close the series."""

@@ -35,6 +35,7 @@ from so8t_core.training.callbacks import StepBounds
 from so8t_core.training.checkpoint import Snapshot
 from so8t_core.training.dataset import IGNORED, PaddingCollator, RunOrder, SampleSet
 from so8t_core.training.gate_terms import GateTerms, active_gates
+from so8t_core.training.keeper import CheckpointKeeper
 from so8t_core.training.optimizer import (
     build_optimizer,
     optimizer_state,
@@ -79,8 +80,6 @@ class SO8TTrainer(Trainer):
         self._bank = RotationBank(active_gates(model))
         self.counters = dict(resume.counters) if resume else {"tokens": 0, "targets": 0}
         self._evaluated_step = resume.counters["evaluated_step"] if resume else -1
-        self._saved_step = resume.step if resume else -1
-        self._saved_at = self._counted_at = time.monotonic()
         self._held_s = 0.0
         self._padding = PaddingCollator(pad_id)
         packed = isinstance(samples, PackedSet)
@@ -89,6 +88,10 @@ class SO8TTrainer(Trainer):
             args=arguments,
             data_collator=PackingCollator(pad_id) if packed else self._padding,
             train_dataset=samples,
+        )
+        saved = (resume.step, self._evaluated_step) if resume else None
+        self._keeper = CheckpointKeeper(
+            settings, around, self.args.device, arguments.max_steps, saved
         )
         self.remove_callback(PrinterCallback)
         self.add_callback(StepBounds(self))
@@ -180,6 +183,7 @@ class SO8TTrainer(Trainer):
 
     def begin_step(self) -> None:
         """Called before the first micro-batch of a step."""
+        self._keeper.writer.check()
         seed_step(self.args.seed, self.state.global_step)
         self._begin_counting()
         self._bank.open()
@@ -213,6 +217,7 @@ class SO8TTrainer(Trainer):
                 self._stop_at(name.replace("_", " "), step, value)
         self._around.series.append({"step": step, **values, "tokens": self._step_tokens})
         self._tell(step, {**values, **layers})
+        self._keeper.prepare(self._snapshot)
 
     def _tell(self, step: int, values: Mapping[str, float]) -> None:
         took_s = max(time.monotonic() - self._step_began - self._held_s, 1e-9)
@@ -284,42 +289,24 @@ class SO8TTrainer(Trainer):
 
     def _pause_point(self) -> None:
         asked = time.monotonic()
-        self._around.pause.point(lambda: self._keep("pause"))
+        self._around.pause.point(self._save_for_pause)
         self._held_s += time.monotonic() - asked
 
     def checkpoint_due(self) -> str | None:
         """Why a checkpoint is due after the present step; None when it is not."""
-        step = self.state.global_step
-        if step == self.args.max_steps:
-            return "end"
-        if (
-            step % int(self._around.wish("save_every_steps") or self._settings.save_every_steps)
-            == 0
-        ):
-            return "step"
-        every_s = self._around.wish("save_every_s") or self._settings.save_every_s
-        if time.monotonic() - self._saved_at >= every_s:
-            return "time"
-        return None
+        return self._keeper.due(self.state.global_step)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         self._keep(self.checkpoint_due() or "step")
 
     def _keep(self, reason: str) -> None:
-        step = self.state.global_step
-        if self._saved_step == step and self._evaluated_step == self.counters.get("evaluated_step"):
-            return
-        self.counters["evaluated_step"] = self._evaluated_step
-        path, size_bytes = self._around.store.write(self._snapshot())
-        now = time.monotonic()
-        history = self._around.history
-        history.change(
-            checkpoints_written=history.now.checkpoints_written + 1,
-            train_s=history.now.train_s + now - self._counted_at,
-        )
-        self._saved_step, self._saved_at, self._counted_at = step, now, now
-        shown = path.relative_to(self._around.run_root).as_posix()
-        self._around.emit.checkpoint(step, shown, reason, size_bytes)
+        standing = (self.state.global_step, self._evaluated_step)
+        self._keeper.keep(reason, standing, self._snapshot)
+
+    def _save_for_pause(self) -> None:
+        """Return when a checkpoint of this very moment is durable."""
+        self._keep("pause")
+        self._keeper.writer.wait()
 
     def _snapshot(self) -> Snapshot:
         optimizer = self._bare_optimizer()
@@ -331,7 +318,7 @@ class SO8TTrainer(Trainer):
             optimizer=optimizer_state(optimizer, self._names),
             schedule={"rates": rates, "scheduler": self._scheduler().state_dict()},
             trainer={**asdict(self.state), "log_history": []},
-            counters=self.counters,
+            counters={**self.counters, "evaluated_step": self._evaluated_step},
             marks=self._around.marks(),
         )
 
@@ -363,7 +350,14 @@ class SO8TTrainer(Trainer):
         """Nothing to load: every step seeds its generators itself."""
 
     def go_on(self) -> None:
-        """Train to the end, from the snapshot if there is one; HardPause passes through."""
+        """Train to the end, from the snapshot if there is one; HardPause passes through.
+
+        On return the last checkpoint is durable. Raises `ResourceError` where the disk is full.
+        """
+        with self._keeper.writer:
+            self._go_on()
+
+    def _go_on(self) -> None:
         if self._resume is None:
             self.train()
             return

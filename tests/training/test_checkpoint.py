@@ -19,6 +19,8 @@ from so8t_core.training.checkpoint import (
     require_same_identity,
     write_checkpoint,
 )
+from so8t_core.training.checkpoint_writer import copied
+from so8t_core.training.host_buffer import HostBuffer
 from so8t_core.training.series import SeriesMark
 
 IDENTITY = {"seed": 1, "train.lora_rank": 64, "base model": "abc"}
@@ -27,7 +29,7 @@ IDENTITY = {"seed": 1, "train.lora_rank": 64, "base model": "abc"}
 def snapshot(step: int = 5) -> Snapshot:
     torch.manual_seed(step)
     shared = torch.linspace(-1, 1, 256)
-    return Snapshot(
+    living = Snapshot(
         step=step,
         identity=IDENTITY,
         weights={"lora": torch.randn(3, 4), "theta": torch.tensor([1e-45, -0.0, float("inf")])},
@@ -40,6 +42,7 @@ def snapshot(step: int = 5) -> Snapshot:
         counters={"tokens": 7},
         marks={"series": SeriesMark(10, "00")},
     )
+    return copied(living, HostBuffer(torch.device("cpu")))
 
 
 def same_bits(a: Any, b: Any) -> bool:

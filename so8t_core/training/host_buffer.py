@@ -1,0 +1,57 @@
+"""Host memory into which a training's tensors are copied at once, to be written at leisure."""
+
+# bitsandbytes has no annotations
+# mypy: disable-error-code="no-untyped-call"
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from bitsandbytes.functional import prefetch_tensor
+from torch import Tensor
+
+_ALIGNMENT_BYTES = 64
+
+
+class HostBuffer:
+    """One block of host memory, pinned for a GPU, that is kept and used for every copy.
+
+    Copies stay valid until the next `copy`.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._block = torch.empty(0, dtype=torch.uint8)
+
+    def reserve(self, tensors: Iterable[Tensor]) -> None:
+        """Get room for them now. Pinning memory takes a while, copying into it does not."""
+        needed = sum(_room(tensor) for tensor in tensors)
+        if needed > self._block.numel():
+            pinned = self._device.type == "cuda"
+            self._block = torch.empty(needed, dtype=torch.uint8, pin_memory=pinned)
+
+    @torch.no_grad()
+    def copy(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Contiguous copies by the same names, equal to the bit, complete on return."""
+        self.reserve(tensors.values())
+        paged = [tensor for tensor in tensors.values() if getattr(tensor, "is_paged", False)]
+        for tensor in paged:
+            prefetch_tensor(tensor, to_cpu=True)  # or reading it would fault page by page
+        if paged:
+            torch.cuda.synchronize(self._device)
+        copies: dict[str, Tensor] = {}
+        at = 0
+        for name, tensor in tensors.items():
+            part = self._block[at : at + tensor.numel() * tensor.element_size()]
+            copies[name] = part.view(tensor.dtype).view(tensor.shape)
+            copies[name].copy_(tensor, non_blocking=True)
+            at += _room(tensor)
+        if self._device.type == "cuda":
+            torch.cuda.current_stream(self._device).synchronize()
+        return copies
+
+
+def _room(tensor: Tensor) -> int:
+    """Bytes that a tensor takes in the block, so that the next one is aligned."""
+    size_bytes = tensor.numel() * tensor.element_size()
+    return -(-size_bytes // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
