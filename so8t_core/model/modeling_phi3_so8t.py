@@ -138,7 +138,13 @@ class SO8TRotationGate(nn.Module):
 
 
 class SO8TPhi3Attention(Phi3Attention):
-    """Phi-3's attention, its output rotated where the configuration asks for a gate."""
+    """Phi-3's attention, its output rotated where the configuration asks for a gate.
+
+    `projection_turns`: whether what stands in for o_proj applies the gate already, as the fused
+    products of training do.
+    """
+
+    projection_turns = False
 
     def __init__(self, config: SO8TPhi3Config, layer_idx: int) -> None:
         super().__init__(config, layer_idx)
@@ -160,7 +166,7 @@ class SO8TPhi3Attention(Phi3Attention):
         states = super().forward(
             hidden_states, position_embeddings, attention_mask, past_key_values, **kwargs
         )
-        if self.rotation_gate is None:
+        if self.rotation_gate is None or self.projection_turns:
             return states[0], states[1]
         return self.rotation_gate(states[0]), states[1]
 

@@ -30,6 +30,7 @@ from so8t_core.training.base_model import (
 )
 from so8t_core.training.checkpoint import CheckpointStore, Snapshot, require_same_identity
 from so8t_core.training.figures import training_figures
+from so8t_core.training.fused import fuse, fused_wanted
 from so8t_core.training.gate_terms import GateTerms, trained_gates
 from so8t_core.training.history import HistoryFile
 from so8t_core.training.preparation import PreparedData, prepare
@@ -185,6 +186,8 @@ def _build_trainer(
     model = attach_adapter(
         load_base(inputs.model, settings, device, dtype), settings, ctx.settings.seed
     )
+    if fused_wanted(settings, device):
+        fuse(model)
     terms = GateTerms(
         trained_gates(model), settings.orthogonality_weight, settings.rotation_size_weight
     )

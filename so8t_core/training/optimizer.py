@@ -1,7 +1,7 @@
 """The optimiser: LoRA in 8-bit AdamW, the gates in a float32 group of their own."""
 
 # bitsandbytes has no annotations
-# mypy: disable-error-code="misc, no-any-return, name-defined, no-untyped-call"
+# mypy: disable-error-code="has-type, misc, no-any-return, name-defined, no-untyped-call"
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -20,11 +20,33 @@ State = dict[str, dict[str, Any]]
 
 
 class GroupedAdamW(bitsandbytes.optim.AdamW):
-    """bitsandbytes' AdamW whose groups may state `optim_bits` of their own.
+    """bitsandbytes' AdamW whose groups may state `optim_bits` of their own, and that does not wait.
 
-    bitsandbytes' way for this is a registry shared by the whole process and keyed by id(), which
-    outlives its parameters.
+    bitsandbytes' way for the first is a registry shared by the whole process and keyed by id(),
+    which outlives its parameters. Its own `step` waits for the device after every single tensor;
+    that is needed nowhere, since all work is in one stream, and only paged states, which the host
+    may read, are waited for at the end.
     """
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        """One step of all parameters that have a gradient. `closure` is not supported."""
+        assert closure is None
+        if not self.initialized:
+            self.check_overrides()
+            self.to_gpu()
+            self.initialized = True
+        parameter = None
+        for gindex, group in enumerate(self.param_groups):
+            for pindex, parameter in enumerate(group["params"]):
+                if parameter.grad is None:
+                    continue
+                if not self.state[parameter]:
+                    self.init_state(group, parameter, gindex, pindex)
+                self.prefetch_state(parameter)
+                self.update_step(group, parameter, gindex, pindex)
+        if self.is_paged and parameter is not None and parameter.device.type == "cuda":
+            torch.cuda.synchronize(parameter.device)
 
     def get_config(self, gindex: int, pindex: int, group: dict[str, Any]) -> dict[str, Any]:
         config = super().get_config(gindex, pindex, group)

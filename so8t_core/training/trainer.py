@@ -34,6 +34,7 @@ from so8t_core.training.base_model import set_evaluating
 from so8t_core.training.callbacks import StepBounds
 from so8t_core.training.checkpoint import Snapshot
 from so8t_core.training.dataset import IGNORED, PaddingCollator, RunOrder, SampleSet
+from so8t_core.training.fused_lora import LoraBank
 from so8t_core.training.gate_terms import GateTerms, active_gates
 from so8t_core.training.keeper import CheckpointKeeper
 from so8t_core.training.optimizer import (
@@ -78,6 +79,7 @@ class SO8TTrainer(Trainer):
         self._held_out = held_out
         self._names = parameter_names(model)
         self._bank = RotationBank(active_gates(model))
+        self._low = LoraBank(model, torch.bfloat16 if arguments.bf16 else torch.float32)
         self.counters = dict(resume.counters) if resume else {"tokens": 0, "targets": 0}
         self._evaluated_step = resume.counters["evaluated_step"] if resume else -1
         self._held_s = 0.0
@@ -154,6 +156,7 @@ class SO8TTrainer(Trainer):
         tokens = int(inputs.pop("tokens"))
         loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
         if self.accelerator.sync_gradients:  # the step's last micro-batch; clipping comes next
+            self._low.close()
             self._bank.send_back()
         if not torch.isfinite(loss):
             self._stop_at("loss", self.state.global_step + 1, loss.item())
@@ -187,6 +190,7 @@ class SO8TTrainer(Trainer):
         seed_step(self.args.seed, self.state.global_step)
         self._begin_counting()
         self._bank.open()
+        self._low.open()
 
     def note_rates(self) -> None:
         """Keep the learning rates that the optimiser is about to use."""
@@ -261,6 +265,7 @@ class SO8TTrainer(Trainer):
         assert self._held_out is not None
         set_evaluating(self.adapted)
         self._bank.open()
+        self._low.open()
         step = self.state.global_step
         self._around.emit.progress(step, self.args.max_steps, "steps", "measuring held-out loss")
         total, targets = 0.0, 0
@@ -275,6 +280,7 @@ class SO8TTrainer(Trainer):
                 loss = self.adapted(**{k: v.to(self.args.device) for k, v in batch.items()}).loss
             total += loss.item() * count
             targets += count
+        self._low.close()
         self._bank.close()
         result = {"eval_loss": total / targets}
         self._around.evaluations.append({"step": step, **result, "targets": targets})

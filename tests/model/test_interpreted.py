@@ -1,4 +1,4 @@
-"""The kernels of the exponential in Triton's interpreter, where Triton is installed: no GPU needed."""
+"""Kernels in Triton's interpreter, where Triton is installed: no GPU needed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("triton", reason="Triton is not part of torch for CPUs")
 
-PROGRAM = """
+EXPONENTIAL = """
 import contextlib
 import torch
 from so8t_core.model import so8
@@ -31,10 +31,79 @@ for spread in (0.0, 0.3, 3.0):
     assert (gradient - expected).abs().max() <= 2e-7 * expected.abs().max(), spread
 """
 
+LORA = """
+import contextlib
+import torch
+from so8t_core.model import so8
+from so8t_core.model.ops import lora, reference
+from so8t_core.model.ops import triton as kernels
 
-def test_the_kernels_compute_what_the_reference_does() -> None:
+torch.cuda.device_of = lambda tensor: contextlib.nullcontext()
+torch.manual_seed(0)
+
+def near(found, expected):
+    assert found.shape == expected.shape
+    assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+for rows, width, rank, probability in ((130, 200, 5, 0.3), (64, 128, 16, 0.0), (333, 96, 64, 0.05)):
+    keys = tuple(torch.randint(0, 2**31 - 1, (2,)).tolist())
+    dropout = reference.Dropout(probability, keys)
+    x, a, g = torch.randn(rows, width), torch.randn(rank, width), torch.randn(rows, rank)
+    out = torch.randn(rows, width)
+    near(lora.down(x, a, dropout), reference.down(x, a, dropout))
+    near(lora.up_into(out.clone(), g, a, dropout), reference.up_into(out.clone(), g, a, dropout))
+    near(lora.gradient_of_a(g, x, dropout), reference.gradient_of_a(g, x, dropout))
+matrices = so8.rotation(0.3 * torch.randn(9, 28), "exp")
+codes = torch.randint(-127, 128, (72, 600), dtype=torch.int8)
+scales = torch.rand(72)
+for weights, with_scales in ((codes, scales), (torch.randn(72, 600), None)):
+    one = (weights, with_scales, matrices, torch.float32)
+    near(kernels.dequantize_turned(*one), reference.dequantize_turned(*one))
+identity = torch.eye(8).expand(9, 8, 8)
+same = kernels.dequantize_turned(codes, scales, identity, torch.float32)
+assert torch.equal(same, reference.dequantize(codes, scales, torch.float32))
+g, y = torch.randn(50, 72), torch.randn(50, 72)
+near(kernels.outer_sums(g, y, 9), reference.outer_sums(g, y, 9))
+near(kernels.backward(y, matrices, g)[1], reference.backward(y, matrices, g)[1])
+"""
+
+PHI3 = """
+import contextlib
+import torch
+from so8t_core.model.ops import phi3, reference
+
+torch.cuda.device_of = lambda tensor: contextlib.nullcontext()
+torch.manual_seed(0)
+joined, upstream = torch.randn(5, 2 * 1300), torch.randn(5, 1300)
+torch.testing.assert_close(phi3.swiglu(joined), reference.swiglu(joined))
+torch.testing.assert_close(
+    phi3.swiglu_back(joined, upstream), reference.swiglu_back(joined, upstream)
+)
+for queries, keys, size, turned in ((4, 2, 24, 24), (20, 4, 16, 12)):
+    joined = torch.randn(2, 7, (queries + 2 * keys) * size)
+    angles = torch.randn(2, 7, turned // 2).repeat(1, 1, 2)
+    for batch in (1, 2):
+        c, s = angles[:batch].cos(), angles[:batch].sin()
+        torch.testing.assert_close(
+            phi3.turn_heads(joined, c, s, (queries, keys)),
+            reference.turn_heads(joined, c, s, (queries, keys)),
+        )
+        q, k, v = (
+            torch.randn(2, 7, heads, size).transpose(1, 2) for heads in (queries, keys, keys)
+        )
+        torch.testing.assert_close(
+            phi3.turn_heads_back(q, k.contiguous(), v, c, s), reference.turn_heads_back(q, k, v, c, s)
+        )
+"""
+
+
+@pytest.mark.parametrize("program", [EXPONENTIAL, LORA, PHI3], ids=["exponential", "lora", "phi3"])
+def test_the_kernels_compute_what_the_reference_does(program: str) -> None:
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True
+        [sys.executable, "-W", "ignore", "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr

@@ -93,6 +93,12 @@ class TrainSettings(Section):
         description="Liger's kernels for norm, MLP, position embedding and loss. auto: on a GPU "
         "where liger-kernel is installed; on: required.",
     )
+    fused: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="LoRA, gates, MLP and position embedding by our own joined operations instead "
+        "of PEFT's and Phi-3's many. auto: on a GPU, unless `int8_matmul` is llm_int8; on: on CPU "
+        "too, for tests.",
+    )
     dtype: Literal["auto", "bfloat16", "float32"] = Field(
         "auto", description="Precision of the arithmetic; auto: bfloat16 on a GPU, float32 on CPU."
     )

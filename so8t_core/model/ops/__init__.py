@@ -19,15 +19,18 @@ from torch.autograd.function import once_differentiable
 
 from so8t_core.model import so8
 from so8t_core.model.ops import reference
+from so8t_core.model.ops.reference import Dropout
 
 try:
-    from so8t_core.model.ops import exponential
+    from so8t_core.model.ops import exponential, lora, phi3
     from so8t_core.model.ops import triton as kernels
 except ImportError:  # Triton comes with torch for CUDA only; where it is missed, that is counted
     _KERNELS: ModuleType | None = None
     _EXPONENTIAL: ModuleType | None = None
+    _LORA: ModuleType | None = None
+    _PHI3: ModuleType | None = None
 else:
-    _KERNELS, _EXPONENTIAL = kernels, exponential
+    _KERNELS, _EXPONENTIAL, _LORA, _PHI3 = kernels, exponential, lora, phi3
 
 _FALLBACKS: Counter[str] = Counter()
 
@@ -37,11 +40,13 @@ def fallbacks() -> dict[str, int]:
     return dict(_FALLBACKS)
 
 
-def _choose(tensor: Tensor, matrices: Tensor | None = None) -> ModuleType:
+def _choose(
+    tensor: Tensor, matrices: Tensor | None = None, module: ModuleType | None = _KERNELS
+) -> ModuleType:
     """The module of kernels or the reference."""
     if tensor.device.type != "cuda":
         return reference
-    if _KERNELS is None:
+    if _KERNELS is None or module is None:
         _FALLBACKS["Triton is not installed"] += 1
         return reference
     if matrices is not None and (
@@ -49,7 +54,7 @@ def _choose(tensor: Tensor, matrices: Tensor | None = None) -> ModuleType:
     ):
         _FALLBACKS[f"no rotation kernel for {tensor.dtype} by {matrices.dtype}"] += 1
         return reference
-    return _KERNELS
+    return module
 
 
 class BlockRotation(Function):
@@ -131,3 +136,63 @@ def dequantize(codes: Tensor, scales: Tensor, dtype: torch.dtype) -> Tensor:
     `codes`: (rows, columns) int8, contiguous; `scales`: (rows,) float32.
     """
     return _choose(codes).dequantize(codes, scales, dtype)
+
+
+def dequantize_turned(
+    codes: Tensor, scales: Tensor | None, matrices: Tensor, dtype: torch.dtype
+) -> Tensor:
+    """blockdiag(R) W: a frozen weight whose product comes out rotated. No gradient.
+
+    `codes`: (8 n, columns), int8 with `scales` (8 n,) or floating with None; `matrices`:
+    (n, 8, 8) float32. Returns (8 n, columns) in `dtype`, rounded once; W to the bit where every R
+    is the identity.
+    """
+    return _choose(codes).dequantize_turned(codes, scales, matrices, dtype)
+
+
+def outer_sums(upstream: Tensor, turned: Tensor, blocks: int) -> Tensor:
+    """The sum over tokens of g_b y_bᵀ for each block: (n, 8, 8) float32, the same bits every time.
+
+    `upstream`, `turned`: (tokens, 8 n) of one floating dtype.
+    """
+    return _choose(upstream).outer_sums(upstream, turned, blocks)
+
+
+def lora_down(x: Tensor, a: Tensor, dropout: Dropout) -> Tensor:
+    """drop(x) aᵀ. `x`: (tokens, in); `a`: (rank, in). Returns (tokens, rank), dtype of x."""
+    return _choose(x, module=_LORA).down(x, a, dropout)
+
+
+def lora_up_into(out: Tensor, g: Tensor, a: Tensor, dropout: Dropout) -> Tensor:
+    """Adds drop(g a) to `out`, (tokens, in), in place. `g`: (tokens, rank); `a`: (rank, in)."""
+    return _choose(out, module=_LORA).up_into(out, g, a, dropout)
+
+
+def lora_gradient_of_a(g: Tensor, x: Tensor, dropout: Dropout) -> Tensor:
+    """gᵀ drop(x): (rank, in) float32, the same bits every time.
+
+    `g`: (tokens, rank); `x`: (tokens, in).
+    """
+    return _choose(x, module=_LORA).gradient_of_a(g, x, dropout)
+
+
+def swiglu(joined: Tensor) -> Tensor:
+    """silu(gate) · up. `joined`: (tokens, 2 n), contiguous, gate before up. Returns (tokens, n)."""
+    return _choose(joined, module=_PHI3).swiglu(joined)
+
+
+def swiglu_back(joined: Tensor, upstream: Tensor) -> Tensor:
+    """The gradient of `joined`. `upstream`: (tokens, n), contiguous."""
+    return _choose(joined, module=_PHI3).swiglu_back(joined, upstream)
+
+
+def turn_heads(joined: Tensor, cosines: Tensor, sines: Tensor, heads: tuple[int, int]) -> Tensor:
+    """Queries and keys turned by their positions; see `reference.turn_heads`. All contiguous."""
+    return _choose(joined, module=_PHI3).turn_heads(joined, cosines, sines, heads)
+
+
+def turn_heads_back(
+    of_q: Tensor, of_k: Tensor, of_v: Tensor, cosines: Tensor, sines: Tensor
+) -> Tensor:
+    """The gradient of `joined` in `turn_heads`; see `reference.turn_heads_back`."""
+    return _choose(of_q, module=_PHI3).turn_heads_back(of_q, of_k, of_v, cosines, sines)

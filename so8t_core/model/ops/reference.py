@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -57,3 +59,140 @@ def send_back(thetas: Tensor, built: Tensor, upstream: Tensor) -> Tensor:
     with torch.enable_grad():
         (gradient,) = torch.autograd.grad(rotation(leaf, "exp"), leaf, upstream.to(built.dtype))
     return gradient
+
+
+def dequantize_turned(
+    codes: Tensor, scales: Tensor | None, matrices: Tensor, dtype: torch.dtype
+) -> Tensor:
+    """blockdiag(R) W: a weight whose product is turned already, rounded once to `dtype`.
+
+    `codes`: W, (8 n, columns), int8 by rows with `scales` (8 n,) as in `dequantize`, or floating
+    with None; `matrices`: (n, 8, 8). Equal to W in `dtype` to the bit where every R is the
+    identity.
+    """
+    wide = codes.to(torch.float32)
+    if scales is not None:
+        wide = wide * (scales * (1.0 / 127.0))[:, None]
+    rows = wide.reshape(matrices.shape[0], BLOCK, -1)
+    away = matrices - torch.eye(BLOCK, device=matrices.device, dtype=matrices.dtype)
+    return (rows + torch.bmm(away, rows)).reshape(codes.shape).to(dtype)
+
+
+def outer_sums(upstream: Tensor, turned: Tensor, blocks: int) -> Tensor:
+    """The sum over tokens of g_b y_bᵀ for each block: (n, 8, 8) float32.
+
+    `upstream`, `turned`: (tokens, 8 n).
+    """
+    g, y = (one.reshape(-1, blocks, BLOCK).float().transpose(0, 1) for one in (upstream, turned))
+    return torch.bmm(g.mT, y)
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """A dropout mask that is computed, not kept.
+
+    `probability`: of a zero, below 1; `keys`: two random numbers from 0 to 2^31 - 1.
+    """
+
+    probability: float
+    keys: tuple[int, int]
+
+    @property
+    def threshold(self) -> int:
+        """A number is kept where its hash of 32 bits, halved, is not below this."""
+        return int(self.probability * 2**31)
+
+    @property
+    def scale(self) -> float:
+        """What kept numbers are multiplied by."""
+        return 1.0 / (1.0 - self.probability)
+
+
+def kept(rows: int, width: int, dropout: Dropout, device: torch.device) -> Tensor:
+    """Where dropout keeps a number: (rows, width) bool.
+
+    A hash of 32 bits of the number's place and both keys (C. Wellons' triple32, the second key
+    after its first round), compared with the threshold. Places repeat after 2^32 numbers.
+    """
+    low = 0xFFFFFFFF
+    x = torch.arange(rows * width, dtype=torch.int64, device=device) & low
+    x ^= dropout.keys[0]
+    x ^= x >> 17
+    x = x * 0xED5AD4BB & low
+    x ^= dropout.keys[1]
+    x ^= x >> 11
+    x = x * 0xAC4C1B51 & low
+    x ^= x >> 15
+    x = x * 0x31848BAB & low
+    x ^= x >> 14
+    return (x >> 1 >= dropout.threshold).view(rows, width)
+
+
+def _dropped(x: Tensor, dropout: Dropout) -> Tensor:
+    mask = kept(x.shape[0], x.shape[1], dropout, x.device)
+    return torch.where(mask, x.float() * dropout.scale, 0.0)
+
+
+def down(x: Tensor, a: Tensor, dropout: Dropout) -> Tensor:
+    """drop(x) aᵀ. `x`: (tokens, in); `a`: (rank, in). Returns (tokens, rank), dtype of x."""
+    return (_dropped(x, dropout) @ a.float().mT).to(x.dtype)
+
+
+def up_into(out: Tensor, g: Tensor, a: Tensor, dropout: Dropout) -> Tensor:
+    """Adds drop(g a) to `out`, (tokens, in), in place. `g`: (tokens, rank); `a`: (rank, in)."""
+    return out.copy_(out.float() + _dropped(g.float() @ a.float(), dropout))
+
+
+def gradient_of_a(g: Tensor, x: Tensor, dropout: Dropout) -> Tensor:
+    """gᵀ drop(x): (rank, in) float32. `g`: (tokens, rank); `x`: (tokens, in)."""
+    return g.float().mT @ _dropped(x, dropout)
+
+
+def swiglu(joined: Tensor) -> Tensor:
+    """silu(gate) · up. `joined`: (tokens, 2 n), gate before up. Returns (tokens, n)."""
+    gate, up = joined.float().chunk(2, dim=-1)
+    return (torch.nn.functional.silu(gate) * up).to(joined.dtype)
+
+
+def swiglu_back(joined: Tensor, upstream: Tensor) -> Tensor:
+    """The gradient of `joined`, (tokens, 2 n). `upstream`: (tokens, n)."""
+    gate, up = joined.float().chunk(2, dim=-1)
+    g, share = upstream.float(), torch.sigmoid(gate)
+    of_gate = g * up * share * (1.0 + gate * (1.0 - share))
+    return torch.cat((of_gate, g * gate * share), dim=-1).to(joined.dtype)
+
+
+def turn_heads(joined: Tensor, cosines: Tensor, sines: Tensor, heads: tuple[int, int]) -> Tensor:
+    """Queries and keys turned by their positions, values as they are.
+
+    `joined`: (batch, tokens, (queries + 2 keys) · size), heads of queries, keys, values after one
+    another; `cosines`, `sines`: (batch or 1, tokens, turned), the first `turned` numbers of a head
+    being turned, each with its fellow half of that on; `heads`: (queries, keys). Returns the shape
+    of `joined`.
+    """
+    queries, keys = heads
+    split = joined.float().view(*joined.shape[:-1], queries + 2 * keys, -1)
+    turned = cosines.shape[-1]
+    first, second = split[..., :turned].chunk(2, dim=-1)
+    c, s = cosines.float()[:, :, None], sines.float()[:, :, None]
+    rotated = split[..., :turned] * c + torch.cat((-second, first), dim=-1) * s
+    whole = torch.cat((rotated, split[..., turned:]), dim=-1)
+    whole[..., queries + keys :, :] = split[..., queries + keys :, :]
+    return whole.flatten(-2).to(joined.dtype)
+
+
+def turn_heads_back(
+    of_q: Tensor, of_k: Tensor, of_v: Tensor, cosines: Tensor, sines: Tensor
+) -> Tensor:
+    """The gradient of `joined` in `turn_heads`: (batch, tokens, (queries + 2 keys) · size).
+
+    `of_q`, `of_k`, `of_v`: gradients of the turned heads, each (batch, heads, tokens, size).
+    """
+    split = torch.cat((of_q, of_k, of_v), dim=1).transpose(1, 2).float()
+    turned, straight = cosines.shape[-1], of_q.shape[1] + of_k.shape[1]
+    g = split[..., :turned]
+    c, s = cosines.float()[:, :, None], sines.float()[:, :, None]
+    first, second = (g * s).chunk(2, dim=-1)
+    whole = torch.cat((g * c + torch.cat((second, -first), dim=-1), split[..., turned:]), dim=-1)
+    whole[..., straight:, :] = split[..., straight:, :]
+    return whole.flatten(-2).to(of_q.dtype)

@@ -33,6 +33,7 @@ _BACKWARD_ROWS = 8
 _BACKWARD_PARTS = 22
 _BACKWARD_REGISTERS = 255
 _DEQUANTIZED_COLUMNS = 1024
+_TURNED_COLUMNS = 512
 
 
 @triton.jit
@@ -203,6 +204,7 @@ def _backward(
     block_stride,
     row_stride,
     column_stride,
+    TURN: tl.constexpr,
     ROWS: tl.constexpr,
     BLOCKS: tl.constexpr,
 ):
@@ -240,18 +242,19 @@ def _backward(
         next_at = following * width + column
         next_g = tl.load(upstream + next_at, mask=next_mask, other=0.0)
         next_h = tl.load(hidden + next_at, mask=next_mask, other=0.0)
-        y = (
-            _dot8(g[0], a0, g),
-            _dot8(g[1], a1, g),
-            _dot8(g[2], a2, g),
-            _dot8(g[3], a3, g),
-            _dot8(g[4], a4, g),
-            _dot8(g[5], a5, g),
-            _dot8(g[6], a6, g),
-            _dot8(g[7], a7, g),
-        )
-        joined = _join8(y, ROWS, BLOCKS)
-        tl.store(downstream + at, joined.to(downstream.dtype.element_ty), mask=mask)
+        if TURN:
+            y = (
+                _dot8(g[0], a0, g),
+                _dot8(g[1], a1, g),
+                _dot8(g[2], a2, g),
+                _dot8(g[3], a3, g),
+                _dot8(g[4], a4, g),
+                _dot8(g[5], a5, g),
+                _dot8(g[6], a6, g),
+                _dot8(g[7], a7, g),
+            )
+            joined = _join8(y, ROWS, BLOCKS)
+            tl.store(downstream + at, joined.to(downstream.dtype.element_ty), mask=mask)
         row, at, mask = following, next_at, next_mask
         s0 = _add_outer(s0, g[0], h)
         s1 = _add_outer(s1, g[1], h)
@@ -284,6 +287,56 @@ def _dequantize(codes, scales, out, columns, COLUMNS: tl.constexpr):
     code = tl.load(codes + row * columns + column, mask=mask, other=0)
     value = code.to(tl.float32) * scale
     tl.store(out + row * columns + column, value.to(out.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def _weights(codes, scales, at, mask, row, SCALED: tl.constexpr):
+    """One row of weights, float32."""
+    value = tl.load(codes + at, mask=mask, other=0).to(tl.float32)
+    if SCALED:
+        value *= tl.load(scales + row) * (1.0 / 127.0)
+    return value
+
+
+@triton.jit
+def _dequantize_turned(
+    codes,
+    scales,
+    matrices,
+    out,
+    columns,
+    block_stride,
+    row_stride,
+    column_stride,
+    SCALED: tl.constexpr,
+    COLUMNS: tl.constexpr,
+):
+    pieces = tl.cdiv(columns, COLUMNS)
+    row = (tl.program_id(0) // pieces).to(tl.int64) * 8
+    column = tl.program_id(0) % pieces * COLUMNS + tl.arange(0, COLUMNS)
+    mask = column < columns
+    block = tl.program_id(0) // pieces + tl.arange(0, 1)
+    a = _away(matrices, block, block >= 0, block_stride, row_stride, column_stride)
+    at = row * columns + column
+    w = (
+        _weights(codes, scales, at, mask, row, SCALED),
+        _weights(codes, scales, at + columns, mask, row + 1, SCALED),
+        _weights(codes, scales, at + 2 * columns, mask, row + 2, SCALED),
+        _weights(codes, scales, at + 3 * columns, mask, row + 3, SCALED),
+        _weights(codes, scales, at + 4 * columns, mask, row + 4, SCALED),
+        _weights(codes, scales, at + 5 * columns, mask, row + 5, SCALED),
+        _weights(codes, scales, at + 6 * columns, mask, row + 6, SCALED),
+        _weights(codes, scales, at + 7 * columns, mask, row + 7, SCALED),
+    )
+    kind = out.dtype.element_ty
+    tl.store(out + at, _dot8(w[0], a[0], w).to(kind), mask=mask)
+    tl.store(out + at + columns, _dot8(w[1], a[1], w).to(kind), mask=mask)
+    tl.store(out + at + 2 * columns, _dot8(w[2], a[2], w).to(kind), mask=mask)
+    tl.store(out + at + 3 * columns, _dot8(w[3], a[3], w).to(kind), mask=mask)
+    tl.store(out + at + 4 * columns, _dot8(w[4], a[4], w).to(kind), mask=mask)
+    tl.store(out + at + 5 * columns, _dot8(w[5], a[5], w).to(kind), mask=mask)
+    tl.store(out + at + 6 * columns, _dot8(w[6], a[6], w).to(kind), mask=mask)
+    tl.store(out + at + 7 * columns, _dot8(w[7], a[7], w).to(kind), mask=mask)
 
 
 def _strides(matrices: Tensor) -> tuple[int, int, int]:
@@ -338,11 +391,22 @@ def backward(hidden: Tensor, matrices: Tensor, upstream: Tensor) -> tuple[Tensor
     program in a fixed order, and the parts by one reduction, so equal inputs give equal bits.
     """
     hidden, upstream, matrices = hidden.contiguous(), upstream.contiguous(), _blocks_last(matrices)
+    downstream = torch.empty_like(hidden)
+    return downstream, _sums(hidden, matrices, upstream, downstream)
+
+
+def outer_sums(upstream: Tensor, turned: Tensor, blocks: int) -> Tensor:
+    """The sum over tokens of g_b y_bᵀ. See `reference.outer_sums`; summed as in `backward`."""
+    unread = turned.new_empty((BLOCK, BLOCK, blocks), dtype=torch.float32).permute(2, 0, 1)
+    return _sums(turned.contiguous(), unread, upstream.contiguous(), None)
+
+
+def _sums(hidden: Tensor, matrices: Tensor, upstream: Tensor, downstream: Tensor | None) -> Tensor:
+    """Σ g_b h_bᵀ, (n, 8, 8); R_bᵀ g_b is written to `downstream` where that is given."""
     blocks = matrices.shape[0]
     rows = hidden.numel() // (blocks * BLOCK)
-    downstream = torch.empty_like(hidden)
     if not rows:
-        return downstream, torch.zeros_like(matrices)
+        return torch.zeros_like(matrices)
     rows_a_part = triton.cdiv(triton.cdiv(rows, _BACKWARD_PARTS), _BACKWARD_ROWS) * _BACKWARD_ROWS
     count = triton.cdiv(rows, rows_a_part)
     parts = hidden.new_empty((count, BLOCK, BLOCK, blocks), dtype=torch.float32)
@@ -351,18 +415,19 @@ def backward(hidden: Tensor, matrices: Tensor, upstream: Tensor) -> tuple[Tensor
             hidden,
             matrices,
             upstream,
-            downstream,
+            upstream if downstream is None else downstream,
             parts,
             rows,
             blocks,
             rows_a_part,
             *_strides(matrices),
+            TURN=downstream is not None,
             ROWS=_BACKWARD_ROWS,
             BLOCKS=_BLOCKS,
             maxnreg=_BACKWARD_REGISTERS,
             num_warps=_WARPS,
         )
-    return downstream, parts.sum(dim=0).permute(2, 0, 1)
+    return parts.sum(dim=0).permute(2, 0, 1)
 
 
 def dequantize(codes: Tensor, scales: Tensor, dtype: torch.dtype) -> Tensor:
@@ -373,5 +438,27 @@ def dequantize(codes: Tensor, scales: Tensor, dtype: torch.dtype) -> Tensor:
     with torch.cuda.device_of(codes):
         _dequantize[grid](
             codes, scales, out, columns, COLUMNS=_DEQUANTIZED_COLUMNS, num_warps=_WARPS
+        )
+    return out
+
+
+def dequantize_turned(
+    codes: Tensor, scales: Tensor | None, matrices: Tensor, dtype: torch.dtype
+) -> Tensor:
+    """blockdiag(R) W, rounded once. See `reference.dequantize_turned`."""
+    rows, columns = codes.shape
+    out = torch.empty((rows, columns), dtype=dtype, device=codes.device)
+    grid = (rows // BLOCK * triton.cdiv(columns, _TURNED_COLUMNS),)
+    with torch.cuda.device_of(codes):
+        _dequantize_turned[grid](
+            codes,
+            codes if scales is None else scales,
+            matrices,
+            out,
+            columns,
+            *_strides(matrices),
+            SCALED=scales is not None,
+            COLUMNS=_TURNED_COLUMNS,
+            num_warps=_WARPS,
         )
     return out

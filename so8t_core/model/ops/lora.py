@@ -1,0 +1,241 @@
+"""Triton kernels of a LoRA product with dropout: the mask is computed where it is used.
+
+Dropout in front of LoRA's A is three passes over the activations and a mask that has to be kept:
+more time than LoRA's own products. Here each kernel computes the mask of its tile from the place of
+each number and two keys, so the dropped-out activations are never written down.
+
+Products are those of tensor cores for 16-bit numbers and IEEE float32 for float32, with sums in
+float32. No sum is shared between programs, so equal inputs give equal bits.
+"""
+
+# triton has no annotations
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator, misc, no-any-return"
+# ruff: noqa: N803
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from so8t_core.model.ops.reference import Dropout
+
+_ROWS = 64
+_COLUMNS = 128
+_WIDE_COLUMNS = 64
+_STAGES = 3
+_WARPS = 4
+_PROGRAMS = 264
+"""Programs that keep an H100 busy: two for each of its multiprocessors."""
+
+
+@triton.jit
+def _kept(row, column, width, key0, key1, threshold):
+    """Where dropout keeps a number. See `reference.kept`."""
+    x = (row * width + column).to(tl.uint32) ^ key0.to(tl.uint32)
+    x ^= x >> 17
+    x *= 0xED5AD4BB
+    x ^= key1.to(tl.uint32)
+    x ^= x >> 11
+    x *= 0xAC4C1B51
+    x ^= x >> 15
+    x *= 0x31848BAB
+    x ^= x >> 14
+    return (x >> 1) >= threshold.to(tl.uint32)
+
+
+@triton.jit(do_not_specialize=["key0", "key1", "threshold"])
+def _down(
+    x,
+    a,
+    out,
+    rows,
+    width,
+    rank,
+    key0,
+    key1,
+    threshold,
+    scale,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    RANK: tl.constexpr,
+):
+    row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    r = tl.arange(0, RANK)
+    total = tl.zeros((ROWS, RANK), dtype=tl.float32)
+    for first in range(0, width, COLUMNS):
+        column = first + tl.arange(0, COLUMNS)
+        inside = (row[:, None] < rows) & (column[None, :] < width)
+        tile = tl.load(x + row[:, None] * width + column[None, :], mask=inside, other=0.0)
+        kept = _kept(row[:, None], column[None, :], width, key0, key1, threshold)
+        tile = tl.where(kept, tile, 0.0)
+        there = (r[None, :] < rank) & (column[:, None] < width)
+        turned = tl.load(a + r[None, :] * width + column[:, None], mask=there, other=0.0)
+        total = tl.dot(tile, turned, total, input_precision="ieee")
+    at = out + row[:, None] * rank + r[None, :]
+    mask = (row[:, None] < rows) & (r[None, :] < rank)
+    tl.store(at, (total * scale).to(out.dtype.element_ty), mask=mask)
+
+
+@triton.jit(do_not_specialize=["key0", "key1", "threshold"])
+def _up_into(
+    out,
+    g,
+    a,
+    rows,
+    width,
+    rank,
+    key0,
+    key1,
+    threshold,
+    scale,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    RANK: tl.constexpr,
+):
+    tiles = tl.cdiv(width, COLUMNS)
+    row = (tl.program_id(0) // tiles).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    column = tl.program_id(0) % tiles * COLUMNS + tl.arange(0, COLUMNS)
+    r = tl.arange(0, RANK)
+    left = tl.load(
+        g + row[:, None] * rank + r[None, :],
+        mask=(row[:, None] < rows) & (r[None, :] < rank),
+        other=0.0,
+    )
+    right = tl.load(
+        a + r[:, None] * width + column[None, :],
+        mask=(r[:, None] < rank) & (column[None, :] < width),
+        other=0.0,
+    )
+    at = out + row[:, None] * width + column[None, :]
+    inside = (row[:, None] < rows) & (column[None, :] < width)
+    before = tl.load(at, mask=inside, other=0.0).to(tl.float32)
+    product = tl.dot(left, right, input_precision="ieee") * scale
+    kept = _kept(row[:, None], column[None, :], width, key0, key1, threshold)
+    tl.store(at, (before + tl.where(kept, product, 0.0)).to(out.dtype.element_ty), mask=inside)
+
+
+@triton.jit(do_not_specialize=["key0", "key1", "threshold"])
+def _gradient_of_a(
+    g,
+    x,
+    parts,
+    rows,
+    width,
+    rank,
+    rows_a_part,
+    key0,
+    key1,
+    threshold,
+    scale,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    RANK: tl.constexpr,
+):
+    tiles = tl.cdiv(width, COLUMNS)
+    part = tl.program_id(0) // tiles
+    column = tl.program_id(0) % tiles * COLUMNS + tl.arange(0, COLUMNS)
+    r = tl.arange(0, RANK)
+    first = part.to(tl.int64) * rows_a_part
+    last = tl.minimum(first + rows_a_part, rows)
+    total = tl.zeros((RANK, COLUMNS), dtype=tl.float32)
+    for offset in range(0, rows_a_part, ROWS):
+        row = first + offset + tl.arange(0, ROWS)
+        left = tl.load(
+            g + row[None, :] * rank + r[:, None],
+            mask=(row[None, :] < last) & (r[:, None] < rank),
+            other=0.0,
+        )
+        inside = (row[:, None] < last) & (column[None, :] < width)
+        tile = tl.load(x + row[:, None] * width + column[None, :], mask=inside, other=0.0)
+        kept = _kept(row[:, None], column[None, :], width, key0, key1, threshold)
+        total = tl.dot(left, tl.where(kept, tile, 0.0), total, input_precision="ieee")
+    at = parts + (part * rank + r[:, None]).to(tl.int64) * width + column[None, :]
+    mask = (r[:, None] < rank) & (column[None, :] < width)
+    tl.store(at, total * scale, mask=mask)
+
+
+def _padded(rank: int) -> int:
+    return max(16, triton.next_power_of_2(rank))
+
+
+def down(x: Tensor, a: Tensor, dropout: Dropout) -> Tensor:
+    """drop(x) aᵀ. See `reference.down`."""
+    (rows, width), rank = x.shape, a.shape[0]
+    out = torch.empty((rows, rank), dtype=x.dtype, device=x.device)
+    if rows:
+        with torch.cuda.device_of(x):
+            _down[(triton.cdiv(rows, _ROWS),)](
+                x,
+                a,
+                out,
+                rows,
+                width,
+                rank,
+                *dropout.keys,
+                dropout.threshold,
+                dropout.scale,
+                ROWS=_ROWS,
+                COLUMNS=_COLUMNS,
+                RANK=_padded(rank),
+                num_warps=_WARPS,
+                num_stages=_STAGES,
+            )
+    return out
+
+
+def up_into(out: Tensor, g: Tensor, a: Tensor, dropout: Dropout) -> Tensor:
+    """Out + drop(g a), in place. See `reference.up_into`."""
+    (rows, width), rank = out.shape, a.shape[0]
+    if rows:
+        with torch.cuda.device_of(out):
+            _up_into[(triton.cdiv(rows, _ROWS) * triton.cdiv(width, _COLUMNS),)](
+                out,
+                g,
+                a,
+                rows,
+                width,
+                rank,
+                *dropout.keys,
+                dropout.threshold,
+                dropout.scale,
+                ROWS=_ROWS,
+                COLUMNS=_COLUMNS,
+                RANK=_padded(rank),
+                num_warps=_WARPS,
+            )
+    return out
+
+
+def gradient_of_a(g: Tensor, x: Tensor, dropout: Dropout) -> Tensor:
+    """gᵀ drop(x), float32. See `reference.gradient_of_a`.
+
+    The rows are cut into parts whose number depends on the shape alone.
+    """
+    (rows, width), rank = x.shape, g.shape[1]
+    if not rows:
+        return x.new_zeros((rank, width), dtype=torch.float32)
+    tiles = triton.cdiv(width, _WIDE_COLUMNS)
+    wished = max(1, min(triton.cdiv(_PROGRAMS, tiles), triton.cdiv(rows, 4 * _ROWS)))
+    rows_a_part = triton.cdiv(triton.cdiv(rows, wished), _ROWS) * _ROWS
+    count = triton.cdiv(rows, rows_a_part)
+    parts = torch.empty((count, rank, width), dtype=torch.float32, device=x.device)
+    with torch.cuda.device_of(x):
+        _gradient_of_a[(tiles * count,)](
+            g,
+            x,
+            parts,
+            rows,
+            width,
+            rank,
+            rows_a_part,
+            *dropout.keys,
+            dropout.threshold,
+            dropout.scale,
+            ROWS=_ROWS,
+            COLUMNS=_WIDE_COLUMNS,
+            RANK=_padded(rank),
+            num_warps=_WARPS,
+            num_stages=_STAGES,
+        )
+    return parts.sum(dim=0)

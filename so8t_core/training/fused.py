@@ -1,0 +1,29 @@
+"""Whether training runs on fused operations, and a model switched to them."""
+
+from __future__ import annotations
+
+import torch
+from peft import PeftModel
+
+from so8t_core.contract.settings.train import TrainSettings
+from so8t_core.training.fused_lora import fuse_lora, unfuse_lora
+from so8t_core.training.fused_phi3 import fuse_phi3, unfuse_phi3
+
+
+def fused_wanted(settings: TrainSettings, device: torch.device) -> bool:
+    """Whether to use them: not beside bitsandbytes' own int8 product, which they would replace."""
+    if settings.fused == "auto":
+        stock = settings.base_storage == "int8" and settings.int8_matmul == "llm_int8"
+        return device.type == "cuda" and not stock
+    return settings.fused == "on"
+
+
+def fuse(model: PeftModel) -> tuple[int, int]:
+    """Switch LoRA, gates, attention and MLP; returns how many LoRA layers and modules changed."""
+    return fuse_lora(model), fuse_phi3(model)
+
+
+def unfuse(model: PeftModel) -> None:
+    """Undo `fuse`. Liger's MLP, if there was one, has to be applied again."""
+    unfuse_lora(model)
+    unfuse_phi3(model)

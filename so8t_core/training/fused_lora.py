@@ -1,0 +1,280 @@
+"""LoRA's product as one operation, and the gate inside o_proj's: W x + s B A drop(x), rotated.
+
+PEFT adds LoRA to a linear by five operations that each read or write all activations; with
+dropout they take longer than LoRA's own products. Here B's product adds to the base's in place, the
+dropout mask is computed inside the kernels, and the rotation of a gate is applied to the weights
+instead of the activations: R (W x + s B A x) = (R W) x + s (R B) A x. The gate's gradient needs the
+rotated output only: with y = R h, Σ g hᵀ = (Σ g yᵀ) R, since Rᵀ is R's inverse.
+
+Frozen weights are dequantised in front of each product, forward and backward, and dropped again.
+Kept for the backward pass: the input, A x (rank numbers a token), and y where a gate is.
+"""
+
+# torch annotates its autograd functions only in part, bitsandbytes and peft not at all
+# mypy: disable-error-code="attr-defined, no-untyped-call, no-any-return, misc"
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from bitsandbytes.functional import dequantize_4bit
+from bitsandbytes.nn import Linear4bit, Linear8bitLt
+from peft import PeftModel
+from peft.tuners.lora.layer import LoraLayer
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from so8t_core.model import ops
+from so8t_core.model.modeling_phi3_so8t import SO8TPhi3Attention, SO8TRotationGate
+from so8t_core.model.ops.reference import Dropout
+from so8t_core.model.so8 import BLOCK
+
+_ADAPTER = "default"
+_KEYS = 2**31 - 1
+
+
+class FrozenWeight:
+    """The weight of a frozen linear, however it is stored, dense when it is asked for."""
+
+    def __init__(self, linear: nn.Module) -> None:
+        self._linear: Any = linear
+        self._int8 = isinstance(linear, Linear8bitLt)
+        self._nf4 = isinstance(linear, Linear4bit)
+
+    def dense(self, dtype: torch.dtype, matrices: Tensor | None) -> Tensor:
+        """(out, in) in `dtype`, its rows rotated by `matrices`, (out / 8, 8, 8), where given."""
+        linear = self._linear
+        if self._int8:
+            if linear.weight.CB is not None:
+                linear.init_8bit_state()
+            codes, scales = linear.state.CB, linear.state.SCB
+            if matrices is None:
+                return ops.dequantize(codes, scales, dtype)
+            return ops.dequantize_turned(codes, scales, matrices, dtype)
+        weight = linear.weight
+        if self._nf4:
+            weight = dequantize_4bit(weight.t(), weight.quant_state).to(dtype).t()
+        if matrices is None:
+            return weight.to(dtype)
+        return ops.dequantize_turned(weight.contiguous(), None, matrices, dtype)
+
+
+class LoraProduct(Function):
+    """R (x Wᵀ + scaling · drop(x) Aᵀ Bᵀ) and its gradients in x, A, B and R."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        a: Tensor,
+        b: Tensor,
+        matrices: Tensor | None,
+        weight: FrozenWeight,
+        scaling: float,
+        dropout: Dropout | None,
+        low: tuple[Tensor, Tensor] | None,
+    ) -> Tensor:
+        """`x`: (tokens, in); `a`: (r, in); `b`: (out, r); `matrices`: (out / 8, 8, 8) or None.
+
+        `low`: what `low_copies` makes of them, if that was done before. Returns (tokens, out) in
+        the dtype of x.
+        """
+        low_a, low_b = low or low_copies(a, b, matrices, scaling, x.dtype)
+        inner = _down(x, low_a, dropout)
+        out = x @ weight.dense(x.dtype, matrices).t()
+        out.addmm_(inner, low_b.t())
+        kept = None if matrices is None else out
+        ctx.save_for_backward(x, inner, low_a, low_b, matrices, kept)
+        ctx.weight, ctx.scaling, ctx.dropout = weight, scaling, dropout
+        ctx.dtypes = a.dtype, b.dtype
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> Any:
+        """Gradients of what needs one; those of A, B and R in their own dtypes."""
+        x, inner, low_a, low_b, matrices, out = ctx.saved_tensors
+        upstream = upstream.contiguous()
+        inner_gradient = upstream @ low_b
+        of_x = of_a = of_b = of_matrices = None
+        if ctx.needs_input_grad[0]:
+            of_x = upstream @ ctx.weight.dense(x.dtype, matrices)
+            _up_into(of_x, inner_gradient, low_a, ctx.dropout)
+        if ctx.needs_input_grad[1]:
+            of_a = _gradient_of_a(inner_gradient, x, ctx.dropout).to(ctx.dtypes[0])
+        if ctx.needs_input_grad[2]:
+            gradient = _product_in_float32(upstream.t(), inner)
+            back = None if matrices is None else matrices.mT
+            of_b = _turned(gradient, back, ctx.scaling).to(ctx.dtypes[1])
+        if matrices is not None and ctx.needs_input_grad[3]:
+            sums = ops.outer_sums(upstream, out, matrices.shape[0])
+            # (Σ g yᵀ) R, blocks side by side as they lie in memory
+            of_matrices = (sums[:, :, :, None] * matrices[:, None, :, :]).sum(dim=2)
+        return of_x, of_a, of_b, of_matrices, None, None, None, None
+
+
+def _down(x: Tensor, a: Tensor, dropout: Dropout | None) -> Tensor:
+    return x @ a.t() if dropout is None else ops.lora_down(x, a, dropout)
+
+
+def _up_into(out: Tensor, g: Tensor, a: Tensor, dropout: Dropout | None) -> None:
+    if dropout is None:
+        out.addmm_(g, a)
+    else:
+        ops.lora_up_into(out, g, a, dropout)
+
+
+def _gradient_of_a(g: Tensor, x: Tensor, dropout: Dropout | None) -> Tensor:
+    if dropout is None:
+        return _product_in_float32(g.t(), x)
+    return ops.lora_gradient_of_a(g, x, dropout)
+
+
+def _product_in_float32(left: Tensor, right: Tensor) -> Tensor:
+    """Left times right with the sums not rounded to 16 bits, where the device can."""
+    if left.device.type == "cuda" and left.dtype != torch.float32:
+        return torch.mm(left, right, out_dtype=torch.float32)
+    return left.float() @ right.float()
+
+
+def low_copies(
+    a: Tensor, b: Tensor, matrices: Tensor | None, scaling: float, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """A and scaling · R B in the dtype of the products."""
+    return a.to(dtype), _turned(b, matrices, scaling).to(dtype)
+
+
+def _turned(b: Tensor, matrices: Tensor | None, scaling: float) -> Tensor:
+    """Scaling · R b for `b`, (out, r)."""
+    scaled = b * scaling
+    if matrices is None:
+        return scaled
+    return torch.bmm(matrices, scaled.view(-1, BLOCK, b.shape[1])).view_as(b)
+
+
+class FusedForward:
+    """Stands in for the forward of a LoRA layer, and of the gate behind it if there is one."""
+
+    def __init__(self, layer: LoraLayer, behind: SO8TPhi3Attention | None) -> None:
+        self._layer: Any = layer
+        self._behind = behind
+        self._stock = layer.forward
+        self._weight = FrozenWeight(self._layer.get_base_layer())
+        self.low: tuple[Tensor, Tensor] | None = None
+
+    def __call__(self, x: Tensor, *arguments: Any, **named: Any) -> Tensor:
+        """`x`: (..., in). Returns (..., out), in autocast's dtype or that of x."""
+        layer = self._layer
+        gate = None if self._behind is None else self._behind.rotation_gate
+        if layer.disable_adapters or layer.merged or arguments or named:
+            stock: Tensor = self._stock(x, *arguments, **named)
+            return stock if gate is None else gate(stock)
+        kind = x.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+        rows = x.reshape(-1, x.shape[-1]).to(dtype)
+        with torch.autocast(kind, enabled=False):
+            out = LoraProduct.apply(
+                rows, *self._trained(), self._weight, self._scaling, self._dropout(), self.low
+            )
+        return out.view(*x.shape[:-1], out.shape[-1])
+
+    def prepare(self, dtype: torch.dtype) -> None:
+        """Make the 16-bit copies of A and B that all products use until `low` is None again."""
+        with torch.no_grad():
+            self.low = low_copies(*self._trained(), self._scaling, dtype)
+
+    def _trained(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        layer = self._layer
+        gate = None if self._behind is None else self._behind.rotation_gate
+        matrices = None if gate is None else _in_use(gate).rotation()
+        return layer.lora_A[_ADAPTER].weight, layer.lora_B[_ADAPTER].weight, matrices
+
+    @property
+    def _scaling(self) -> float:
+        return float(self._layer.scaling[_ADAPTER])
+
+    def _dropout(self) -> Dropout | None:
+        module = self._layer.lora_dropout[_ADAPTER]
+        if not (isinstance(module, nn.Dropout) and module.training and module.p):
+            return None
+        # on the CPU, so that nothing waits for the device; checkpointing restores this generator
+        first, second = torch.randint(0, _KEYS, (2,)).tolist()
+        return Dropout(module.p, (first, second))
+
+
+class LoraBank:
+    """The 16-bit copies of all A and B, made once an optimiser step instead of at each product.
+
+    Between `open` and `close` the weights must not change. Nothing happens in float32, or where no
+    layer is fused. A gate's rotation is part of the copies: open after the `RotationBank`.
+    """
+
+    def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
+        found = [m.forward for m in model.modules() if isinstance(m, LoraLayer)]
+        self._fused = [one for one in found if isinstance(one, FusedForward)]
+        self._dtype = dtype
+
+    def open(self) -> None:
+        """Make the copies."""
+        if self._dtype != torch.float32:
+            for one in self._fused:
+                one.prepare(self._dtype)
+
+    def close(self) -> None:
+        """Let go of them."""
+        for one in self._fused:
+            one.low = None
+
+
+def fuse_lora(model: PeftModel) -> int:
+    """Give every LoRA layer of a model the fused product; returns how many layers changed.
+
+    Left as they are: variants such as DoRA, linears with a bias, adapters on other modules. A gate
+    whose rotations are orthogonal by construction goes into its o_proj.
+    """
+    behind = {
+        id(attention.o_proj): attention
+        for attention in model.modules()
+        if isinstance(attention, SO8TPhi3Attention)
+        and attention.rotation_gate is not None
+        and _in_use(attention.rotation_gate).parametrisation != "free"
+    }
+    count = 0
+    for module in model.modules():
+        if not isinstance(module, LoraLayer) or not _fusible(module):
+            continue
+        attention = behind.get(id(module))
+        if attention is not None:
+            attention.projection_turns = True
+        module.forward = FusedForward(module, attention)
+        count += 1
+    return count
+
+
+def unfuse_lora(model: PeftModel) -> None:
+    """Undo `fuse_lora`."""
+    for module in model.modules():
+        if isinstance(module, LoraLayer) and isinstance(module.forward, FusedForward):
+            del module.forward
+        if isinstance(module, SO8TPhi3Attention):
+            module.projection_turns = False
+
+
+def _fusible(layer: Any) -> bool:
+    base = layer.get_base_layer()
+    return (
+        isinstance(base, nn.Linear)
+        and base.bias is None
+        and list(layer.lora_A) == [_ADAPTER]
+        and not layer.lora_variant
+        and layer.lora_B[_ADAPTER].bias is None
+    )
+
+
+def _in_use(gate: Any) -> SO8TRotationGate:
+    """PEFT's trained copy of a gate, or the base's own where none is trained."""
+    copies = getattr(gate, "modules_to_save", None)
+    used = gate if copies is None else copies[_ADAPTER]
+    assert isinstance(used, SO8TRotationGate)
+    return used

@@ -1,0 +1,216 @@
+"""LoRA's fused product against PEFT's own path and plain autograd, on a CPU in float32."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel
+from torch import Tensor, nn
+from transformers.models.phi3.modeling_phi3 import apply_rotary_pos_emb
+
+from so8t_core.contract.settings.train import TrainSettings
+from so8t_core.model.modeling_phi3_so8t import SO8TPhi3Config, SO8TPhi3ForCausalLM
+from so8t_core.model.ops import reference
+from so8t_core.model.ops.reference import Dropout
+from so8t_core.model.so8 import rotation
+from so8t_core.training.adapter import attach_adapter, trained_weights
+from so8t_core.training.base_model import _checkpoint_activations
+from so8t_core.training.fused import fuse, unfuse
+from so8t_core.training.fused_lora import FrozenWeight, LoraBank, LoraProduct, fuse_lora
+from so8t_core.training.fused_phi3 import TurnedHeads
+from so8t_core.training.gate_terms import active_gates
+from so8t_core.training.rotation_bank import RotationBank
+from tests.training.trial import QUICK
+
+IDS = torch.arange(40).view(2, 20)
+
+
+def adapted(parametrisation: str = "exp", **more: Any) -> PeftModel:
+    """A random gated model with LoRA whose B and whose gates are not at their start."""
+    torch.manual_seed(0)
+    base = SO8TPhi3ForCausalLM(
+        SO8TPhi3Config(
+            vocab_size=64,
+            hidden_size=32,
+            intermediate_size=48,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            pad_token_id=0,
+            eos_token_id=1,
+            gate_parametrisation=parametrisation,
+        )
+    )
+    settings = TrainSettings(**{**QUICK, "lora_rank": 4, "lora_dropout": 0.0, **more})
+    model = attach_adapter(base, settings, 0)
+    with torch.no_grad():
+        for weight in trained_weights(model).values():
+            weight += 0.2 * torch.randn_like(weight)
+    return model.train()
+
+
+def gradients(model: PeftModel, *, bank: bool = False) -> tuple[Tensor, dict[str, Tensor]]:
+    """Logits, and the gradients of everything trained."""
+    rotations = RotationBank(active_gates(model) if bank else ())
+    rotations.open()
+    result = model(input_ids=IDS, labels=IDS, use_cache=False)
+    result.loss.backward()
+    rotations.send_back()
+    found = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+    return result.logits.detach(), found
+
+
+@pytest.mark.parametrize("parametrisation", ["exp", "cayley", "free"])
+@pytest.mark.parametrize("bank", [False, True], ids=["each", "bank"])
+def test_the_fused_product_has_the_logits_and_gradients_of_peft(
+    parametrisation: str, bank: bool
+) -> None:
+    stock = adapted(parametrisation)
+    fused = copy.deepcopy(stock)
+    assert fuse(fused) == (2 * 4, 2 * 2)
+    expected_logits, expected = gradients(stock)
+    logits, found = gradients(fused, bank=bank)
+    torch.testing.assert_close(logits, expected_logits, rtol=1e-4, atol=1e-5)
+    assert found.keys() == expected.keys()
+    assert any("rotation_gate" in name for name in found)
+    for name, gradient in expected.items():
+        # float32: sums in another order, through two layers
+        assert (found[name] - gradient).abs().max() <= 1e-3 * gradient.abs().max(), name
+
+
+def test_checkpointed_activations_are_dropped_out_as_before() -> None:
+    plain, checkpointed = adapted(lora_dropout=0.3), adapted(lora_dropout=0.3)
+    for model in (plain, checkpointed):
+        fuse(model)
+    _checkpoint_activations(checkpointed.base_model.model)
+    torch.manual_seed(3)
+    logits, expected = gradients(plain)
+    torch.manual_seed(3)
+    again, found = gradients(checkpointed)
+    assert torch.equal(logits, again)
+    for name, gradient in expected.items():
+        assert torch.equal(found[name], gradient), name
+    torch.manual_seed(4)
+    other, _ = gradients(plain)
+    assert not torch.equal(other, logits)
+
+
+def test_dropout_has_the_gradients_of_the_same_mask_written_out() -> None:
+    torch.manual_seed(0)
+    linear = nn.Linear(24, 16, bias=False).requires_grad_(False)
+    dropout = Dropout(0.4, (12345, 678910))
+    leaves = [torch.randn(shape) for shape in ((9, 24), (3, 24), (16, 3))]
+    leaves.append(rotation(torch.randn(2, 28), "exp"))
+    for leaf in leaves:
+        leaf.requires_grad_()
+    upstream = torch.randn(9, 16)
+    x, a, b, matrices = leaves
+    product = LoraProduct.apply(x, a, b, matrices, FrozenWeight(linear), 0.5, dropout, None)
+    product.backward(upstream)
+    found = [leaf.grad for leaf in leaves]
+    for leaf in leaves:
+        leaf.grad = None
+    mask = reference.kept(9, 24, dropout, x.device)
+    h = x @ linear.weight.t() + 0.5 * ((x * mask / 0.6) @ a.t() @ b.t())
+    y = torch.einsum("bij,tbj->tbi", matrices, h.view(9, 2, 8)).reshape(9, 16)
+    y.backward(upstream)
+    for leaf, gradient in zip(leaves, found, strict=True):
+        torch.testing.assert_close(gradient, leaf.grad, rtol=1e-4, atol=1e-5)
+
+
+def test_masks_keep_their_share_and_differ_by_key_row_and_column() -> None:
+    mask = reference.kept(512, 512, Dropout(0.05, (1, 2)), torch.device("cpu")).float()
+    # six standard deviations of a binomial share
+    assert abs(mask.mean().item() - 0.95) < 6 * (0.05 * 0.95 / 512**2) ** 0.5
+    assert (mask.mean(0) - 0.95).abs().max() < 6 * (0.05 * 0.95 / 512) ** 0.5
+    assert (mask.mean(1) - 0.95).abs().max() < 6 * (0.05 * 0.95 / 512) ** 0.5
+    dropped = 1 - mask
+    for keys in ((1, 3), (3, 2), (2, 1)):
+        other = 1 - reference.kept(512, 512, Dropout(0.05, keys), torch.device("cpu")).float()
+        both = (dropped * other).mean().item()
+        assert abs(both - 0.0025) < 6 * (0.0025 * 0.9975 / 512**2) ** 0.5, keys
+    neighbours = (dropped[:, 1:] * dropped[:, :-1]).mean().item()
+    assert abs(neighbours - 0.0025) < 6 * (0.0025 * 0.9975 / 512**2) ** 0.5
+
+
+def test_disabled_and_unfused_adapters_compute_as_stock() -> None:
+    model = adapted()
+    expected, _ = gradients(model)
+    with torch.no_grad(), model.disable_adapter():
+        bare = model(input_ids=IDS, use_cache=False).logits
+    fuse_lora(model)
+    with torch.no_grad(), model.disable_adapter():
+        assert torch.equal(model(input_ids=IDS, use_cache=False).logits, bare)
+    assert not torch.equal(bare, expected)
+    unfuse(model)
+    again, _ = gradients(model)
+    assert torch.equal(again, expected)
+
+
+def test_a_saved_adapter_is_the_same_fused_or_not(tmp_path: Path) -> None:
+    stock = adapted()
+    fused = copy.deepcopy(stock)
+    fuse_lora(fused)
+    for name, model in (("stock", stock), ("fused", fused)):
+        model.save_pretrained(str(tmp_path / name))
+    same = [
+        (tmp_path / name / "adapter_model.safetensors").read_bytes() for name in ("stock", "fused")
+    ]
+    assert same[0] == same[1]
+
+
+def test_copies_made_once_a_step_are_those_of_each_product() -> None:
+    model = adapted()
+    fuse(model)
+    bank = LoraBank(model, torch.bfloat16)
+    results = []
+    for prepared in (False, True):
+        if prepared:
+            bank.open()
+        with torch.autocast("cpu", torch.bfloat16):
+            results.append(gradients(model))
+        bank.close()
+        model.zero_grad()
+    (logits, expected), (again, found) = results
+    assert torch.equal(logits, again)
+    for name, gradient in expected.items():
+        assert torch.equal(found[name], gradient), name
+
+
+def test_generation_with_a_cache_is_that_of_the_stock_model() -> None:
+    model = adapted().eval()
+    base: Any = model.base_model.model
+
+    def generated() -> list[int]:
+        tokens: list[int] = base.generate(
+            IDS[:1], do_sample=False, max_new_tokens=6, min_new_tokens=6
+        )[0].tolist()
+        return tokens
+
+    expected = generated()
+    fuse(model)
+    assert generated() == expected
+
+
+def test_swiglu_and_turned_heads_have_the_gradients_of_autograd() -> None:
+    torch.manual_seed(0)
+    joined = torch.randn(5, 14, requires_grad=True)
+    upstream = torch.randn(5, 7)
+    reference.swiglu(joined).backward(upstream)
+    assert joined.grad is not None
+    torch.testing.assert_close(reference.swiglu_back(joined.detach(), upstream), joined.grad)
+    joined = torch.randn(2, 6, (4 + 2 * 2) * 8, requires_grad=True)
+    angles = torch.randn(1, 6, 3).repeat(1, 1, 2)  # six of eight numbers turn
+    q, k, v = TurnedHeads.apply(joined, angles.cos(), angles.sin(), 4, 2)
+    cut = [one.transpose(1, 2) for one in joined.unflatten(-1, (8, 8)).split((4, 2, 2), dim=2)]
+    expected = (*apply_rotary_pos_emb(cut[0], cut[1], angles.cos(), angles.sin()), cut[2])
+    gradients = [torch.randn_like(one) for one in (q, k, v)]
+    for found, wanted in zip((q, k, v), expected, strict=True):
+        torch.testing.assert_close(found, wanted)
+    (of_found,) = torch.autograd.grad((q, k, v), joined, gradients)
+    (of_wanted,) = torch.autograd.grad(expected, joined, gradients)
+    torch.testing.assert_close(of_found, of_wanted)
