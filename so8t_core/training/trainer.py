@@ -44,6 +44,7 @@ from so8t_core.training.optimizer import (
     restore_optimizer,
 )
 from so8t_core.training.packing import PackedSet, PackingCollator
+from so8t_core.training.pet import MarkingCollator, PetTerm
 from so8t_core.training.rotation_bank import RotationBank
 from so8t_core.training.schedule import build_schedule, seed_step
 from so8t_core.training.surroundings import Surroundings
@@ -85,10 +86,16 @@ class SO8TTrainer(Trainer):
         self._held_s = 0.0
         self._padding = PaddingCollator(pad_id)
         packed = isinstance(samples, PackedSet)
+        collator: Any = PackingCollator(pad_id) if packed else self._padding
+        self._pet: PetTerm | None = None
+        if settings.pet_weight:
+            collator = MarkingCollator(collator)
+            base: Any = model.get_base_model()
+            self._pet = PetTerm(base.model.norm, settings.pet_weight, arguments.max_steps)
         super().__init__(
             model=model,
             args=arguments,
-            data_collator=PackingCollator(pad_id) if packed else self._padding,
+            data_collator=collator,
             train_dataset=samples,
         )
         saved = (resume.step, self._evaluated_step) if resume else None
@@ -128,6 +135,15 @@ class SO8TTrainer(Trainer):
         """Not counted: it would walk over all parameters at each micro-batch."""
         return 0
 
+    def get_batch_samples(
+        self, epoch_iterator: Any, num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Tensor | int | None]:
+        """The step's micro-batches, and what their losses are divided by."""
+        batches, targets = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if self._pet is not None and batches:
+            self._pet.count(batches, self.accelerator.gather, device)
+        return batches, targets
+
     def compute_loss(
         self,
         model: nn.Module,
@@ -135,12 +151,14 @@ class SO8TTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """Cross-entropy over the step's targets; the gates' penalty once a step, undivided."""
+        """Cross-entropy over the step's targets, PET over its triples; the gates' penalty once."""
         assert num_items_in_batch is not None  # or the Trainer would divide the penalty as well
         loss = super().compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)
         assert isinstance(loss, Tensor)
         self._task_loss += loss.detach().float()
         self._step_targets = int(num_items_in_batch)
+        if self._pet is not None:
+            loss = self._pet.add(loss, self.accelerator.num_processes)
         if self._micro_batches == 0 and (penalty := self.terms.penalty()) is not None:
             loss = loss + penalty
         return loss
@@ -154,6 +172,8 @@ class SO8TTrainer(Trainer):
         """One micro-batch, after asking whether to pause."""
         self._pause_point()
         tokens = int(inputs.pop("tokens"))
+        if self._pet is not None:
+            self._pet.take(inputs)
         loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
         if self.accelerator.sync_gradients:  # the step's last micro-batch; clipping comes next
             self._low.close()
@@ -189,6 +209,8 @@ class SO8TTrainer(Trainer):
         self._keeper.writer.check()
         seed_step(self.args.seed, self.state.global_step)
         self._begin_counting()
+        if self._pet is not None:
+            self._pet.begin(self.state.global_step)
         self._bank.open()
         self._low.open()
 
@@ -213,6 +235,7 @@ class SO8TTrainer(Trainer):
             "learning_rate": self._rates[0],
             "grad_norm": grad_norm,
             **measured,
+            **(self._pet.measured() if self._pet is not None else {}),
         }
         if len(self._rates) > 1:
             values["gate_learning_rate"] = self._rates[1]

@@ -153,6 +153,13 @@ class TrainSettings(Section):
     rotation_size_weight: float = Field(
         0.0, ge=0, description="Weight of the mean of |A|^2 over all blocks: keeps rotations small."
     )
+    pet_weight: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of PET: the mean square of the second difference of the last hidden "
+        "states along the tokens of a sample. A tenth of it counts in the first fifth of the "
+        "steps, half of it up to three fifths, then all. 0: off.",
+    )
 
     epochs: float = Field(1.0, gt=0, le=1e6, description="Passes over the data.")
     max_steps: int | None = Field(
