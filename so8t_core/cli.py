@@ -272,6 +272,7 @@ def _add_phases(commands: _Commands) -> None:
         "verify": alone.verify,
         "integrate": alone.integrate,
         "export": alone.export,
+        "train": alone.train,
     }
     examples = {
         "crawl": "crawl -c FILE\n  so8t crawl explain https://www.example.jp/page --run RUN",
@@ -300,6 +301,8 @@ def _add_phases(commands: _Commands) -> None:
             _add_cleanse(parser)
         if name == "crawl":
             _to_explain(parser)
+        if name == "train":
+            _to_train(parser)
         if name not in ("verify", "integrate", "export"):
             continue
         parser.add_argument("--model-path", type=Path, metavar="DIR", help="a model folder")
@@ -327,6 +330,14 @@ def _add_phases(commands: _Commands) -> None:
                 default="original",
                 help="the base's own weights, or as an int8 training saw them",
             )
+
+
+def _to_train(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--force-new-run",
+        action="store_true",
+        help="train afresh; the run's older training is kept aside as train.older-N",
+    )
 
 
 def _to_explain(parser: ArgumentParser) -> None:

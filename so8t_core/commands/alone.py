@@ -42,6 +42,21 @@ def phase(arguments: Namespace) -> int:
     return launch(run, arguments, only=(arguments.command,))
 
 
+def train(arguments: Namespace) -> int:
+    """`so8t train (-c FILE | --run RUN) [--force-new-run]`.
+
+    A settings file always makes a new run, so only a run of one's own has anything to set aside.
+    """
+    if arguments.force_new_run and arguments.in_run is not None:
+        from so8t_core.engine.afresh import set_aside
+
+        run = find_run(arguments.in_run, arguments.runs_dir)
+        aside = set_aside(run, "train")
+        if aside is not None:
+            print(f"{run.name}: the older training is kept in {aside.name}.")
+    return phase(arguments)
+
+
 def verify(arguments: Namespace) -> int:
     """`so8t verify --model-path P`: the proof on one base model, as a table or JSON."""
     if arguments.model_path is None:

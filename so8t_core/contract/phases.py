@@ -18,6 +18,8 @@ class PhaseSpec:
     `uses`: phases whose results are inputs too, when they are there.
     `reads`: phases whose manifests themselves are inputs, when they are there.
     `settings`: top-level sections of the settings that decide its result (hashed).
+    `keeps_work`: work begun with other settings or inputs is never removed unasked; the phase
+    itself refuses what does not fit, and says what differs.
     """
 
     name: PhaseName
@@ -25,6 +27,7 @@ class PhaseSpec:
     settings: tuple[str, ...]
     uses: tuple[PhaseName, ...] = ()
     reads: tuple[PhaseName, ...] = ()
+    keeps_work: bool = False
 
 
 PHASES: tuple[PhaseSpec, ...] = (
@@ -32,7 +35,7 @@ PHASES: tuple[PhaseSpec, ...] = (
     PhaseSpec("cleanse", ("crawl",), ("cleanse", "seed")),
     PhaseSpec("verify", (), ("model", "verify", "seed")),
     PhaseSpec("integrate", ("verify",), ("model", "integrate")),
-    PhaseSpec("train", ("cleanse", "integrate"), ("train", "seed")),
+    PhaseSpec("train", ("cleanse", "integrate"), ("train", "seed"), keeps_work=True),
     PhaseSpec("evaluate", ("cleanse", "integrate", "train"), ("model", "evaluate", "seed")),
     PhaseSpec("export", ("integrate", "train"), ("export",), uses=("cleanse", "evaluate")),
     PhaseSpec(

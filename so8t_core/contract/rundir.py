@@ -54,6 +54,10 @@ class RunDir:
         """Raw logs: engine.log and one file a phase."""
         return self.root / "logs"
 
+    def older(self, name: PhaseName, number: int) -> Path:
+        """Where work of a phase lies that was set aside, numbered from 1; nothing writes there."""
+        return self.root / f"{name}.older-{number}"
+
     def phase(self, name: PhaseName) -> Path:
         """The folder that a phase owns."""
         return self.root / name

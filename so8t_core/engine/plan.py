@@ -105,7 +105,7 @@ def prepare_folder(run: RunDir, settings: Settings, spec: PhaseSpec) -> bool:
     """Make the phase's folder ready; work begun on another basis is removed first.
 
     The basis is what decides the result: settings and inputs. Returns True where older work was
-    removed.
+    removed; that of a phase that keeps its work stays, for the phase to judge.
     """
     folder = run.phase(spec.name)
     basis = {
@@ -113,7 +113,8 @@ def prepare_folder(run: RunDir, settings: Settings, spec: PhaseSpec) -> bool:
         "inputs": _input_digests(run, settings, spec),
     }
     removed = False
-    if folder.exists() and any(folder.iterdir()) and _read_basis(run, spec.name) != basis:
+    begun = folder.exists() and any(folder.iterdir())
+    if begun and not spec.keeps_work and _read_basis(run, spec.name) != basis:
         shutil.rmtree(folder)
         removed = True
     folder.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from so8t_core.contract.errors import InputMissing, ModelError
+from so8t_core.model.base import digest_of_weights
 from so8t_core.model.weights import ModelFolder, all_finite
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 GATE_WEIGHTS = "gates.safetensors"
+TRAINING_FACTS = "training.json"
 
 _PREFIX = "base_model.model."
 _PAIR = re.compile(r"(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
@@ -51,10 +53,12 @@ class Adapter:
         """Read an adapter trained on the gated checkpoint `model`.
 
         Gates may lie among the adapter's tensors, in gates.safetensors beside them, or in both if
-        they are equal. Raises `InputMissing` where a file is not there, and `ModelError` for a kind
-        of adapter that cannot be merged exactly, and for any tensor that has no place.
+        they are equal. Raises `InputMissing` where a file is not there, and `ModelError` for an
+        adapter that names another base, for a kind of adapter that cannot be merged exactly, and
+        for any tensor that has no place.
         """
         config = _read_config(folder)
+        _check_base(folder, model)
         tensors = _read_tensors(folder / ADAPTER_WEIGHTS)
         gates = _take_gates(folder, tensors)
         pairs = _pair_up(folder, config, tensors)
@@ -81,6 +85,29 @@ class Adapter:
                     where=str(folder),
                     hint="Give the checkpoint that the adapter was trained on.",
                 )
+
+
+def _check_base(folder: Path, model: ModelFolder) -> None:
+    """Compare the weights that a training of ours noted with these; others note none."""
+    path = folder / TRAINING_FACTS
+    if not path.is_file():
+        return
+    try:
+        noted = json.loads(path.read_text(encoding="utf-8"))["base_weights_digest"]
+    except (ValueError, LookupError, TypeError) as error:
+        raise ModelError(
+            "The adapter's record of its training is damaged.",
+            where=str(path),
+            hint="Resume the training; it writes the adapter again.",
+        ) from error
+    found = digest_of_weights(model.path)
+    if noted != found:
+        raise ModelError(
+            f"The adapter was trained on another base: its weights have the digest "
+            f"{str(noted)[:12]}, those of {model.path.name} {found[:12]}.",
+            where=str(folder),
+            hint="Give the checkpoint that the adapter was trained on.",
+        )
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

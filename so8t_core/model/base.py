@@ -139,6 +139,17 @@ def digest_of(folder: Path) -> str:
     return sha256_text(canonical_json(hashes))
 
 
+def digest_of_weights(folder: Path) -> str:
+    """Identity of a model folder's weights alone: a tokenizer or template may change beside them.
+
+    Raises as `ModelFolder.read`.
+    """
+    model = ModelFolder.read(folder)
+    return sha256_text(
+        canonical_json({shard: digest_of_file(folder / shard) for shard in model.shards})
+    )
+
+
 def check_hashes(model: ModelFolder) -> int:
     """Compare the shards with the hashes that are known of them; returns how many had one.
 

@@ -13,7 +13,7 @@ import torch
 
 from so8t_core.contract.files import sha256_file
 from so8t_core.contract.settings.train import OPERATIONAL
-from so8t_core.model.base import digest_of
+from so8t_core.model.base import digest_of, digest_of_weights
 from so8t_core.phases.base import Outcome, PhaseContext
 from so8t_core.training.adapter import (
     attach_adapter,
@@ -238,6 +238,7 @@ def _finish(
     facts = {
         "digest": digest,
         "base_model_digest": inputs.model_digest,
+        "base_weights_digest": digest_of_weights(inputs.model),
         "training_data_digest": data.train.digest(),
         "seed": ctx.settings.seed,
         "steps": trainer.args.max_steps,

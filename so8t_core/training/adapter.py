@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from so8t_core.contract.errors import InputMissing, ModelError
 from so8t_core.contract.files import canonical_json, replacing_folder, write_json
 from so8t_core.contract.settings.train import TrainSettings
+from so8t_core.model.adapter import TRAINING_FACTS
 from so8t_core.training.gate_terms import Gate, trained_gates
 
 GATE_MODULE = "rotation_gate"
@@ -112,4 +113,4 @@ def write_adapter(
                 partial / "gates.safetensors",
                 metadata={"format": "pt"},
             )
-        write_json(partial / "training.json", dict(facts))
+        write_json(partial / TRAINING_FACTS, dict(facts))

@@ -166,8 +166,8 @@ def require_same_identity(snapshot: Snapshot, identity: Mapping[str, Any], where
         raise CheckpointError(
             f"The checkpoint belongs to another training. It differs in {'; '.join(differing)}.",
             where=where,
-            hint="Restore what differs, or start a new run; to start this phase afresh, remove "
-            "its folder of checkpoints.",
+            hint="Restore what differs, or start afresh with `so8t train --run RUN "
+            "--force-new-run`, which keeps the older training aside.",
         )
 
 

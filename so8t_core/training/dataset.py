@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,13 +101,34 @@ def encode_sources(
             targets=sum(one.targets for one in part),
         )
     if not mixed:
-        raise DataError(
-            "No sample is left to train on.",
-            where=", ".join(source.name for source in sources),
-            hint=f"Dropped: {dict(encoder.dropped)}; check the data, `train.max_length_tokens` and "
-            "the fractions.",
-        )
+        raise _nothing_left(sources, encoder.dropped)
     return SampleSet(mixed), shares
+
+
+def _nothing_left(sources: Sequence[Source], encoded_away: Mapping[str, int]) -> DataError:
+    where = ", ".join(source.name for source in sources)
+    dropped = Counter(encoded_away)
+    for source in sources:
+        dropped.update(source.dropped)
+    reasons = {reason: count for reason, count in sorted(dropped.items()) if count}
+    if not reasons and not any(source.samples for source in sources):
+        return DataError(
+            "The data set is empty.",
+            where=where,
+            hint="Look at what cleanse kept (`so8t report`), or give a `train.dataset` with rows.",
+        )
+    if reasons.keys() == {"answer_beyond_length"}:
+        return DataError(
+            f"All labels are masked: in each of {reasons['answer_beyond_length']} samples the "
+            "answer lies beyond the longest length, so nothing would be learnt.",
+            where=f"{where}, train.max_length_tokens",
+            hint="Raise `train.max_length_tokens`, or shorten the questions.",
+        )
+    return DataError(
+        "No sample is left to train on.",
+        where=where,
+        hint=f"Dropped: {reasons}; check the data, `train.max_length_tokens` and the fractions.",
+    )
 
 
 class RunOrder(Sampler[int]):

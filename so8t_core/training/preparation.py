@@ -25,9 +25,9 @@ class PreparedData:
 
 
 def _own_sources(path: Path, settings: TrainSettings, seed: int) -> tuple[Source, Source]:
-    source = read_file(path, settings.dataset_format)
-    if settings.validation_dataset is not None:
-        return source, read_file(settings.validation_dataset, settings.dataset_format)
+    source = read_file(path, settings.dataset_format, settings.unanswered_rows)
+    if (held_out := settings.validation_dataset) is not None:
+        return source, read_file(held_out, settings.dataset_format, settings.unanswered_rows)
     count = len(source.samples)
     held = set(chosen(count, settings.validation_fraction, seed, "held_out"))
     kept = tuple(sample for index, sample in enumerate(source.samples) if index not in held)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -205,16 +205,24 @@ def _collect(name: str, parsed: Iterable[Sample | str]) -> Source:
     return Source(name, tuple(samples), dict(dropped))
 
 
-def read_file(path: Path, format_name: Format | Literal["auto"]) -> Source:
+def read_file(
+    path: Path,
+    format_name: Format | Literal["auto"],
+    unanswered: Literal["refuse", "drop"] = "drop",
+) -> Source:
     """A data set of one's own as one source named `file`.
 
-    Raises `DataError` when it holds no usable row or no known format.
+    Raises `DataError` when it holds no usable row, no known format, or, where that is refused, a
+    row that has no answer.
     """
     rows = list(read_rows(path))
     if not rows:
         raise DataError("The data set is empty.", where=str(path), hint="Give one with rows.")
     kind = detect_format(rows[0], str(path)) if format_name == "auto" else format_name
-    source = _collect("file", (parse_row(row, kind) for row in rows))
+    parsed = [parse_row(row, kind) for row in rows]
+    if unanswered == "refuse":
+        _refuse_unanswered(parsed, path)
+    source = _collect("file", parsed)
     if not source.samples:
         raise DataError(
             f"None of the {len(rows)} rows gives a sample in the format {kind}: {source.dropped}.",
@@ -222,6 +230,17 @@ def read_file(path: Path, format_name: Format | Literal["auto"]) -> Source:
             hint=f"The first row has the fields {', '.join(sorted(rows[0]))}.",
         )
     return source
+
+
+def _refuse_unanswered(parsed: Sequence[Sample | str], path: Path) -> None:
+    numbers = [number for number, sample in enumerate(parsed, 1) if sample == "no_answer"]
+    if numbers and len(numbers) < len(parsed):  # a set without any answer is an error of its own
+        raise DataError(
+            f"{len(numbers)} of the {len(parsed)} rows have no answer, the first is row "
+            f"{numbers[0]}.",
+            where=str(path),
+            hint="Mend or remove them, or set `train.unanswered_rows: drop`, which counts them.",
+        )
 
 
 def read_cleansed(folder: Path, split: Split) -> tuple[Source, ...]:

@@ -17,6 +17,7 @@ from so8t_core.contract.phases import PhaseName
 from so8t_core.contract.rundir import RunDir
 from so8t_core.contract.settings import Settings
 from so8t_core.contract.settings.model import ModelSettings
+from so8t_core.model.base import digest_of_weights
 from so8t_core.model.integrate import integrate
 from so8t_core.model.loading import load_gated
 from so8t_core.model.tiny import build_tiny
@@ -59,7 +60,8 @@ def build_trained(root: Path, *, spread: float = 0.05) -> Path:
             if parameter.requires_grad:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * spread)
     (root / "train").mkdir()
-    write_adapter(root / "train" / "adapter", tuned, trained_gates(tuned), {})
+    facts = {"base_weights_digest": digest_of_weights(root / "integrate" / "checkpoint")}
+    write_adapter(root / "train" / "adapter", tuned, trained_gates(tuned), facts)
     write_test_split(root / "cleanse")
     return root
 

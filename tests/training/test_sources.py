@@ -152,3 +152,15 @@ def test_what_is_trained_is_what_the_servers_parser_accepts(tmp_path: Path) -> N
     parser.feed(sample.messages[1].content.encode())
     thought = parser.finish(ended=True)
     assert (thought.status, thought.final) == (ParseStatus.COMPLETE, "東京です。")
+
+
+def test_a_row_without_an_answer_is_refused_by_its_number(tmp_path: Path) -> None:
+    rows = [{"prompt": "問い", "completion": text} for text in ("答え", "答え", " ", None)]
+    with pytest.raises(DataError, match="2 of the 4 rows have no answer, the first is row 3"):
+        read_file(written(tmp_path, *rows), "auto", "refuse")
+
+
+def test_a_set_without_any_answer_is_one_error_either_way(tmp_path: Path) -> None:
+    path = written(tmp_path, {"prompt": "問い", "completion": ""})
+    with pytest.raises(DataError, match="None of the 1 rows"):
+        read_file(path, "auto", "refuse")

@@ -38,6 +38,11 @@ class TrainSettings(Section):
     ] = Field(
         "auto", description="Format of `dataset`; auto tells it from the fields of its first row."
     )
+    unanswered_rows: Literal["refuse", "drop"] = Field(
+        "refuse",
+        description="What happens when a row of `dataset` asks and has no answer: refuse the data "
+        "set and name the row, or drop such rows and count them.",
+    )
     validation_dataset: AbsolutePath | None = Field(
         None, description="Rows for the held-out loss, in the format of `dataset`."
     )
