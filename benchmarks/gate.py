@@ -2,8 +2,8 @@
 
     python benchmarks/gate.py OUT.json [--rows 16384] [--width 3072]
 
-Times are medians of 50 runs by device events, on tensors larger than the cache. Before anything is
-timed the kernels are compared with float64.
+Times are medians of 50 runs by device events, on tensors larger than the cache. Each part is
+written when it is done; last of all the kernels are compared with float64.
 """
 
 from __future__ import annotations
@@ -180,26 +180,30 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=3072)
     options = parser.parse_args()
     torch.manual_seed(0)
-    checks = check()
-    times = peers(options.rows, options.width)
-    # five tensors move: two forward, three backward; a copy moves two
-    floor = 2.5 * times["device_copy"]
-    moved_bytes = 2 * options.rows * options.width * 2
-    result = {
+    result: dict[str, Any] = {
         "device": torch.cuda.get_device_name(),
         "torch": torch.__version__,
         "rows": options.rows,
         "width": options.width,
-        "checks": checks,
-        "times_us": times,
-        "copy_tb_per_s": moved_bytes / times["device_copy"] / 1e6,
-        "forward_backward_over_copy_of_its_bytes": times["kernel_forward_backward"] / floor,
-        "times_faster_than_einsum": times["autograd_einsum"] / times["kernel_forward_backward"],
-        "bank": bank(options.width),
-        "fallbacks": fallbacks(),
     }
-    options.out.write_text(json.dumps(result, indent=1))
-    print(json.dumps(result, indent=1))
+
+    def save(**parts: Any) -> None:
+        result.update(parts)
+        options.out.write_text(json.dumps(result, indent=1))
+        print(json.dumps(parts, indent=1), flush=True)
+
+    times = peers(options.rows, options.width)
+    # five tensors move: two forward, three backward; a copy moves two
+    floor = 2.5 * times["device_copy"]
+    moved_bytes = 2 * options.rows * options.width * 2
+    save(
+        times_us=times,
+        copy_tb_per_s=moved_bytes / times["device_copy"] / 1e6,
+        forward_backward_over_copy_of_its_bytes=times["kernel_forward_backward"] / floor,
+        times_faster_than_einsum=times["autograd_einsum"] / times["kernel_forward_backward"],
+    )
+    save(bank=bank(options.width))
+    save(checks=check(), fallbacks=fallbacks())
 
 
 if __name__ == "__main__":

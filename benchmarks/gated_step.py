@@ -246,7 +246,9 @@ def losses(subject: Subject, data: list[Tensor]) -> list[float]:
 
 
 def step_ms(subject: Subject, data: list[Tensor], steps: int) -> float:
-    """Mean time of a step, after one that warms up."""
+    """Mean time of a step, after one that warms up; as in training, without collecting old objects."""
+    gc.collect()
+    gc.freeze()
     subject.step(data[0], 0)
     torch.cuda.synchronize()
     began = time.perf_counter()

@@ -18,11 +18,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from so8t_core.model.ops.reference import Dropout
+from so8t_core.model.ops.reference import FELLOW, Dropout, pairs_in
 
 _ROWS = 64
-_COLUMNS = 128
-_WIDE_COLUMNS = 64
 _STAGES = 3
 _WARPS = 4
 _PROGRAMS = 264
@@ -30,9 +28,9 @@ _PROGRAMS = 264
 
 
 @triton.jit
-def _kept(row, column, width, key0, key1, threshold):
-    """Where dropout keeps a number. See `reference.kept`."""
-    x = (row * width + column).to(tl.uint32) ^ key0.to(tl.uint32)
+def _hash(row, pair, pairs, key0, key1):
+    """Thirty-two bits, sixteen for each number of a pair. See `reference.kept`."""
+    x = (row * pairs + pair).to(tl.uint32) ^ key0.to(tl.uint32)
     x ^= x >> 17
     x *= 0xED5AD4BB
     x ^= key1.to(tl.uint32)
@@ -41,7 +39,15 @@ def _kept(row, column, width, key0, key1, threshold):
     x ^= x >> 15
     x *= 0x31848BAB
     x ^= x >> 14
-    return (x >> 1) >= threshold.to(tl.uint32)
+    return x
+
+
+@triton.jit
+def _dropped(x, row, column, last_row, width, bits, threshold):
+    """A tile of x, zero where dropout takes a number away."""
+    inside = (row < last_row) & (column < width)
+    tile = tl.load(x + row * width + column, mask=inside, other=0.0)
+    return tl.where(bits >= threshold.to(tl.uint32), tile, 0.0)
 
 
 @triton.jit(do_not_specialize=["key0", "key1", "threshold"])
@@ -52,26 +58,28 @@ def _down(
     rows,
     width,
     rank,
+    pairs,
     key0,
     key1,
     threshold,
     scale,
     ROWS: tl.constexpr,
-    COLUMNS: tl.constexpr,
+    FELLOW: tl.constexpr,
     RANK: tl.constexpr,
 ):
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     r = tl.arange(0, RANK)
     total = tl.zeros((ROWS, RANK), dtype=tl.float32)
-    for first in range(0, width, COLUMNS):
-        column = first + tl.arange(0, COLUMNS)
-        inside = (row[:, None] < rows) & (column[None, :] < width)
-        tile = tl.load(x + row[:, None] * width + column[None, :], mask=inside, other=0.0)
-        kept = _kept(row[:, None], column[None, :], width, key0, key1, threshold)
-        tile = tl.where(kept, tile, 0.0)
-        there = (r[None, :] < rank) & (column[:, None] < width)
-        turned = tl.load(a + r[None, :] * width + column[:, None], mask=there, other=0.0)
-        total = tl.dot(tile, turned, total, input_precision="ieee")
+    for first in range(0, width, 2 * FELLOW):
+        pair = first // 2 + tl.arange(0, FELLOW)
+        bits = _hash(row[:, None], pair[None, :], pairs, key0, key1)
+        for half in tl.static_range(2):
+            column = first + half * FELLOW + tl.arange(0, FELLOW)
+            own = bits >> 16 if half else bits & 0xFFFF
+            tile = _dropped(x, row[:, None], column[None, :], rows, width, own, threshold)
+            there = (r[None, :] < rank) & (column[:, None] < width)
+            turned = tl.load(a + r[None, :] * width + column[:, None], mask=there, other=0.0)
+            total = tl.dot(tile, turned, total, input_precision="ieee")
     at = out + row[:, None] * rank + r[None, :]
     mask = (row[:, None] < rows) & (r[None, :] < rank)
     tl.store(at, (total * scale).to(out.dtype.element_ty), mask=mask)
@@ -85,34 +93,40 @@ def _up_into(
     rows,
     width,
     rank,
+    pairs,
     key0,
     key1,
     threshold,
     scale,
     ROWS: tl.constexpr,
-    COLUMNS: tl.constexpr,
+    FELLOW: tl.constexpr,
     RANK: tl.constexpr,
 ):
-    tiles = tl.cdiv(width, COLUMNS)
+    tiles = tl.cdiv(width, 2 * FELLOW)
     row = (tl.program_id(0) // tiles).to(tl.int64) * ROWS + tl.arange(0, ROWS)
-    column = tl.program_id(0) % tiles * COLUMNS + tl.arange(0, COLUMNS)
+    first = tl.program_id(0) % tiles * (2 * FELLOW)
     r = tl.arange(0, RANK)
     left = tl.load(
         g + row[:, None] * rank + r[None, :],
         mask=(row[:, None] < rows) & (r[None, :] < rank),
         other=0.0,
     )
-    right = tl.load(
-        a + r[:, None] * width + column[None, :],
-        mask=(r[:, None] < rank) & (column[None, :] < width),
-        other=0.0,
-    )
-    at = out + row[:, None] * width + column[None, :]
-    inside = (row[:, None] < rows) & (column[None, :] < width)
-    before = tl.load(at, mask=inside, other=0.0).to(tl.float32)
-    product = tl.dot(left, right, input_precision="ieee") * scale
-    kept = _kept(row[:, None], column[None, :], width, key0, key1, threshold)
-    tl.store(at, (before + tl.where(kept, product, 0.0)).to(out.dtype.element_ty), mask=inside)
+    pair = first // 2 + tl.arange(0, FELLOW)
+    bits = _hash(row[:, None], pair[None, :], pairs, key0, key1)
+    for half in tl.static_range(2):
+        column = first + half * FELLOW + tl.arange(0, FELLOW)
+        own = bits >> 16 if half else bits & 0xFFFF
+        right = tl.load(
+            a + r[:, None] * width + column[None, :],
+            mask=(r[:, None] < rank) & (column[None, :] < width),
+            other=0.0,
+        )
+        at = out + row[:, None] * width + column[None, :]
+        inside = (row[:, None] < rows) & (column[None, :] < width)
+        before = tl.load(at, mask=inside, other=0.0).to(tl.float32)
+        product = tl.dot(left, right, input_precision="ieee") * scale
+        value = before + tl.where(own >= threshold.to(tl.uint32), product, 0.0)
+        tl.store(at, value.to(out.dtype.element_ty), mask=inside)
 
 
 @triton.jit(do_not_specialize=["key0", "key1", "threshold"])
@@ -124,21 +138,24 @@ def _gradient_of_a(
     width,
     rank,
     rows_a_part,
+    pairs,
     key0,
     key1,
     threshold,
     scale,
     ROWS: tl.constexpr,
-    COLUMNS: tl.constexpr,
+    FELLOW: tl.constexpr,
     RANK: tl.constexpr,
 ):
-    tiles = tl.cdiv(width, COLUMNS)
+    tiles = tl.cdiv(width, 2 * FELLOW)
     part = tl.program_id(0) // tiles
-    column = tl.program_id(0) % tiles * COLUMNS + tl.arange(0, COLUMNS)
+    column = tl.program_id(0) % tiles * (2 * FELLOW) + tl.arange(0, FELLOW)
+    pair = tl.program_id(0) % tiles * FELLOW + tl.arange(0, FELLOW)
     r = tl.arange(0, RANK)
     first = part.to(tl.int64) * rows_a_part
     last = tl.minimum(first + rows_a_part, rows)
-    total = tl.zeros((RANK, COLUMNS), dtype=tl.float32)
+    low = tl.zeros((RANK, FELLOW), dtype=tl.float32)
+    high = tl.zeros((RANK, FELLOW), dtype=tl.float32)
     for offset in range(0, rows_a_part, ROWS):
         row = first + offset + tl.arange(0, ROWS)
         left = tl.load(
@@ -146,13 +163,18 @@ def _gradient_of_a(
             mask=(row[None, :] < last) & (r[:, None] < rank),
             other=0.0,
         )
-        inside = (row[:, None] < last) & (column[None, :] < width)
-        tile = tl.load(x + row[:, None] * width + column[None, :], mask=inside, other=0.0)
-        kept = _kept(row[:, None], column[None, :], width, key0, key1, threshold)
-        total = tl.dot(left, tl.where(kept, tile, 0.0), total, input_precision="ieee")
+        bits = _hash(row[:, None], pair[None, :], pairs, key0, key1)
+        near = _dropped(x, row[:, None], column[None, :], last, width, bits & 0xFFFF, threshold)
+        low = tl.dot(left, near, low, input_precision="ieee")
+        far = _dropped(
+            x, row[:, None], column[None, :] + FELLOW, last, width, bits >> 16, threshold
+        )
+        high = tl.dot(left, far, high, input_precision="ieee")
     at = parts + (part * rank + r[:, None]).to(tl.int64) * width + column[None, :]
     mask = (r[:, None] < rank) & (column[None, :] < width)
-    tl.store(at, total * scale, mask=mask)
+    tl.store(at, low * scale, mask=mask)
+    mask = (r[:, None] < rank) & (column[None, :] + FELLOW < width)
+    tl.store(at + FELLOW, high * scale, mask=mask)
 
 
 def _padded(rank: int) -> int:
@@ -172,11 +194,12 @@ def down(x: Tensor, a: Tensor, dropout: Dropout) -> Tensor:
                 rows,
                 width,
                 rank,
+                pairs_in(width),
                 *dropout.keys,
                 dropout.threshold,
                 dropout.scale,
                 ROWS=_ROWS,
-                COLUMNS=_COLUMNS,
+                FELLOW=FELLOW,
                 RANK=_padded(rank),
                 num_warps=_WARPS,
                 num_stages=_STAGES,
@@ -189,18 +212,19 @@ def up_into(out: Tensor, g: Tensor, a: Tensor, dropout: Dropout) -> Tensor:
     (rows, width), rank = out.shape, a.shape[0]
     if rows:
         with torch.cuda.device_of(out):
-            _up_into[(triton.cdiv(rows, _ROWS) * triton.cdiv(width, _COLUMNS),)](
+            _up_into[(triton.cdiv(rows, _ROWS) * triton.cdiv(width, 2 * FELLOW),)](
                 out,
                 g,
                 a,
                 rows,
                 width,
                 rank,
+                pairs_in(width),
                 *dropout.keys,
                 dropout.threshold,
                 dropout.scale,
                 ROWS=_ROWS,
-                COLUMNS=_COLUMNS,
+                FELLOW=FELLOW,
                 RANK=_padded(rank),
                 num_warps=_WARPS,
             )
@@ -215,7 +239,7 @@ def gradient_of_a(g: Tensor, x: Tensor, dropout: Dropout) -> Tensor:
     (rows, width), rank = x.shape, g.shape[1]
     if not rows:
         return x.new_zeros((rank, width), dtype=torch.float32)
-    tiles = triton.cdiv(width, _WIDE_COLUMNS)
+    tiles = triton.cdiv(width, 2 * FELLOW)
     wished = max(1, min(triton.cdiv(_PROGRAMS, tiles), triton.cdiv(rows, 4 * _ROWS)))
     rows_a_part = triton.cdiv(triton.cdiv(rows, wished), _ROWS) * _ROWS
     count = triton.cdiv(rows, rows_a_part)
@@ -229,11 +253,12 @@ def gradient_of_a(g: Tensor, x: Tensor, dropout: Dropout) -> Tensor:
             width,
             rank,
             rows_a_part,
+            pairs_in(width),
             *dropout.keys,
             dropout.threshold,
             dropout.scale,
             ROWS=_ROWS,
-            COLUMNS=_WIDE_COLUMNS,
+            FELLOW=FELLOW,
             RANK=_padded(rank),
             num_warps=_WARPS,
             num_stages=_STAGES,

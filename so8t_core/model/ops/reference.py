@@ -87,11 +87,17 @@ def outer_sums(upstream: Tensor, turned: Tensor, blocks: int) -> Tensor:
     return torch.bmm(g.mT, y)
 
 
+FELLOW = 64
+"""How far apart in a row the two numbers lie that share one hash of a dropout mask."""
+_LEVELS = 2**16
+
+
 @dataclass(frozen=True)
 class Dropout:
     """A dropout mask that is computed, not kept.
 
-    `probability`: of a zero, below 1; `keys`: two random numbers from 0 to 2^31 - 1.
+    `probability`: of a zero, below 1, taken in steps of 2^-16; `keys`: two random numbers from 0 to
+    2^31 - 1.
     """
 
     probability: float
@@ -99,23 +105,30 @@ class Dropout:
 
     @property
     def threshold(self) -> int:
-        """A number is kept where its hash of 32 bits, halved, is not below this."""
-        return int(self.probability * 2**31)
+        """A number is kept where its sixteen bits are not below this."""
+        return round(self.probability * _LEVELS)
 
     @property
     def scale(self) -> float:
         """What kept numbers are multiplied by."""
-        return 1.0 / (1.0 - self.probability)
+        return _LEVELS / (_LEVELS - self.threshold)
+
+
+def pairs_in(width: int) -> int:
+    """How many hashes a row of a dropout mask takes."""
+    return -(-width // (2 * FELLOW)) * FELLOW
 
 
 def kept(rows: int, width: int, dropout: Dropout, device: torch.device) -> Tensor:
     """Where dropout keeps a number: (rows, width) bool.
 
-    A hash of 32 bits of the number's place and both keys (C. Wellons' triple32, the second key
-    after its first round), compared with the threshold. Places repeat after 2^32 numbers.
+    A row is cut into pieces of 128; the numbers c and c + 64 of a piece are a pair, which shares
+    one hash: 32 bits of the pair's place and both keys (C. Wellons' triple32, the second key after
+    its first round). The first takes the lower half of the bits, the second the upper, each to
+    compare with the threshold. Places repeat after 2^32 pairs.
     """
-    low = 0xFFFFFFFF
-    x = torch.arange(rows * width, dtype=torch.int64, device=device) & low
+    low, pairs = 0xFFFFFFFF, pairs_in(width)
+    x = torch.arange(rows * pairs, dtype=torch.int64, device=device) & low
     x ^= dropout.keys[0]
     x ^= x >> 17
     x = x * 0xED5AD4BB & low
@@ -125,7 +138,9 @@ def kept(rows: int, width: int, dropout: Dropout, device: torch.device) -> Tenso
     x ^= x >> 15
     x = x * 0x31848BAB & low
     x ^= x >> 14
-    return (x >> 1 >= dropout.threshold).view(rows, width)
+    pieces = x.view(rows, -1, 1, FELLOW)
+    both = torch.cat((pieces & 0xFFFF, pieces >> 16), dim=2).view(rows, -1)
+    return both[:, :width] >= dropout.threshold
 
 
 def _dropped(x: Tensor, dropout: Dropout) -> Tensor:
