@@ -138,6 +138,7 @@ def measure(
             trainer={},
             counters={},
             marks={},
+            course={},
         )
 
     work, told = Work(device, work_size), list[Written]()

@@ -28,6 +28,7 @@ from so8t_core.training.base_model import (
     load_own_tokenizer,
     require_model,
 )
+from so8t_core.training.best import require_held_out
 from so8t_core.training.checkpoint import CheckpointStore, Snapshot, require_same_identity
 from so8t_core.training.figures import training_figures
 from so8t_core.training.fused import fuse, fused_wanted
@@ -94,6 +95,7 @@ def run(ctx: PhaseContext) -> Outcome:
     tokenizer = load_own_tokenizer(inputs.model)
     ctx.emit.progress(0, None, "steps", "reading and tokenising the data")
     data = prepare(settings, tokenizer, inputs.cleansed, ctx.settings.seed, ctx.pause.point)
+    require_held_out(settings, data.held_out)
     identity = _identity(ctx, inputs, data, threads, device)
     with closing(_surroundings(ctx, history)) as around:
         snapshot = _find_snapshot(around, identity)
@@ -241,7 +243,7 @@ def _finish(
         "base_weights_digest": digest_of_weights(inputs.model),
         "training_data_digest": data.train.digest(),
         "seed": ctx.settings.seed,
-        "steps": trainer.args.max_steps,
+        "steps": trainer.adapter_step,
         "settings": settings.model_dump(mode="json", exclude=set(OPERATIONAL)),
     }
     write_adapter(folder, trainer.adapted, gates, facts)

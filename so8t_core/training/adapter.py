@@ -86,6 +86,13 @@ def trained_weights(model: nn.Module) -> dict[str, Tensor]:
     return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
 
 
+@torch.no_grad()
+def put_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Overwrite the trained parameters. Raises KeyError where one is missing."""
+    for name, weight in trained_weights(model).items():
+        weight.copy_(weights[name])
+
+
 def weights_digest(weights: Mapping[str, Tensor]) -> str:
     """SHA-256 over names, dtypes, shapes and bytes of weights, by name."""
     content = hashlib.sha256()

@@ -31,7 +31,7 @@ from so8t_core.contract.files import PARTIAL_SUFFIX, replacing_folder, sha256_fi
 from so8t_core.training.optimizer import State
 from so8t_core.training.series import SeriesMark
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _INDEX = "checkpoint.json"
 SEPARATOR = "::"
 """Stands between a parameter's name and the key of its optimiser state."""
@@ -43,7 +43,8 @@ class Snapshot:
 
     `identity`: what a resume must have in common with it (settings, data, base, seed), flat.
     `schedule`: the learning rates' state. `trainer`: transformers' TrainerState. `counters`:
-    totals such as tokens. `marks`: how far each series file had come.
+    totals such as tokens. `marks`: how far each series file had come. `course`: the states of what
+    watches and steers the training, by name (JSON values).
     """
 
     step: int
@@ -54,6 +55,12 @@ class Snapshot:
     trainer: Mapping[str, Any]
     counters: Mapping[str, int]
     marks: Mapping[str, SeriesMark]
+    course: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def best_step(self) -> int | None:
+        """The step of the lowest held-out loss so far."""
+        return self.course["best"]["step"] if "best" in self.course else None
 
 
 def state_tensors(optimizer: State) -> dict[str, Tensor]:
@@ -82,6 +89,7 @@ def write_checkpoint(folder: Path, snapshot: Snapshot) -> int:
         "schedule": dict(snapshot.schedule),
         "counters": dict(snapshot.counters),
         "marks": {name: asdict(mark) for name, mark in snapshot.marks.items()},
+        "course": {name: dict(state) for name, state in snapshot.course.items()},
     }
     try:
         with replacing_folder(folder) as partial:
@@ -126,6 +134,7 @@ def read_checkpoint(folder: Path) -> Snapshot:
             trainer=trainer,
             counters=state["counters"],
             marks={name: SeriesMark(**mark) for name, mark in state["marks"].items()},
+            course=state["course"],
         )
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise CheckpointError(
@@ -172,7 +181,7 @@ def require_same_identity(snapshot: Snapshot, identity: Mapping[str, Any], where
 
 
 class CheckpointStore:
-    """The checkpoints of a run, the newest `keep` of them."""
+    """The checkpoints of a run, the newest `keep` of them and the best."""
 
     def __init__(self, folder: Path, keep: int) -> None:
         self.folder = folder
@@ -194,10 +203,13 @@ class CheckpointStore:
         return sorted(found, reverse=True)
 
     def write(self, snapshot: Snapshot) -> tuple[Path, int]:
-        """Write a checkpoint, then remove the oldest beyond `keep`; gives path and size."""
+        """Write a checkpoint, then remove what need not be kept; gives path and size."""
         path = self.path(snapshot.step)
         size_bytes = write_checkpoint(path, snapshot)
+        best = None if snapshot.best_step is None else self.path(snapshot.best_step)
         for old in self.paths()[self.keep :]:
+            if old == best:
+                continue
             leaving = old.with_name(old.name + PARTIAL_SUFFIX)
             os.replace(old, leaving)
             shutil.rmtree(leaving)

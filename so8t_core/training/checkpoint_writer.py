@@ -118,6 +118,7 @@ def copied(snapshot: Snapshot, buffer: HostBuffer) -> Snapshot:
         schedule=deepcopy(dict(snapshot.schedule)),
         trainer=deepcopy(dict(snapshot.trainer)),
         counters=dict(snapshot.counters),
+        course=deepcopy(dict(snapshot.course)),
     )
 
 

@@ -39,6 +39,9 @@ def training_figures(
         "final_loss": steps[-1]["loss"],
         "first_eval_loss": evaluations[0] if evaluations else None,
         "final_eval_loss": evaluations[-1] if evaluations else None,
+        "best_eval_loss": trainer.best.loss,
+        "best_step": trainer.best.step,
+        "adapter_step": trainer.adapter_step,
         "lora_parameters": trained - gate_parameters,
         "gate_parameters": gate_parameters,
         **rotation,
@@ -66,6 +69,12 @@ def _notes(
     rejected: tuple[str, ...],
 ) -> tuple[str, ...]:
     notes = [f"A damaged checkpoint was passed over: {reason}" for reason in rejected]
+    if trainer.best.ended:
+        notes.append(
+            f"Training stopped early after step {trainer.state.global_step} of "
+            f"{trainer.args.max_steps}: the held-out loss had not fallen for "
+            f"{trainer.best.patience} evaluations."
+        )
     if rotation and rotation["rotation_angle_max_rad"] == 0.0:
         notes.append("The gates did not move: every rotation is still the identity.")
     if settings.optimizer == "paged_adamw_8bit" and trainer.args.device.type == "cpu":

@@ -19,6 +19,7 @@ import gc
 import math
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -30,10 +31,11 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from so8t_core.contract.errors import PhaseError
 from so8t_core.contract.settings.train import TrainSettings
-from so8t_core.training.adapter import trained_weights
+from so8t_core.training.adapter import put_weights, trained_weights
 from so8t_core.training.base_model import set_evaluating
+from so8t_core.training.best import BestWatch, EndedEarly, takes_best
 from so8t_core.training.callbacks import StepBounds
-from so8t_core.training.checkpoint import Snapshot
+from so8t_core.training.checkpoint import Snapshot, read_checkpoint, require_same_identity
 from so8t_core.training.dataset import IGNORED, PaddingCollator, RunOrder, SampleSet
 from so8t_core.training.fused_lora import LoraBank
 from so8t_core.training.gate_terms import GateTerms, active_gates
@@ -84,6 +86,7 @@ class SO8TTrainer(Trainer):
         self._low = LoraBank(model, torch.bfloat16 if arguments.bf16 else torch.float32)
         self.counters = dict(resume.counters) if resume else {"tokens": 0, "targets": 0}
         self._evaluated_step = resume.counters["evaluated_step"] if resume else -1
+        self.best = BestWatch.from_settings(settings, resume.course["best"] if resume else {})
         self._held_s = 0.0
         self._padding = PaddingCollator(pad_id)
         packed = isinstance(samples, PackedSet)
@@ -271,17 +274,24 @@ class SO8TTrainer(Trainer):
     def evaluation_due(self) -> bool:
         """Whether the held-out loss after the present step is still to be measured."""
         step = self.state.global_step
-        every = self._settings.eval_every_steps
-        at_end = step in (0, self.args.max_steps)
         wished = self._around.wish("evaluate_from_step")
         asked = wished is not None and self._evaluated_step < wished <= step
-        due = at_end or asked or (every > 0 and step % every == 0)
+        due = asked or self._evaluation_scheduled(step)
         return self._held_out is not None and due and self._evaluated_step != step
 
+    def _evaluation_scheduled(self, step: int) -> bool:
+        every = self._settings.eval_every_steps
+        return step in (0, self.args.max_steps) or (every > 0 and step % every == 0)
+
     def evaluate_if_due(self) -> None:
-        """Measure the held-out loss where a pause or the start left it undone."""
+        """Measure the held-out loss where a pause or the start left it undone.
+
+        Raises `EndedEarly` where that ends the training.
+        """
         if self.evaluation_due():
             self.evaluate()
+        if self.best.ended:
+            raise EndedEarly
 
     @torch.no_grad()
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
@@ -313,7 +323,26 @@ class SO8TTrainer(Trainer):
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, result
         )
+        self._judge(step, result["eval_loss"])
         return result
+
+    def _judge(self, step: int, eval_loss: float) -> None:
+        """Save where it is the best so far, stop where it has not fallen for long.
+
+        An evaluation that somebody asked for does not count, or resuming would not be exact.
+        """
+        if step == 0 or not self._evaluation_scheduled(step):
+            return
+        if self.best.hear(step, eval_loss):
+            self.control.should_save = True
+            self._around.emit.stats({"best_step": step, "best_eval_loss": eval_loss})
+        if self.best.ended:
+            self.control.should_save = self.control.should_training_stop = True
+            self._around.emit.log(
+                "info",
+                f"Training stops early after step {step}: the held-out loss has not fallen for "
+                f"{self.best.patience} evaluations; it was lowest after step {self.best.step}.",
+            )
 
     # ---- pause and checkpoints
 
@@ -327,7 +356,7 @@ class SO8TTrainer(Trainer):
         return self._keeper.due(self.state.global_step)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        self._keep(self.checkpoint_due() or "step")
+        self._keep("end" if self.best.ended else self.checkpoint_due() or "best")
 
     def _keep(self, reason: str) -> None:
         standing = (self.state.global_step, self._evaluated_step)
@@ -350,6 +379,7 @@ class SO8TTrainer(Trainer):
             trainer={**asdict(self.state), "log_history": []},
             counters={**self.counters, "evaluated_step": self._evaluated_step},
             marks=self._around.marks(),
+            course={"best": self.best.state()},
         )
 
     def _bare_optimizer(self) -> Any:
@@ -359,13 +389,11 @@ class SO8TTrainer(Trainer):
         assert self.lr_scheduler is not None
         return self.lr_scheduler
 
-    @torch.no_grad()
     def _load_from_checkpoint(
         self, resume_from_checkpoint: str, model: nn.Module | None = None
     ) -> None:
         assert self._resume is not None
-        for name, weight in trained_weights(self.adapted).items():
-            weight.copy_(self._resume.weights[name])
+        put_weights(self.adapted, self._resume.weights)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is None or self._resume is None:
@@ -384,8 +412,11 @@ class SO8TTrainer(Trainer):
 
         On return the last checkpoint is durable. Raises `ResourceError` where the disk is full.
         """
-        with self._keeper.writer:
+        with self._keeper.writer, suppress(EndedEarly):
             self._go_on()
+        self.adapter_step = self.state.global_step
+        if takes_best(self._settings):
+            self._take_best()
 
     def _go_on(self) -> None:
         if self._resume is None:
@@ -397,3 +428,14 @@ class SO8TTrainer(Trainer):
         self._load_from_checkpoint("")
         self.state.global_step = self._resume.step
         self.evaluate_if_due()
+
+    def _take_best(self) -> None:
+        """Put back the weights of the lowest held-out loss."""
+        step = self.best.step
+        if step is None or step == self.state.global_step:
+            return
+        path = self._around.store.path(step)
+        best = read_checkpoint(path)
+        require_same_identity(best, self._identity, str(path))
+        put_weights(self.adapted, best.weights)
+        self.adapter_step = step

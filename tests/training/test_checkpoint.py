@@ -26,7 +26,7 @@ from so8t_core.training.series import SeriesMark
 IDENTITY = {"seed": 1, "train.lora_rank": 64, "base model": "abc"}
 
 
-def snapshot(step: int = 5) -> Snapshot:
+def snapshot(step: int = 5, best: int | None = None) -> Snapshot:
     torch.manual_seed(step)
     shared = torch.linspace(-1, 1, 256)
     living = Snapshot(
@@ -41,6 +41,7 @@ def snapshot(step: int = 5) -> Snapshot:
         trainer={"global_step": step},
         counters={"tokens": 7},
         marks={"series": SeriesMark(10, "00")},
+        course={"best": {"step": best}},
     )
     return copied(living, HostBuffer(torch.device("cpu")))
 
@@ -63,7 +64,7 @@ def test_everything_comes_back_to_the_bit(tmp_path: Path) -> None:
         for key, value in state.items():
             found = after.optimizer[name][key]
             assert same_bits(value, found) if key != "step" else value == found
-    for field in ("step", "identity", "schedule", "trainer", "counters", "marks"):
+    for field in ("step", "identity", "schedule", "trainer", "counters", "marks", "course"):
         assert getattr(after, field) == getattr(before, field)
 
 
@@ -122,6 +123,15 @@ def test_only_the_newest_are_kept_and_unfinished_ones_swept(tmp_path: Path) -> N
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000002", "step-00000003"]
 
 
+def test_the_best_is_kept_besides_the_newest_until_there_is_a_better_one(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path, keep=2)
+    for step, best in ((1, 1), (2, 1), (3, 1), (4, 1), (5, 4), (6, 4), (7, 4)):
+        store.write(snapshot(step, best))
+        assert store.path(best).is_dir()
+    kept = [4, 6, 7]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"step-{n:08d}" for n in kept]
+
+
 def test_another_training_is_refused_by_what_differs() -> None:
     now = {**IDENTITY, "train.lora_rank": 32, "base model": "xyz"}
     with pytest.raises(CheckpointError) as caught:
@@ -145,6 +155,6 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: Any) -> 
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "one", snapshot())
     index = tmp_path / "one" / "checkpoint.json"
-    index.write_text(json.dumps({**json.loads(index.read_text()), "format_version": 2}))
-    with pytest.raises(CheckpointError, match="format 2"):
+    index.write_text(json.dumps({**json.loads(index.read_text()), "format_version": 3}))
+    with pytest.raises(CheckpointError, match="format 3"):
         read_checkpoint(tmp_path / "one")

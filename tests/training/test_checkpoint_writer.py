@@ -30,6 +30,7 @@ def snapshot(step: int, weight: torch.Tensor) -> Snapshot:
         trainer={},
         counters={"tokens": step},
         marks={},
+        course={},
     )
 
 

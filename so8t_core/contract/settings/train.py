@@ -185,6 +185,31 @@ class TrainSettings(Section):
     eval_max_samples: int = Field(
         64, ge=0, description="Most held-out samples per evaluation; 0: no evaluation."
     )
+    adapter_from: Literal["auto", "last", "best"] = Field(
+        "auto",
+        description="Which checkpoint the adapter is made from: the last, or the one of the lowest "
+        "held-out loss, which is kept besides the newest. auto: the best where early stopping is "
+        "on, else the last.",
+    )
+    early_stopping_patience: int = Field(
+        0,
+        ge=0,
+        description="Stop after so many scheduled evaluations in a row without a gain; 0: never. "
+        "The evaluation before the first step does not count.",
+    )
+    early_stopping_min_delta: float = Field(
+        0.0, ge=0, description="How much the held-out loss must fall to count as a gain."
+    )
+
+    @model_validator(mode="after")
+    def _something_to_judge_by(self) -> TrainSettings:
+        if not self.eval_max_samples and (
+            self.adapter_from == "best" or self.early_stopping_patience
+        ):
+            raise ValueError(
+                "adapter_from: best and early_stopping_patience need eval_max_samples above 0"
+            )
+        return self
 
     @model_validator(mode="after")
     def _no_empty_mix(self) -> TrainSettings:
