@@ -18,7 +18,7 @@ class StepOwner(Protocol):
     def begin_step(self) -> None:
         """Before the first micro-batch of a step."""
 
-    def note_rates(self) -> None:
+    def before_update(self) -> None:
         """Just before the optimiser changes the weights."""
 
     def evaluation_due(self) -> bool:
@@ -47,7 +47,7 @@ class StepBounds(TrainerCallback):
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self._trainer.note_rates()
+        self._trainer.before_update()
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

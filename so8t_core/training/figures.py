@@ -25,6 +25,7 @@ def training_figures(
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Everything a report shows of a finished training, and what its reader must know."""
     steps = list(read_series(around.series.path))
+    losses = [line["loss"] for line in steps if "loss" in line]  # a step left out may have none
     evaluations = [line["eval_loss"] for line in read_series(around.evaluations.path)]
     gates = trained_gates(trainer.adapted)
     gate_parameters = sum(gate.module.theta.numel() for gate in gates)
@@ -35,8 +36,10 @@ def training_figures(
         "steps": len(steps),
         "tokens": trainer.counters["tokens"],
         "target_tokens": trainer.counters["targets"],
-        "first_loss": steps[0]["loss"],
-        "final_loss": steps[-1]["loss"],
+        "first_loss": losses[0] if losses else None,
+        "final_loss": losses[-1] if losses else None,
+        "bad_steps": trainer.guard.seen.bad,
+        "rate_back_offs": trainer.guard.seen.back_offs,
         "first_eval_loss": evaluations[0] if evaluations else None,
         "final_eval_loss": evaluations[-1] if evaluations else None,
         "best_eval_loss": trainer.best.loss,
@@ -69,6 +72,8 @@ def _notes(
     rejected: tuple[str, ...],
 ) -> tuple[str, ...]:
     notes = [f"A damaged checkpoint was passed over: {reason}" for reason in rejected]
+    if bad := trainer.guard.seen.bad:
+        notes.append(f"{bad} steps were left out: their loss or gradient was not usable.")
     if trainer.best.ended:
         notes.append(
             f"Training stopped early after step {trainer.state.global_step} of "

@@ -40,6 +40,11 @@ def build_schedule(
     return torch.optim.lr_scheduler.LambdaLR(optimizer, [lora, gate][: len(optimizer.param_groups)])
 
 
+def lower_rates(schedule: torch.optim.lr_scheduler.LambdaLR, factor: float) -> None:
+    """Multiply all rates that are still to come; the schedule's own state keeps it."""
+    schedule.base_lrs = [rate * factor for rate in schedule.base_lrs]
+
+
 def _course(schedule: str, warmup_fraction: float, steps: int) -> Callable[[int], float]:
     """The factor of a learning rate by finished steps, as transformers computes it."""
     alone = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)

@@ -29,7 +29,6 @@ from torch import Tensor, nn
 from torch.utils.data import Sampler
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
-from so8t_core.contract.errors import PhaseError
 from so8t_core.contract.settings.train import TrainSettings
 from so8t_core.training.adapter import put_weights, trained_weights
 from so8t_core.training.base_model import set_evaluating
@@ -39,6 +38,7 @@ from so8t_core.training.checkpoint import Snapshot, read_checkpoint, require_sam
 from so8t_core.training.dataset import IGNORED, PaddingCollator, RunOrder, SampleSet
 from so8t_core.training.fused_lora import LoraBank
 from so8t_core.training.gate_terms import GateTerms, active_gates
+from so8t_core.training.guard import StepGuard, require_finite
 from so8t_core.training.keeper import CheckpointKeeper
 from so8t_core.training.optimizer import (
     build_optimizer,
@@ -49,12 +49,12 @@ from so8t_core.training.optimizer import (
 from so8t_core.training.packing import PackedSet, PackingCollator
 from so8t_core.training.pet import MarkingCollator, PetTerm
 from so8t_core.training.rotation_bank import RotationBank
-from so8t_core.training.schedule import build_schedule, seed_step
+from so8t_core.training.schedule import build_schedule, lower_rates, seed_step
 from so8t_core.training.surroundings import Surroundings
 
 
 class SO8TTrainer(Trainer):
-    """Trains LoRA and gates. Raises `PhaseError` at a loss or gradient that is not finite.
+    """Trains LoRA and gates. Raises `PhaseError` at a bad step where the settings say so.
 
     `resume`: the verified snapshot to go on from, given again to `train` as its folder.
     """
@@ -87,6 +87,7 @@ class SO8TTrainer(Trainer):
         self.counters = dict(resume.counters) if resume else {"tokens": 0, "targets": 0}
         self._evaluated_step = resume.counters["evaluated_step"] if resume else -1
         self.best = BestWatch.from_settings(settings, resume.course["best"] if resume else {})
+        self.guard = StepGuard.from_settings(settings, resume.course["guard"] if resume else {})
         self._held_s = 0.0
         self._padding = PaddingCollator(pad_id)
         packed = isinstance(samples, PackedSet)
@@ -182,21 +183,12 @@ class SO8TTrainer(Trainer):
         if self.accelerator.sync_gradients:  # the step's last micro-batch; clipping comes next
             self._low.close()
             self._bank.send_back()
-        if not torch.isfinite(loss):
-            self._stop_at("loss", self.state.global_step + 1, loss.item())
+        self._loss += loss
         self._step_tokens += tokens
         self._micro_batches += 1
         done = self.state.global_step + self._micro_batches / self.args.gradient_accumulation_steps
         self._around.emit.progress(done, self.args.max_steps, "steps")
-        return loss
-
-    def _stop_at(self, what: str, step: int, value: float) -> None:
-        raise PhaseError(
-            f"The {what} of step {step} is {value}.",
-            where=f"train, step {step}",
-            hint="Lower train.learning_rate and train.gate_learning_rate, or look for broken "
-            "samples; the last checkpoint is intact.",
-        )
+        return torch.nan_to_num(loss)  # the Trainer's own sum would keep a NaN for ever
 
     # ---- steps
 
@@ -204,6 +196,7 @@ class SO8TTrainer(Trainer):
         self._micro_batches = 0
         self._step_tokens = 0
         self._step_targets = 0
+        self._loss: Tensor = torch.zeros((), device=self.args.device)
         self._task_loss: Tensor = torch.zeros((), device=self.args.device)
         self._step_began = time.monotonic()
         self._held_s = 0.0
@@ -218,34 +211,53 @@ class SO8TTrainer(Trainer):
         self._bank.open()
         self._low.open()
 
-    def note_rates(self) -> None:
-        """Keep the learning rates that the optimiser is about to use."""
+    def _clip_grad_norm(self, model: nn.Module) -> Any:
+        self._grad_norm = super()._clip_grad_norm(model)
+        return self._grad_norm
+
+    def before_update(self) -> None:
+        """Keep the rates about to be used; take the gradients away where the step is bad.
+
+        An optimiser leaves parameters without a gradient, and their states, as they are.
+        """
         self._rates = [group["lr"] for group in self._bare_optimizer().param_groups]
+        step, loss = self.state.global_step + 1, self.accelerator.reduce(self._loss, "mean")
+        self._bad = self.guard.judge(step, loss.item(), float(self._grad_norm))
+        if self._bad is None:
+            return
+        self.adapted.zero_grad(set_to_none=True)
+        told = f"{self._bad} It is left out"
+        if self._settings.bad_step == "back_off":
+            lower_rates(self._bare_schedule(), self._settings.back_off_factor)
+            told += f"; learning rates are multiplied by {self._settings.back_off_factor:g}"
+        self._around.emit.log("warning", f"{told}.")
+        self._around.emit.stats({"bad_steps": self.guard.seen.bad})
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Write the finished step to the series and tell the engine."""
         if "loss" in logs:
-            self._finish_step(logs["loss"], float(logs["grad_norm"]))
+            self._finish_step()
         self.control = self.callback_handler.on_log(self.args, self.state, self.control, logs)
 
-    def _finish_step(self, loss: float, grad_norm: float) -> None:
+    def _finish_step(self) -> None:
         self.counters["tokens"] += self._step_tokens
         self.counters["targets"] += self._step_targets
         step = self.state.global_step
         measured, layers = self.terms.measure_with_layers()
         values: dict[str, float] = {
-            "loss": loss,
+            "loss": self._loss.item(),
             "task_loss": self._task_loss.item(),
             "learning_rate": self._rates[0],
-            "grad_norm": grad_norm,
+            "grad_norm": float(self._grad_norm),
             **measured,
             **(self._pet.measured() if self._pet is not None else {}),
         }
         if len(self._rates) > 1:
             values["gate_learning_rate"] = self._rates[1]
-        for name, value in values.items():
-            if not math.isfinite(value):
-                self._stop_at(name.replace("_", " "), step, value)
+        if self._bad is not None:
+            values = {name: value for name, value in values.items() if math.isfinite(value)}
+            values["skipped"], layers = 1, {}
+        require_finite(values, f"step {step}")
         self._around.series.append({"step": step, **values, "tokens": self._step_tokens})
         self._tell(step, {**values, **layers})
         self._keeper.prepare(self._snapshot)
@@ -317,6 +329,7 @@ class SO8TTrainer(Trainer):
         self._low.close()
         self._bank.close()
         result = {"eval_loss": total / targets}
+        require_finite(result, f"the evaluation after step {step}")
         self._around.evaluations.append({"step": step, **result, "targets": targets})
         self._evaluated_step = step
         self._around.emit.metric(step, result)
@@ -379,11 +392,14 @@ class SO8TTrainer(Trainer):
             trainer={**asdict(self.state), "log_history": []},
             counters={**self.counters, "evaluated_step": self._evaluated_step},
             marks=self._around.marks(),
-            course={"best": self.best.state()},
+            course={"best": self.best.state(), "guard": self.guard.state()},
         )
 
     def _bare_optimizer(self) -> Any:
         return getattr(self.optimizer, "optimizer", self.optimizer)
+
+    def _bare_schedule(self) -> Any:
+        return getattr(self.lr_scheduler, "scheduler", self.lr_scheduler)
 
     def _scheduler(self) -> Any:
         assert self.lr_scheduler is not None

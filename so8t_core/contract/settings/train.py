@@ -185,6 +185,29 @@ class TrainSettings(Section):
     eval_max_samples: int = Field(
         64, ge=0, description="Most held-out samples per evaluation; 0: no evaluation."
     )
+    bad_step: Literal["stop", "skip", "back_off"] = Field(
+        "stop",
+        description="What happens at a step whose loss or gradient is not finite, or explodes. "
+        "skip: it changes nothing; back_off: the same, and learning rates are lowered for good.",
+    )
+    back_off_factor: float = Field(
+        0.5, gt=0, lt=1, description="What learning rates are multiplied by when backing off."
+    )
+    max_bad_steps_in_a_row: int = Field(
+        3, ge=1, description="So many bad steps in a row are borne; one more stops the training."
+    )
+    max_bad_steps: int = Field(
+        20, ge=1, description="So many bad steps in all are borne; one more stops the training."
+    )
+    loss_explosion: float | None = Field(
+        None,
+        gt=1,
+        description="A step is bad also when its loss is this many times the average of the last "
+        "20 good ones; null: only when it is not finite.",
+    )
+    grad_norm_explosion: float | None = Field(
+        None, gt=1, description="The same for the norm of the gradient before clipping."
+    )
     adapter_from: Literal["auto", "last", "best"] = Field(
         "auto",
         description="Which checkpoint the adapter is made from: the last, or the one of the lowest "
