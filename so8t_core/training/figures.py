@@ -38,6 +38,7 @@ def training_figures(
         "target_tokens": trainer.counters["targets"],
         "first_loss": losses[0] if losses else None,
         "final_loss": losses[-1] if losses else None,
+        "rows_a_pass": trainer.passes.rows,
         "bad_steps": trainer.guard.seen.bad,
         "rate_back_offs": trainer.guard.seen.back_offs,
         "first_eval_loss": evaluations[0] if evaluations else None,

@@ -18,7 +18,7 @@ from __future__ import annotations
 import gc
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from torch.utils.data import Sampler
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
+from so8t_core.contract.errors import ResourceError
 from so8t_core.contract.settings.train import TrainSettings
 from so8t_core.training.adapter import put_weights, trained_weights
 from so8t_core.training.base_model import set_evaluating
@@ -40,6 +41,7 @@ from so8t_core.training.fused_lora import LoraBank
 from so8t_core.training.gate_terms import GateTerms, active_gates
 from so8t_core.training.guard import StepGuard, require_finite
 from so8t_core.training.keeper import CheckpointKeeper
+from so8t_core.training.memory import Passes, first_line, lost_device_told
 from so8t_core.training.optimizer import (
     build_optimizer,
     optimizer_state,
@@ -87,6 +89,8 @@ class SO8TTrainer(Trainer):
         self.counters = dict(resume.counters) if resume else {"tokens": 0, "targets": 0}
         self._evaluated_step = resume.counters["evaluated_step"] if resume else -1
         self.best = BestWatch.from_settings(settings, resume.course["best"] if resume else {})
+        rows = arguments.per_device_train_batch_size
+        self.passes = Passes(rows, around.emit, resume.course["passes"] if resume else {})
         self.guard = StepGuard.from_settings(settings, resume.course["guard"] if resume else {})
         self._held_s = 0.0
         self._padding = PaddingCollator(pad_id)
@@ -164,7 +168,8 @@ class SO8TTrainer(Trainer):
         self._step_targets = int(num_items_in_batch)
         if self._pet is not None:
             loss = self._pet.add(loss, self.accelerator.num_processes)
-        if self._micro_batches == 0 and (penalty := self.terms.penalty()) is not None:
+        first, self._passed = not self._passed, True
+        if first and (penalty := self.terms.penalty()) is not None:
             loss = loss + penalty
         return loss
 
@@ -174,25 +179,68 @@ class SO8TTrainer(Trainer):
         inputs: dict[str, Any],
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
-        """One micro-batch, after asking whether to pause."""
+        """One micro-batch, after asking whether to pause.
+
+        Where memory runs out, the step begins again in smaller passes: nothing has been changed
+        yet but gradients. Raises `ResourceError` where that does not help.
+        """
         self._pause_point()
-        tokens = int(inputs.pop("tokens"))
-        if self._pet is not None:
-            self._pet.take(inputs)
-        loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
-        if self.accelerator.sync_gradients:  # the step's last micro-batch; clipping comes next
-            self._low.close()
-            self._bank.send_back()
-        self._loss += loss
-        self._step_tokens += tokens
-        self._micro_batches += 1
+        self._given.append(inputs)
+        short = self._take(model, [inputs], num_items_in_batch)
+        while short is not None:
+            self._begin_again(short)
+            short = self._take(model, self._given, num_items_in_batch)
         done = self.state.global_step + self._micro_batches / self.args.gradient_accumulation_steps
         self._around.emit.progress(done, self.args.max_steps, "steps")
-        return torch.nan_to_num(loss)  # the Trainer's own sum would keep a NaN for ever
+        return torch.nan_to_num(self._last_loss)  # the Trainer's own sum would keep a NaN for ever
+
+    def _take(
+        self, model: nn.Module, batches: Sequence[dict[str, Any]], targets: Tensor | int | None
+    ) -> str | None:
+        """Forward and backward of micro-batches; why memory ran out, or None."""
+        try:
+            for batch in batches:
+                self._last_loss = self._pass_all(model, batch, targets)
+            if self.accelerator.sync_gradients:  # the step's last micro-batch; clipping comes next
+                self._low.close()
+                self._bank.send_back()
+        except torch.OutOfMemoryError as error:
+            return first_line(error)
+        return None
+
+    def _pass_all(
+        self, model: nn.Module, batch: dict[str, Any], targets: Tensor | int | None
+    ) -> Tensor:
+        rest = {name: tensor for name, tensor in batch.items() if name != "tokens"}
+        total = torch.zeros((), device=self.args.device)
+        for part in self.passes.cut(rest):
+            if self._pet is not None:
+                self._pet.take(part)
+            total += super().training_step(model, part, targets)
+        self._loss += total
+        self._step_tokens += int(batch["tokens"])
+        self._micro_batches += 1
+        return total
+
+    def _begin_again(self, short: str) -> None:
+        if self.args.world_size > 1:
+            raise ResourceError(
+                f"Memory ran out on one of several GPUs: {short}",
+                where=f"train, step {self.state.global_step + 1}",
+                hint="Halve train.micro_batch_size, double train.accumulation_steps, and start "
+                "a new run: the ranks cannot agree on smaller passes within a step.",
+            )
+        self.passes.halve(f"step {self.state.global_step + 1}", short)
+        self.adapted.zero_grad(set_to_none=True)
+        given = self._given
+        self.begin_step()
+        self._given = given
 
     # ---- steps
 
     def _begin_counting(self) -> None:
+        self._given: list[dict[str, Any]] = []
+        self._passed = False
         self._micro_batches = 0
         self._step_tokens = 0
         self._step_targets = 0
@@ -308,24 +356,14 @@ class SO8TTrainer(Trainer):
     @torch.no_grad()
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Mean cross-entropy over all held-out targets; may be paused between micro-batches."""
-        assert self._held_out is not None
+        step = self.state.global_step
+        self._around.emit.progress(step, self.args.max_steps, "steps", "measuring held-out loss")
         set_evaluating(self.adapted)
         self._bank.open()
         self._low.open()
-        step = self.state.global_step
-        self._around.emit.progress(step, self.args.max_steps, "steps", "measuring held-out loss")
-        total, targets = 0.0, 0
-        size = self.args.per_device_train_batch_size
-        for start in range(0, len(self._held_out), size):
-            self._pause_point()
-            last = min(start + size, len(self._held_out))
-            batch = self._padding([self._held_out[index] for index in range(start, last)])
-            count = int((batch["labels"][:, 1:] != IGNORED).sum())
-            with self.accelerator.autocast():
-                batch.pop("tokens")
-                loss = self.adapted(**{k: v.to(self.args.device) for k, v in batch.items()}).loss
-            total += loss.item() * count
-            targets += count
+        while isinstance(measured := self._measure(), str):
+            self.passes.halve(f"the evaluation after step {step}", measured)
+        total, targets = measured
         self._low.close()
         self._bank.close()
         result = {"eval_loss": total / targets}
@@ -338,6 +376,28 @@ class SO8TTrainer(Trainer):
         )
         self._judge(step, result["eval_loss"])
         return result
+
+    def _measure(self) -> tuple[float, int] | str:
+        """Summed cross-entropy and count of all held-out targets, or why memory ran out."""
+        assert self._held_out is not None
+        total, targets = 0.0, 0
+        size = self.passes.rows
+        try:
+            for start in range(0, len(self._held_out), size):
+                self._pause_point()
+                last = min(start + size, len(self._held_out))
+                batch = self._padding([self._held_out[index] for index in range(start, last)])
+                count = int((batch["labels"][:, 1:] != IGNORED).sum())
+                batch.pop("tokens")
+                with self.accelerator.autocast():
+                    loss = self.adapted(
+                        **{name: tensor.to(self.args.device) for name, tensor in batch.items()}
+                    ).loss
+                total += loss.item() * count
+                targets += count
+        except torch.OutOfMemoryError as error:
+            return first_line(error)
+        return total, targets
 
     def _judge(self, step: int, eval_loss: float) -> None:
         """Save where it is the best so far, stop where it has not fallen for long.
@@ -392,7 +452,11 @@ class SO8TTrainer(Trainer):
             trainer={**asdict(self.state), "log_history": []},
             counters={**self.counters, "evaluated_step": self._evaluated_step},
             marks=self._around.marks(),
-            course={"best": self.best.state(), "guard": self.guard.state()},
+            course={
+                "best": self.best.state(),
+                "guard": self.guard.state(),
+                "passes": self.passes.state(),
+            },
         )
 
     def _bare_optimizer(self) -> Any:
@@ -426,9 +490,11 @@ class SO8TTrainer(Trainer):
     def go_on(self) -> None:
         """Train to the end, from the snapshot if there is one; HardPause passes through.
 
-        On return the last checkpoint is durable. Raises `ResourceError` where the disk is full.
+        On return the last checkpoint is durable. Raises `ResourceError` where the disk is full,
+        memory does not suffice or the GPU is lost.
         """
-        with self._keeper.writer, suppress(EndedEarly):
+        told = lost_device_told(self._around.run_root.name)
+        with self._keeper.writer, told, suppress(EndedEarly):
             self._go_on()
         self.adapter_step = self.state.global_step
         if takes_best(self._settings):
