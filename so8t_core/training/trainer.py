@@ -61,6 +61,9 @@ class SO8TTrainer(Trainer):
     `resume`: the verified snapshot to go on from, given again to `train` as its folder.
     """
 
+    _given: list[dict[str, Any]]  # the step's micro-batches so far
+    _passed: bool  # whether the step has had its first pass
+
     def __init__(
         self,
         *,
@@ -239,7 +242,7 @@ class SO8TTrainer(Trainer):
     # ---- steps
 
     def _begin_counting(self) -> None:
-        self._given: list[dict[str, Any]] = []
+        self._given = []
         self._passed = False
         self._micro_batches = 0
         self._step_tokens = 0
