@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from so8t_core.contract.files import sha256_file
-from so8t_core.contract.settings.train import OPERATIONAL
+from so8t_core.contract.settings.train import OPERATIONAL, TrainSettings
 from so8t_core.model.base import digest_of, digest_of_weights
 from so8t_core.phases.base import Outcome, PhaseContext
 from so8t_core.training.adapter import (
@@ -30,11 +30,13 @@ from so8t_core.training.base_model import (
 )
 from so8t_core.training.best import require_held_out
 from so8t_core.training.checkpoint import CheckpointStore, Snapshot, require_same_identity
+from so8t_core.training.encoding import Encoder
 from so8t_core.training.figures import training_figures
 from so8t_core.training.fused import fuse, fused_wanted
 from so8t_core.training.gate_terms import GateTerms, trained_gates
 from so8t_core.training.history import HistoryFile
 from so8t_core.training.preparation import PreparedData, prepare
+from so8t_core.training.samples import SampleWriter
 from so8t_core.training.schedule import step_count, training_arguments
 from so8t_core.training.series import START, SeriesFile
 from so8t_core.training.surroundings import Surroundings
@@ -213,12 +215,20 @@ def _build_trainer(
         settings=settings,
         samples=data.train,
         held_out=data.held_out,
+        sampler=_sampler(settings, tokenizer),
         pad_id=0 if pad is None else pad,
         terms=terms,
         identity=identity,
         around=around,
         resume=snapshot,
     )
+
+
+def _sampler(settings: TrainSettings, tokenizer: Any) -> SampleWriter:
+    encoder = Encoder(
+        tokenizer, settings.chat_format, settings.max_length_tokens, settings.long_pairs
+    )
+    return SampleWriter.of(encoder, settings.sample_prompts, settings.sample_max_tokens)
 
 
 def _finish(

@@ -98,6 +98,27 @@ class Encoder:
             return []
         return [encoded]
 
+    @property
+    def control_ids(self) -> frozenset[int]:
+        """Tokens of the template and of the tokenizer that are no text."""
+        return self._control_ids
+
+    def question_ids(self, text: str) -> list[int]:
+        """Tokens of a user's turn, ending where the answer begins.
+
+        Raises jinja2's `TemplateError` where the template refuses it.
+        """
+        if not self._control_words.search(text):
+            return self._plain_ids(self._render((Message("user", text),), ask=True))
+        rendered = self._render((Message("user", _MARK.format(0)),), ask=True)
+        ids: list[int] = []
+        for index, piece in enumerate(_MARKED.split(rendered)):
+            if index % 2:
+                ids += self.literal_ids(text)
+            else:
+                ids += [token for part in self._template_parts(piece) for token in part]
+        return ids
+
     def literal_ids(self, text: str) -> list[int]:
         """Tokens of text from outside: what looks like a control token is spelt out instead."""
         if not self._control_words.search(text):

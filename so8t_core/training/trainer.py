@@ -36,10 +36,11 @@ from so8t_core.training.base_model import set_evaluating
 from so8t_core.training.best import BestWatch, EndedEarly, takes_best
 from so8t_core.training.callbacks import StepBounds
 from so8t_core.training.checkpoint import Snapshot, read_checkpoint, require_same_identity
-from so8t_core.training.dataset import IGNORED, PaddingCollator, RunOrder, SampleSet
+from so8t_core.training.dataset import PaddingCollator, RunOrder, SampleSet
 from so8t_core.training.fused_lora import LoraBank
 from so8t_core.training.gate_terms import GateTerms, active_gates
 from so8t_core.training.guard import StepGuard, require_finite
+from so8t_core.training.held_out import held_out_loss
 from so8t_core.training.keeper import CheckpointKeeper
 from so8t_core.training.memory import Passes, first_line, lost_device_told
 from so8t_core.training.optimizer import (
@@ -51,6 +52,7 @@ from so8t_core.training.optimizer import (
 from so8t_core.training.packing import PackedSet, PackingCollator
 from so8t_core.training.pet import MarkingCollator, PetTerm
 from so8t_core.training.rotation_bank import RotationBank
+from so8t_core.training.samples import SampleWriter
 from so8t_core.training.schedule import build_schedule, lower_rates, seed_step
 from so8t_core.training.surroundings import Surroundings
 
@@ -72,6 +74,7 @@ class SO8TTrainer(Trainer):
         settings: TrainSettings,
         samples: SampleSet | PackedSet,
         held_out: SampleSet | None,
+        sampler: SampleWriter,
         pad_id: int,
         terms: GateTerms,
         identity: Mapping[str, Any],
@@ -86,11 +89,13 @@ class SO8TTrainer(Trainer):
         self._around = around
         self._resume = resume
         self._held_out = held_out
+        self._sampler = sampler
         self._names = parameter_names(model)
         self._bank = RotationBank(active_gates(model))
         self._low = LoraBank(model, torch.bfloat16 if arguments.bf16 else torch.float32)
         self.counters = dict(resume.counters) if resume else {"tokens": 0, "targets": 0}
         self._evaluated_step = resume.counters["evaluated_step"] if resume else -1
+        self._sampled_step = resume.counters["sampled_step"] if resume else -1
         self.best = BestWatch.from_settings(settings, resume.course["best"] if resume else {})
         rows = arguments.per_device_train_batch_size
         self.passes = Passes(rows, around.emit, resume.course["passes"] if resume else {})
@@ -110,7 +115,7 @@ class SO8TTrainer(Trainer):
             data_collator=collator,
             train_dataset=samples,
         )
-        saved = (resume.step, self._evaluated_step) if resume else None
+        saved = (resume.step, self._evaluated_step, self._sampled_step) if resume else None
         self._keeper = CheckpointKeeper(
             settings, around, self.args.device, arguments.max_steps, saved
         )
@@ -353,6 +358,8 @@ class SO8TTrainer(Trainer):
         """
         if self.evaluation_due():
             self.evaluate()
+        elif self._sampled_step < self._evaluated_step == self.state.global_step:
+            self._write_samples()
         if self.best.ended:
             raise EndedEarly
 
@@ -360,47 +367,50 @@ class SO8TTrainer(Trainer):
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Mean cross-entropy over all held-out targets; may be paused between micro-batches."""
         step = self.state.global_step
+        assert self._held_out is not None
         self._around.emit.progress(step, self.args.max_steps, "steps", "measuring held-out loss")
         set_evaluating(self.adapted)
         self._bank.open()
         self._low.open()
-        while isinstance(measured := self._measure(), str):
+        while isinstance(measured := self._measure(self._held_out), str):
             self.passes.halve(f"the evaluation after step {step}", measured)
-        total, targets = measured
         self._low.close()
         self._bank.close()
-        result = {"eval_loss": total / targets}
+        result = {"eval_loss": measured[0]}
         require_finite(result, f"the evaluation after step {step}")
-        self._around.evaluations.append({"step": step, **result, "targets": targets})
+        self._around.evaluations.append({"step": step, **result, "targets": measured[1]})
         self._evaluated_step = step
         self._around.emit.metric(step, result)
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, result
         )
         self._judge(step, result["eval_loss"])
+        self._write_samples()
         return result
 
-    def _measure(self) -> tuple[float, int] | str:
-        """Summed cross-entropy and count of all held-out targets, or why memory ran out."""
-        assert self._held_out is not None
-        total, targets = 0.0, 0
-        size = self.passes.rows
-        try:
-            for start in range(0, len(self._held_out), size):
-                self._pause_point()
-                last = min(start + size, len(self._held_out))
-                batch = self._padding([self._held_out[index] for index in range(start, last)])
-                count = int((batch["labels"][:, 1:] != IGNORED).sum())
-                batch.pop("tokens")
-                with self.accelerator.autocast():
-                    loss = self.adapted(
-                        **{name: tensor.to(self.args.device) for name, tensor in batch.items()}
-                    ).loss
-                total += loss.item() * count
-                targets += count
-        except torch.OutOfMemoryError as error:
-            return first_line(error)
-        return total, targets
+    def _measure(self, held_out: SampleSet) -> tuple[float, int] | str:
+        def loss_of(batch: Mapping[str, Tensor]) -> Tensor:
+            with self.accelerator.autocast():
+                moved = {name: tensor.to(self.args.device) for name, tensor in batch.items()}
+                loss: Tensor = self.adapted(**moved).loss
+            return loss
+
+        return held_out_loss(loss_of, held_out, self._padding, self.passes.rows, self._pause_point)
+
+    def _write_samples(self) -> None:
+        """Have the model answer; may be paused between tokens, and is then begun anew."""
+        step, emit = self.state.global_step, self._around.emit
+        if self._sampler.questions:
+            emit.progress(step, self.args.max_steps, "steps", "writing samples")
+            set_evaluating(self.adapted)
+            self._bank.open()
+            self._low.open()
+            self._sampler.write(
+                self.adapted, step, emit, self._pause_point, self.accelerator.autocast
+            )
+            self._low.close()
+            self._bank.close()
+        self._sampled_step = step
 
     def _judge(self, step: int, eval_loss: float) -> None:
         """Save where it is the best so far, stop where it has not fallen for long.
@@ -435,7 +445,7 @@ class SO8TTrainer(Trainer):
         self._keep("end" if self.best.ended else self.checkpoint_due() or "best")
 
     def _keep(self, reason: str) -> None:
-        standing = (self.state.global_step, self._evaluated_step)
+        standing = (self.state.global_step, self._evaluated_step, self._sampled_step)
         self._keeper.keep(reason, standing, self._snapshot)
 
     def _save_for_pause(self) -> None:
@@ -453,7 +463,11 @@ class SO8TTrainer(Trainer):
             optimizer=optimizer_state(optimizer, self._names),
             schedule={"rates": rates, "scheduler": self._scheduler().state_dict()},
             trainer={**asdict(self.state), "log_history": []},
-            counters={**self.counters, "evaluated_step": self._evaluated_step},
+            counters={
+                **self.counters,
+                "evaluated_step": self._evaluated_step,
+                "sampled_step": self._sampled_step,
+            },
             marks=self._around.marks(),
             course={
                 "best": self.best.state(),

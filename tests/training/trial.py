@@ -36,6 +36,7 @@ QUICK: dict[str, Any] = {
     "keep_checkpoints": 3,
     "eval_every_steps": 3,
     "eval_max_samples": 6,
+    "sample_prompts": (),  # every token of a sample is a point to pause at
     "threads": 1,
     "gradient_checkpointing": False,
     "learning_rate": 1e-3,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -18,6 +18,8 @@ OPERATIONAL = frozenset(
         "save_every_steps",
         "save_every_s",
         "keep_checkpoints",
+        "sample_prompts",
+        "sample_max_tokens",
     }
 )
 
@@ -184,6 +186,20 @@ class TrainSettings(Section):
     )
     eval_max_samples: int = Field(
         64, ge=0, description="Most held-out samples per evaluation; 0: no evaluation."
+    )
+    sample_prompts: tuple[Annotated[str, Field(min_length=1, max_length=2000)], ...] = Field(
+        (
+            "日本の首都はどこですか。",
+            "よい睡眠のこつを三つ教えてください。",
+            "次の文を英語に訳してください。「明日は雨が降るでしょう。」",
+        ),
+        max_length=20,
+        description="Questions that the model answers at each evaluation, to be looked at; they "
+        "change no number of the training. Of an answer in thinking parts only the final one is "
+        "shown.",
+    )
+    sample_max_tokens: int = Field(
+        64, ge=1, le=4096, description="Longest answer to such a question, in tokens."
     )
     bad_step: Literal["stop", "skip", "back_off"] = Field(
         "stop",
