@@ -101,8 +101,8 @@ def test_one_row_that_does_not_fit_ends_with_a_word_and_an_intact_checkpoint(
 def test_an_evaluation_that_does_not_fit_is_cut_as_well(new_run: NewRun, monkeypatch: Any) -> None:
     measure = SO8TTrainer._measure
 
-    def short(self: SO8TTrainer) -> Any:
-        return FULL.splitlines()[0] if self.passes.rows > 2 else measure(self)
+    def short(self: SO8TTrainer, held_out: Any) -> Any:
+        return FULL.splitlines()[0] if self.passes.rows > 2 else measure(self, held_out)
 
     ctx = context(new_run("evaluation"), max_steps=1, **WHOLE)
     with monkeypatch.context() as patch:
