@@ -246,7 +246,7 @@ def losses(subject: Subject, data: list[Tensor]) -> list[float]:
 
 
 def step_ms(subject: Subject, data: list[Tensor], steps: int) -> float:
-    """Mean time of a step, after one that warms up; as in training, without collecting old objects."""
+    """Mean time of a step after a first one; as in training, old objects are not collected."""
     gc.collect()
     gc.freeze()
     subject.step(data[0], 0)

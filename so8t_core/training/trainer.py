@@ -15,7 +15,6 @@ Longer than other modules, because every hook of Trainer must be a method of the
 # ruff: noqa: ARG002
 from __future__ import annotations
 
-import gc
 import math
 import time
 from collections.abc import Mapping, Sequence
