@@ -338,6 +338,13 @@ def _to_train(parser: ArgumentParser) -> None:
         action="store_true",
         help="train afresh; the run's older training is kept aside as train.older-N",
     )
+    parser.add_argument(
+        "--estimate",
+        action="store_true",
+        help="print what the training would take of a GPU's memory, and start nothing; with "
+        "--set train.memory_gb=12 also what `auto` would choose there",
+    )
+    parser.add_argument("--json", action="store_true", help="--estimate: for scripts")
 
 
 def _to_explain(parser: ArgumentParser) -> None:

@@ -43,10 +43,14 @@ def phase(arguments: Namespace) -> int:
 
 
 def train(arguments: Namespace) -> int:
-    """`so8t train (-c FILE | --run RUN) [--force-new-run]`.
+    """`so8t train (-c FILE | --run RUN) [--force-new-run | --estimate]`.
 
     A settings file always makes a new run, so only a run of one's own has anything to set aside.
     """
+    if arguments.estimate:
+        from so8t_core.commands.estimate import print_estimate
+
+        return print_estimate(arguments)
     if arguments.force_new_run and arguments.in_run is not None:
         from so8t_core.engine.afresh import set_aside
 

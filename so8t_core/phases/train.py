@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,13 @@ from so8t_core.training.base_model import (
 from so8t_core.training.best import require_held_out
 from so8t_core.training.checkpoint import CheckpointStore, Snapshot, require_same_identity
 from so8t_core.training.encoding import Encoder
-from so8t_core.training.figures import training_figures
+from so8t_core.training.figures import memory_figures, training_figures
+from so8t_core.training.fitting import Choice, free_bytes, settle
+from so8t_core.training.footprint import Means, ModelShape
 from so8t_core.training.fused import fuse, fused_wanted
 from so8t_core.training.gate_terms import GateTerms, trained_gates
 from so8t_core.training.history import HistoryFile
+from so8t_core.training.liger import liger_wanted
 from so8t_core.training.preparation import PreparedData, prepare
 from so8t_core.training.samples import SampleWriter
 from so8t_core.training.schedule import step_count, training_arguments
@@ -98,13 +101,36 @@ def run(ctx: PhaseContext) -> Outcome:
     ctx.emit.progress(0, None, "steps", "reading and tokenising the data")
     data = prepare(settings, tokenizer, inputs.cleansed, ctx.settings.seed, ctx.pause.point)
     require_held_out(settings, data.held_out)
+    choice = _fit(ctx, inputs, data, device)
+    applied = {"train": choice.applied(settings)}
+    ctx = replace(ctx, settings=ctx.settings.model_copy(update=applied))
     identity = _identity(ctx, inputs, data, threads, device)
     with closing(_surroundings(ctx, history)) as around:
         snapshot = _find_snapshot(around, identity)
         _start(around, snapshot, threads)
         trainer = _build_trainer(ctx, inputs, data, identity, around, snapshot, tokenizer, device)
         trainer.go_on()
-        return _finish(ctx, inputs, data, trainer, around, threads)
+        return _finish(ctx, inputs, data, trainer, around, threads, choice)
+
+
+def _fit(ctx: PhaseContext, inputs: _Inputs, data: PreparedData, device: torch.device) -> Choice:
+    """Micro-batch and checkpointing as they are set, or as the memory allows."""
+    settings = ctx.settings.train
+    longest = data.figures["longest_sample_tokens"]
+    return settle(
+        ctx.folder / "choice.json",
+        ModelShape.of_folder(inputs.model),
+        settings,
+        Means(
+            element=choose_dtype(settings, device).itemsize,
+            liger=liger_wanted(settings, device),
+            fused=fused_wanted(settings, device),
+        ),
+        length=settings.max_length_tokens if settings.packing else longest,
+        memory_bytes=free_bytes(settings, device),
+        ranks=1,
+        emit=ctx.emit,
+    )
 
 
 def _history(ctx: PhaseContext) -> HistoryFile:
@@ -238,6 +264,7 @@ def _finish(
     trainer: SO8TTrainer,
     around: Surroundings,
     threads: int,
+    choice: Choice,
 ) -> Outcome:
     settings = ctx.settings.train
     around.sync()
@@ -258,6 +285,7 @@ def _finish(
     }
     write_adapter(folder, trainer.adapted, gates, facts)
     figures, notes = training_figures(data, trainer, around, threads, settings)
+    figures |= memory_figures(choice, trainer.args.device)
     outputs = [path for path in sorted(folder.iterdir()) if path.is_file()]
     outputs += [ctx.folder / "series.jsonl", ctx.folder / "evaluations.jsonl"]
     return Outcome(digest, tuple(outputs), figures, notes, inputs.outside)

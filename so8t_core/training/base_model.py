@@ -20,6 +20,7 @@ from so8t_core.contract.settings.train import TrainSettings
 from so8t_core.model import register
 from so8t_core.model.int8 import multiply_dequantized
 from so8t_core.model.loading import load_tokenizer, quiet_transformers
+from so8t_core.training.footprint import recomputed_layers
 from so8t_core.training.liger import apply_liger, liger_wanted
 
 KEPT_IN_FULL = ("lm_head", "rotation_gate", "embed_tokens")
@@ -104,19 +105,21 @@ def load_base(
             where=str(folder),
             hint="Run `so8t integrate` again.",
         )
+    base.config.use_cache = False  # or each pass would copy all keys and values for nobody
     _require_targets(base, settings.lora_targets, str(folder))
     _require_storage(base, settings, str(folder))
     if device.type == "cuda" and settings.int8_matmul == "dequantized":
         multiply_dequantized(base)
     if liger_wanted(settings, device):
         apply_liger(base)
-    if settings.gradient_checkpointing:
-        _checkpoint_activations(base)
+    if settings.recomputed_share:
+        _checkpoint_activations(base, settings.recomputed_share)
     model: nn.Module = base
     return model
 
 
-def _checkpoint_activations(base: Any) -> None:
+def _checkpoint_activations(base: Any, share: float = 1.0) -> None:
+    """Have that share of the layers recompute their activations, as `recomputed_layers` says."""
     # Re-entrant: bitsandbytes' own int8 and 4-bit products keep each input as an attribute, which
     # the other kind cannot drop.
     base.enable_input_require_grads()
@@ -124,6 +127,9 @@ def _checkpoint_activations(base: Any) -> None:
     if enable is None:  # before transformers 5.2x
         enable = base.gradient_checkpointing_enable
     enable({"use_reentrant": True})
+    layers = base.model.layers
+    for layer, again in zip(layers, recomputed_layers(share, len(layers)), strict=True):
+        layer.gradient_checkpointing = again
 
 
 def _quantisation(settings: TrainSettings, dtype: torch.dtype) -> BitsAndBytesConfig | None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from so8t_core.contract.settings.train import TrainSettings
 from so8t_core.model import ops
 from so8t_core.training.adapter import trained_weights
 from so8t_core.training.base_model import weight_dtypes
+from so8t_core.training.fitting import Choice
 from so8t_core.training.gate_terms import trained_gates
 from so8t_core.training.preparation import PreparedData
 from so8t_core.training.series import read_series
@@ -64,6 +67,22 @@ def training_figures(
         **data.figures,
     }
     return figures, _notes(settings, trainer, rotation, history.rejected_checkpoints)
+
+
+def memory_figures(choice: Choice, device: torch.device) -> dict[str, Any]:
+    """What was chosen for the memory, the estimate, and the peak that was measured beside it.
+
+    `memory_peak_bytes`: torch's, of this process; None without a GPU.
+    """
+    measured = device.type == "cuda"
+    return {
+        "micro_batch_size": choice.micro_batch_size,
+        "accumulation_steps": choice.accumulation_steps,
+        "recomputed_share": choice.recomputed_share,
+        "memory_choice": choice.why,
+        "memory_estimate_bytes": choice.estimate_bytes,
+        "memory_peak_bytes": torch.cuda.max_memory_allocated(device) if measured else None,
+    }
 
 
 def _notes(

@@ -21,7 +21,7 @@ def step_count(settings: TrainSettings, samples: int) -> int:
     """Optimiser steps of a whole run over so many samples an epoch."""
     if settings.max_steps is not None:
         return settings.max_steps
-    per_step = settings.micro_batch_size * settings.accumulation_steps
+    per_step = settings.micro_batch * settings.accumulation_steps
     return max(1, math.ceil(samples * settings.epochs / per_step))
 
 
@@ -77,7 +77,7 @@ def training_arguments(
     arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
-        per_device_train_batch_size=settings.micro_batch_size,
+        per_device_train_batch_size=settings.micro_batch,
         gradient_accumulation_steps=settings.accumulation_steps,
         learning_rate=settings.learning_rate,
         max_grad_norm=settings.max_grad_norm,

@@ -20,6 +20,7 @@ OPERATIONAL = frozenset(
         "keep_checkpoints",
         "sample_prompts",
         "sample_max_tokens",
+        "memory_gb",
     }
 )
 
@@ -116,8 +117,16 @@ class TrainSettings(Section):
         description="CPU threads of torch. Left out: those of the machine at the first start, kept "
         "on every resume because sums depend on them.",
     )
-    gradient_checkpointing: bool = Field(
-        True, description="Recompute activations in the backward pass: slower, far less memory."
+    gradient_checkpointing: bool | Literal["auto"] | Annotated[float, Field(gt=0, lt=1)] = Field(
+        True,
+        description="Recompute activations in the backward pass: slower, far less memory. true: in "
+        "all layers, false: in none; a number between 0 and 1: in that share of them (0.5 is every "
+        "second); auto: in as few as fit the memory.",
+    )
+    memory_gb: Literal["auto"] | Annotated[float, Field(gt=0)] = Field(
+        "auto",
+        description="Memory of the GPU in GB (10^9 bytes), for what is `auto` and for the estimate "
+        "before the start; auto: what is free when training starts.",
     )
 
     lora_rank: int = Field(64, ge=1, description="Rank r of the LoRA matrices.")
@@ -172,10 +181,14 @@ class TrainSettings(Section):
     max_steps: int | None = Field(
         None, ge=1, le=10**9, description="Optimiser steps in all; overrides `epochs`."
     )
-    micro_batch_size: int = Field(
-        1, ge=1, description="Samples, or packed rows, in one forward pass."
+    micro_batch_size: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+        1,
+        description="Samples, or packed rows, in one forward pass; auto: what is fastest and fits "
+        "the memory, `accumulation_steps` then being the samples of a whole optimiser step.",
     )
-    accumulation_steps: int = Field(16, ge=1, description="Forward passes in one optimiser step.")
+    accumulation_steps: int = Field(
+        16, ge=1, description="Forward passes in one optimiser step, those of all GPUs together."
+    )
     save_every_steps: int = Field(500, ge=1, description="Checkpoint after so many steps.")
     save_every_s: float = Field(
         180.0, gt=0, description="Checkpoint when the last one is this old, in seconds."
@@ -249,6 +262,20 @@ class TrainSettings(Section):
                 "adapter_from: best and early_stopping_patience need eval_max_samples above 0"
             )
         return self
+
+    @property
+    def micro_batch(self) -> int:
+        """`micro_batch_size` once it is chosen. Raises ValueError while it is auto."""
+        if self.micro_batch_size == "auto":
+            raise ValueError("micro_batch_size has not been chosen yet")
+        return self.micro_batch_size
+
+    @property
+    def recomputed_share(self) -> float:
+        """Of the layers, 0 to 1, once it is chosen. Raises ValueError while it is auto."""
+        if self.gradient_checkpointing == "auto":
+            raise ValueError("gradient_checkpointing has not been chosen yet")
+        return float(self.gradient_checkpointing)
 
     @model_validator(mode="after")
     def _no_empty_mix(self) -> TrainSettings:
