@@ -6,6 +6,7 @@
 Random weights, made on the GPU; LoRA r 64 on all linears, re-entrant checkpointing, bf16 autocast,
 AdamW with 8-bit states, 4 x 2048 tokens a step. All settings run in one process and take turns.
 `paged` states are left out: they measure the bus. The second form measures what gates cost alone.
+Every part is written when it is done.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import logging
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -225,7 +227,7 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-LOSSES = ("llm_int8", "w8a16", "ours", "ours_gates", "bf16")
+LOSSES = ("ours", "bf16", "ours_gates", "llm_int8")
 """Whose losses are compared."""
 
 
@@ -299,52 +301,40 @@ def rounds_of(
     subjects: dict[str, Subject],
     cases: dict[str, dict[str, Any]],
     data: list[Tensor],
-    count: int,
-    steps: int,
+    options: argparse.Namespace,
+    save: Callable[[str, Any], None],
 ) -> dict[str, list[float]]:
     """Every case once a round."""
     times: dict[str, list[float]] = {name: [] for name in cases}
-    for number in range(count):
+    for number in range(options.rounds):
         for name, case in cases.items():
             subject = subjects["bf16" if case["int8"] is None else "int8"]
             subject.switch(**case)
-            few = name in ("llm_int8", "w8a16_liger_einsum")
             compared = name in ("ours", "ours_gates")
-            repeats = 2 if few else 2 * steps if compared else steps
-            times[name].append(step_ms(subject, data, repeats))
+            steps = 2 * options.steps if compared else options.steps
+            times[name].append(step_ms(subject, data, steps))
+        save("step_ms", times)
         shown = {name: round(runs[-1], 1) for name, runs in times.items()}
         print(f"round {number}", shown, flush=True)
     return times
 
 
-def gate_bars(result: dict[str, Any]) -> dict[str, Any]:
-    """What gates cost: the median of the rounds' own ratios."""
-    times = result["step_ms"]
-    ratios = [a / b for a, b in zip(times["ours_gates"], times["ours"], strict=True)]
-    gates = statistics.median(ratios) - 1.0
-    return {
-        "gate_cost_fraction": gates,
-        "gate_cost_fractions": [ratio - 1.0 for ratio in ratios],
-        "gate_cost_at_most_1_percent": gates <= 0.01,
-        "int8_peak_at_most_8_5_gb": result["peak_bytes"]["ours_gates"] <= 8.5e9,
-    }
-
-
-def storage_bars(result: dict[str, Any]) -> dict[str, Any]:
-    """Int8 storage beside the bf16 base: speed, and nearness of the losses."""
+def bars(result: dict[str, Any]) -> dict[str, Any]:
+    """What gates cost (the median of the rounds' own ratios), and int8 storage beside bf16."""
     times, final = result["step_ms"], {k: v[-1] for k, v in result["losses"].items()}
-    median = {name: statistics.median(runs) for name, runs in times.items()}
-    return {
-        "int8_over_bf16_speed": median["bf16"] / median["w8a16"],
-        "int8_over_bf16_speed_liger": median["bf16_liger"] / median["w8a16_liger"],
-        "int8_over_bf16_speed_ours": median["bf16_ours"] / median["ours"],
-        "int8_as_fast_as_bf16": median["ours"] <= median["bf16_ours"],
-        "loss_distance_llm_int8": abs(final["llm_int8"] - final["bf16"]),
-        "loss_distance_w8a16": abs(final["w8a16"] - final["bf16"]),
-        "loss_distance_ours": abs(final["ours"] - final["bf16"]),
-        "loss_nearer_than_llm_int8": abs(final["ours"] - final["bf16"])
-        < abs(final["llm_int8"] - final["bf16"]),
-    }
+    found: dict[str, Any] = {}
+    if {"ours", "ours_gates"} <= times.keys():
+        ratios = [a / b for a, b in zip(times["ours_gates"], times["ours"], strict=True)]
+        found["gate_cost_fractions"] = [ratio - 1.0 for ratio in ratios]
+        found["gate_cost_fraction"] = statistics.median(ratios) - 1.0
+        found["int8_peak_at_most_8_5_gb"] = result["peak_bytes"]["ours_gates"] <= 8.5e9
+    if {"ours", "bf16_ours"} <= times.keys():
+        ratios = [a / b for a, b in zip(times["bf16_ours"], times["ours"], strict=True)]
+        found["int8_over_bf16_speed"] = statistics.median(ratios)
+    if {"ours", "llm_int8", "bf16"} <= final.keys():
+        found["loss_distance_llm_int8"] = abs(final["llm_int8"] - final["bf16"])
+        found["loss_distance_ours"] = abs(final["ours"] - final["bf16"])
+    return found
 
 
 def chosen_cases(names: str) -> dict[str, dict[str, Any]]:
@@ -361,8 +351,10 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=32)
     parser.add_argument("--loss-steps", type=int, default=20)
     parser.add_argument("--cases", default="all")
+    parser.add_argument("--generate", action="store_true", help="measure generation as well")
     options = parser.parse_args()
     cases = chosen_cases(options.cases)
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     data = batches(max(options.loss_steps, 2))
     result: dict[str, Any] = {
         "device": torch.cuda.get_device_name(),
@@ -377,43 +369,62 @@ def main() -> None:
         result[part] = value
         options.out.write_text(json.dumps(result, indent=1))
 
-    subjects: dict[str, Subject] = {}
-    held = 0
-    start: dict[str, Tensor] | None = None
-    for storage in ("int8", "bf16"):
-        if all((case["int8"] is None) != (storage == "bf16") for case in cases.values()):
-            continue
-        subject = subjects[storage] = make(storage, options.layers, start)
-        start = subject.start
-        gc.collect()
-        torch.cuda.empty_cache()
-        resident = held + sum(value.nbytes for value in start.values())
-        for name, case in cases.items():
-            if (case["int8"] is None) != (storage == "bf16"):
-                continue
-            subject.switch(**case)
-            result["peak_bytes"][name] = peak_bytes(subject, data, resident)
-            if name in LOSSES and options.loss_steps:
-                result["losses"][name] = losses(subject, data)
-            print(name, result["peak_bytes"][name], result["losses"].get(name, [0])[-1], flush=True)
-        held = torch.cuda.memory_allocated() - sum(value.nbytes for value in start.values())
-    save("step_ms", rounds_of(subjects, cases, data, options.rounds, options.steps))
+    subjects = prepared(cases, options, data, result)
+    rounds_of(subjects, timed(cases), data, options, save)
     tokens = ROWS * LENGTH * 1e3
     save(
         "tokens_per_s_median",
         {name: tokens / statistics.median(runs) for name, runs in result["step_ms"].items()},
     )
-    save("bars", gate_bars(result) | (storage_bars(result) if cases is CASES else {}))
+    save("bars", bars(result))
+    print(json.dumps(result["bars"], indent=1), flush=True)
+    for name in LOSSES:
+        if name in cases and options.loss_steps:
+            subject = subjects["bf16" if cases[name]["int8"] is None else "int8"]
+            subject.switch(**cases[name])
+            result["losses"][name] = losses(subject, data)
+            save("bars", bars(result))
+            print(name, result["losses"][name][-1], flush=True)
     save("fallbacks", ops.fallbacks())
     print(json.dumps({k: v for k, v in result.items() if k != "losses"}, indent=1), flush=True)
-    if cases is not CASES:
-        return
-    subjects.clear()
-    del subject
-    gc.collect()
-    torch.cuda.empty_cache()
-    save("generation", generation(options.layers, options.rounds))
-    print(json.dumps(result["generation"]), flush=True)
+    if options.generate:
+        subjects.clear()
+        gc.collect()
+        torch.cuda.empty_cache()
+        save("generation", generation(options.layers, options.rounds))
+        print(json.dumps(result["generation"]), flush=True)
+
+
+def timed(cases: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The cases that take turns in the rounds: all, or all but those wanted for their loss."""
+    return {name: case for name, case in cases.items() if name not in ("llm_int8", "bf16")} or cases
+
+
+def prepared(
+    cases: dict[str, dict[str, Any]],
+    options: argparse.Namespace,
+    data: list[Tensor],
+    result: dict[str, Any],
+) -> dict[str, Subject]:
+    """A subject for each kind of storage, from one start; notes the memory of every case."""
+    subjects: dict[str, Subject] = {}
+    held = 0
+    start: dict[str, Tensor] | None = None
+    for storage in ("int8", "bf16"):
+        own = {n: c for n, c in cases.items() if (c["int8"] is None) == (storage == "bf16")}
+        if not own:
+            continue
+        subject = subjects[storage] = make(storage, options.layers, start)
+        start = subject.start
+        gc.collect()
+        torch.cuda.empty_cache()
+        kept = sum(value.nbytes for value in start.values())
+        for name, case in own.items():
+            subject.switch(**case)
+            result["peak_bytes"][name] = peak_bytes(subject, data, held + kept)
+            print(name, result["peak_bytes"][name], flush=True)
+        held = torch.cuda.memory_allocated() - kept
+    return subjects
 
 
 if __name__ == "__main__":

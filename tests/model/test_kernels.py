@@ -133,3 +133,77 @@ def test_rotations_without_a_kernel_are_counted() -> None:
     before = sum(ops.fallbacks().values())
     assert torch.equal(ops.rotation(theta, "cayley"), so8.rotation(theta, "cayley"))
     assert sum(ops.fallbacks().values()) == before + 1
+
+
+def near(found: Tensor, expected: Tensor, half_step: float) -> None:
+    """Within the rounding of the dtype, relative to the largest number."""
+    assert found.shape == expected.shape
+    assert found.dtype == expected.dtype
+    scale = expected.double().abs().max() if expected.numel() else 1.0
+    assert ((found.double() - expected.double()).abs() <= 4 * half_step * scale).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("rows", "width", "rank"), [(0, 64, 4), (1, 8, 1), (333, 200, 5), (1025, 3072, 64)]
+)
+def test_lora_with_dropout_agrees_with_the_reference(
+    dtype: torch.dtype, rows: int, width: int, rank: int
+) -> None:
+    x, out = drawn(rows, width, dtype=dtype), drawn(rows, width, dtype=dtype, seed=1)
+    a, g = drawn(rank, width, dtype=dtype, seed=2), drawn(rows, rank, dtype=dtype, seed=3)
+    half_step = max(HALF_STEP[dtype], 1e-5)
+    for probability in (0.0, 0.05, 0.5):
+        dropout = reference.Dropout(probability, (123456789, 2**31 - 2))
+        before = ops.fallbacks()
+        near(ops.lora_down(x, a, dropout), reference.down(x, a, dropout), half_step)
+        added = ops.lora_up_into(out.clone(), g, a, dropout)
+        near(added, reference.up_into(out.clone(), g, a, dropout), half_step)
+        gradient = ops.lora_gradient_of_a(g, x, dropout)
+        near(gradient, reference.gradient_of_a(g, x, dropout), 1e-5)
+        assert torch.equal(gradient, ops.lora_gradient_of_a(g, x, dropout))
+        assert ops.fallbacks() == before
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_turned_weights_agree_with_the_reference_and_are_the_base_at_identity(
+    dtype: torch.dtype,
+) -> None:
+    codes = torch.randint(-127, 128, (72, 1500), dtype=torch.int8, device="cuda")
+    scales, matrices = drawn(72).abs(), so8.rotation(0.3 * drawn(9, 28), "exp")
+    half_step = max(HALF_STEP[dtype], 1e-5)
+    for weight, with_scales in ((codes, scales), (drawn(72, 1500, dtype=dtype), None)):
+        found = ops.dequantize_turned(weight, with_scales, matrices, dtype)
+        expected = reference.dequantize_turned(weight, with_scales, matrices, dtype)
+        near(found, expected, half_step)
+    identity = torch.eye(8, device="cuda").expand(9, 8, 8)
+    same = ops.dequantize_turned(codes, scales, identity, dtype)
+    assert torch.equal(same, ops.dequantize(codes, scales, dtype))
+    g, y = drawn(333, 72, dtype=dtype), drawn(333, 72, dtype=dtype, seed=1)
+    near(ops.outer_sums(g, y, 9), reference.outer_sums(g, y, 9), 1e-5)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_joined_products_agree_with_the_reference(dtype: torch.dtype) -> None:
+    half_step = max(HALF_STEP[dtype], 1e-5)
+    joined, g = drawn(333, 2 * 1300, dtype=dtype), drawn(333, 1300, dtype=dtype, seed=1)
+    near(ops.swiglu(joined), reference.swiglu(joined), half_step)
+    near(ops.swiglu_back(joined, g), reference.swiglu_back(joined, g), half_step)
+    for queries, keys, size, turned in ((4, 2, 24, 24), (32, 32, 96, 96), (20, 4, 16, 12)):
+        joined = drawn(2, 33, (queries + 2 * keys) * size, dtype=dtype)
+        angles = drawn(1, 33, turned // 2).repeat(1, 1, 2)
+        cosines, sines = angles.cos().to(dtype), angles.sin().to(dtype)
+        near(
+            ops.turn_heads(joined, cosines, sines, (queries, keys)),
+            reference.turn_heads(joined, cosines, sines, (queries, keys)),
+            half_step,
+        )
+        parts = [
+            drawn(2, 33, heads, size, dtype=dtype, seed=heads).transpose(1, 2)
+            for heads in (queries, keys, keys)
+        ]
+        near(
+            ops.turn_heads_back(*parts, cosines, sines),
+            reference.turn_heads_back(*parts, cosines, sines),
+            half_step,
+        )
