@@ -43,6 +43,7 @@ from so8t_core.training.samples import SampleWriter
 from so8t_core.training.schedule import step_count, training_arguments
 from so8t_core.training.series import START, SeriesFile
 from so8t_core.training.surroundings import Surroundings
+from so8t_core.training.trackers import Trackers, require_trackers
 from so8t_core.training.trainer import SO8TTrainer
 
 
@@ -92,6 +93,7 @@ def _identity(
 def run(ctx: PhaseContext) -> Outcome:
     """Train, or go on training; done when the adapter folder is whole."""
     settings = ctx.settings.train
+    require_trackers(settings.trackers)
     history = _history(ctx)
     threads = settings.threads or history.now.threads or _threads_before(ctx)
     torch.set_num_threads(threads)
@@ -108,6 +110,12 @@ def run(ctx: PhaseContext) -> Outcome:
     with closing(_surroundings(ctx, history)) as around:
         snapshot = _find_snapshot(around, identity)
         _start(around, snapshot, threads)
+        around.trackers.start(
+            ctx.run.root.name,
+            identity,
+            snapshot.step if snapshot else 0,
+            snapshot.counters["evaluated_step"] if snapshot else -1,
+        )
         trainer = _build_trainer(ctx, inputs, data, identity, around, snapshot, tokenizer, device)
         trainer.go_on()
         return _finish(ctx, inputs, data, trainer, around, threads, choice)
@@ -162,6 +170,9 @@ def _surroundings(ctx: PhaseContext, history: HistoryFile) -> Surroundings:
         series=SeriesFile(ctx.folder / "series.jsonl"),
         evaluations=SeriesFile(ctx.folder / "evaluations.jsonl"),
         history=history,
+        trackers=Trackers(
+            ctx.folder, ctx.settings.train.trackers, ctx.settings.train.tracker_project, ctx.emit
+        ),
         run_root=ctx.run.root,
         live=ctx.live,
     )

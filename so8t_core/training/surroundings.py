@@ -11,11 +11,12 @@ from so8t_core.phases.base import Emitter, PauseGate
 from so8t_core.training.checkpoint import CheckpointStore
 from so8t_core.training.history import HistoryFile
 from so8t_core.training.series import SeriesFile, SeriesMark
+from so8t_core.training.trackers import Trackers
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Engine, checkpoints, series and history of one training."""
+    """Engine, checkpoints, series, history and trackers of one training."""
 
     emit: Emitter
     pause: PauseGate
@@ -23,6 +24,7 @@ class Surroundings:
     series: SeriesFile
     evaluations: SeriesFile
     history: HistoryFile
+    trackers: Trackers
     run_root: Path
     live: Callable[[], Mapping[str, Any]] = field(default=dict)
     """Live settings by dotted name, as last set by the user."""
@@ -44,6 +46,7 @@ class Surroundings:
         self.evaluations.sync()
 
     def close(self) -> None:
-        """Close the series."""
+        """Close series and trackers."""
         self.series.close()
         self.evaluations.close()
+        self.trackers.close()

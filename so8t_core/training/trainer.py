@@ -332,8 +332,10 @@ class SO8TTrainer(Trainer):
             stats["gpu_memory_allocated_bytes"] = torch.cuda.memory_allocated()
             stats["gpu_memory_reserved_bytes"] = torch.cuda.memory_reserved()
             stats["gpu_memory_peak_bytes"] = torch.cuda.max_memory_allocated()
+        shown = {**values, "tokens_per_s": tokens_per_s}
+        self._around.trackers.append("train", step, shown)
         emit = self._around.emit
-        emit.metric(step, {**values, "tokens_per_s": tokens_per_s})
+        emit.metric(step, shown)
         emit.stats(stats)
         emit.progress(step, self.args.max_steps, "steps")
 
@@ -380,6 +382,7 @@ class SO8TTrainer(Trainer):
         require_finite(result, f"the evaluation after step {step}")
         self._around.evaluations.append({"step": step, **result, "targets": measured[1]})
         self._evaluated_step = step
+        self._around.trackers.append("evaluation", step, result)
         self._around.emit.metric(step, result)
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, result

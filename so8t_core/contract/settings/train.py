@@ -21,6 +21,8 @@ OPERATIONAL = frozenset(
         "sample_prompts",
         "sample_max_tokens",
         "memory_gb",
+        "trackers",
+        "tracker_project",
     }
 )
 
@@ -276,6 +278,15 @@ class TrainSettings(Section):
         if self.gradient_checkpointing == "auto":
             raise ValueError("gradient_checkpointing has not been chosen yet")
         return float(self.gradient_checkpointing)
+
+    trackers: tuple[Literal["wandb", "mlflow", "trackio"], ...] = Field(
+        (),
+        description="Services that are told the figures of each step as well; each must be "
+        "installed. TensorBoard's event files are written in any case, to train/tensorboard.",
+    )
+    tracker_project: str = Field(
+        "so8t", min_length=1, description="Name of the project or experiment in these services."
+    )
 
     @model_validator(mode="after")
     def _no_empty_mix(self) -> TrainSettings:
