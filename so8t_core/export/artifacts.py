@@ -15,6 +15,7 @@ from so8t_core.export import llama_cpp_package
 from so8t_core.export.gguf import GgufFile, GgufSource, write_gguf
 from so8t_core.export.k_quants import require_llama_cpp, write_k_quant
 from so8t_core.export.llama_check import LlamaReference
+from so8t_core.export.model_card import render_folded_card
 from so8t_core.export.modelfile import ChatForm, recipe_for, recognise_chat, render_modelfile
 from so8t_core.export.ollama import RECIPE_FILE
 from so8t_core.export.progress import ExportProgress
@@ -144,6 +145,7 @@ class Artifacts:
         }
         write_json(self.ctx.folder / "fold.json", facts)
         require_equal(proof, self.folded, settings)
+        write_text(self.folded / "README.md", render_folded_card(self.ctx.settings, facts["proof"]))
         return facts
 
     def _load_to_prove(self) -> Any:

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from so8t_core.contract.manifest import Manifest
 from so8t_core.contract.phases import PhaseName
-from so8t_core.contract.plain import plain_text
 from so8t_core.contract.settings import Settings
+from so8t_core.model.card import (
+    LIMITS,
+    cell,
+    data_section,
+    front_matter,
+    hub_datasets,
+    shown_base,
+    table,
+)
 
-_CELL_CHARACTERS = 120
-_LIMITS = """\
+_LIMITS = f"""\
 ## Limits
 
-- A research model. What it says can be wrong, unfair or unsafe; check it before anything depends on
-  it, and never take it for advice in medicine, law or money.
 - It was evaluated only on what stands above. A benchmark without a row here was not run.
-- Personal data was masked by rules before training. Rules miss cases.
-- Unsafe pages served refusal and detection only. That is no guarantee that unsafe requests are
-  refused.
-- Where the base was trained to think aloud in tags, those are plain text: whoever serves the model
-  has to keep them from its users.
-"""
+{LIMITS}"""
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,7 @@ class CardFacts:
 
     name: str
     base: str
+    datasets: tuple[str, ...]
     provenance: Mapping[str, str]
     fold: Mapping[str, Any]
     proof: Mapping[str, Any]
@@ -52,6 +52,7 @@ class CardFacts:
         return cls(
             name=settings.export.name,
             base=settings.model.base,
+            datasets=hub_datasets(settings),
             provenance={name: manifest.digest for name, manifest in sorted(inputs.items())},
             fold=figures["fold"],
             proof=figures["proof"],
@@ -62,30 +63,40 @@ class CardFacts:
         )
 
 
+def render_folded_card(settings: Settings, proof: Mapping[str, Any]) -> str:
+    """The card inside the folder of the folded checkpoint, for those who pass on that alone."""
+    base = settings.model.base
+    return "\n".join(
+        [
+            front_matter(base, library="transformers", datasets=hub_datasets(settings)),
+            f"# {settings.export.name}\n\n"
+            f"A plain Phi-3 chat model for Japanese, made from {cell(shown_base(base))}: SO(8) "
+            "rotation gates and LoRA were trained on public Japanese web pages and folded into its "
+            "weights, so no code of its own is needed. Its logits differ by "
+            f"{proof['relative']:.1e} of their scale from those of the trained model. Data, scores "
+            "and licences stand in the card of the export that this folder is part of.\n",
+            f"## Limits\n\n{LIMITS}",
+        ]
+    )
+
+
 def render_card(facts: CardFacts) -> str:
     """The card in Markdown. It holds no times, and is equal for an equal export."""
-    base = facts.base.rstrip("/").rpartition("/")[2] if facts.base.startswith("/") else facts.base
     parts = [
-        _front_matter(base),
+        front_matter(facts.base, library="transformers", datasets=facts.datasets),
         f"# {facts.name}\n\n"
-        f"A Phi-3 chat model for Japanese. Its base, {_cell(base)}, was given SO(8) rotation "
-        "gates, trained on public Japanese web pages, and folded back into a plain Phi-3: no code "
-        f"of its own is needed. {facts.fold['folded_layers']} layers were folded and "
-        f"{facts.fold['merged_weights']} low-rank updates merged; the folded logits differ from "
-        f"the trained model's by {facts.proof['relative']:.1e} of their scale.\n",
+        f"A Phi-3 chat model for Japanese. Its base, {cell(shown_base(facts.base))}, was given "
+        "SO(8) rotation gates, trained on public Japanese web pages, and folded back into a plain "
+        f"Phi-3: no code of its own is needed. {facts.fold['folded_layers']} layers were folded "
+        f"and {facts.fold['merged_weights']} low-rank updates merged; the folded logits differ "
+        f"from the trained model's by {facts.proof['relative']:.1e} of their scale.\n",
         _files(facts.files),
-        _data(facts.data),
+        data_section(facts.data),
         _evaluation(facts),
         _LIMITS,
-        _table("Made from (SHA-256)", ("what", "digest"), facts.provenance.items()),
+        table("Made from (SHA-256)", ("what", "digest"), facts.provenance.items()),
     ]
     return "\n".join(part for part in parts if part)
-
-
-def _front_matter(base: str) -> str:
-    lines = ["---", "language:", "- ja", "library_name: transformers", "license: other"]
-    lines += ["license_name: see-below", f"base_model: {json.dumps(base, ensure_ascii=False)}"]
-    return "\n".join([*lines, "pipeline_tag: text-generation", "---", ""])
 
 
 def _files(files: Mapping[str, Mapping[str, Any]]) -> str:
@@ -95,24 +106,7 @@ def _files(files: Mapping[str, Mapping[str, Any]]) -> str:
     ]
     folded = ("folded/", "", "exact up to the proof above")
     head = ("file", "bytes", "relative error of the weights")
-    return _table("Files", head, [folded, *rows])
-
-
-def _data(data: Mapping[str, Any] | None) -> str:
-    if data is None:
-        return (
-            "## Training data\n\nA data set of the user's own; nothing is known of its licences.\n"
-        )
-    rows = data["rows"]
-    counts = [(kind, rows[kind]["train"]) for kind in sorted(rows)]
-    licences = [(name, count) for name, count in sorted(data["pages_by_licence"].items())]
-    return (
-        _table("Training data", ("data set", "rows for training"), counts)
-        + "\nThe licences found on the pages stay with what was made from them, and the base model "
-        "has a licence of its own (see `folded/`). Together they decide what may be done with "
-        "this model; `none` means that a page named none, which does not mean free.\n\n"
-        + _table("Licences of the pages", ("licence", "pages"), licences)
-    )
+    return table("Files", head, [folded, *rows])
 
 
 def _evaluation(facts: CardFacts) -> str:
@@ -123,7 +117,7 @@ def _evaluation(facts: CardFacts) -> str:
         rows += _compared(f"{form} against tuned", figures, ("tuned", form))
     head = ("what", "measure", "before", "after", "difference, with interval", "verdict")
     confidence = f"{facts.evaluation['confidence']:.0%}"
-    return _table(f"Evaluation (intervals: {confidence})", head, rows)
+    return table(f"Evaluation (intervals: {confidence})", head, rows)
 
 
 def _compared(
@@ -155,15 +149,3 @@ def _compared(
 
 def _of(task: Mapping[str, Any]) -> list[str]:
     return [key for key, value in task.items() if isinstance(value, Mapping)]
-
-
-def _table(title: str, head: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> str:
-    cells = [head, ("---",) * len(head), *rows]
-    lines = ["| " + " | ".join(_cell(value) for value in row) + " |" for row in cells]
-    return f"## {title}\n\n" + "\n".join(lines) + "\n"
-
-
-def _cell(value: object) -> str:
-    """A value that cannot break out of its cell, nor carry markup."""
-    text = plain_text(str(value), limit=_CELL_CHARACTERS)
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")

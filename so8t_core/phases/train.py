@@ -21,6 +21,7 @@ from so8t_core.training.adapter import (
     weights_digest,
     write_adapter,
 )
+from so8t_core.training.adapter_card import render_adapter_card
 from so8t_core.training.base_model import (
     choose_device,
     choose_dtype,
@@ -294,9 +295,11 @@ def _finish(
         "steps": trainer.adapter_step,
         "settings": settings.model_dump(mode="json", exclude=set(OPERATIONAL)),
     }
-    write_adapter(folder, trainer.adapted, gates, facts)
     figures, notes = training_figures(data, trainer, around, threads, settings)
     figures |= memory_figures(choice, trainer.args.device)
+    cleansed = ctx.inputs["cleanse"].figures if inputs.cleansed is not None else None
+    card = render_adapter_card(ctx.settings, facts, figures, cleansed)
+    write_adapter(folder, trainer.adapted, gates, facts, card)
     outputs = [path for path in sorted(folder.iterdir()) if path.is_file()]
     outputs += [ctx.folder / "series.jsonl", ctx.folder / "evaluations.jsonl"]
     return Outcome(digest, tuple(outputs), figures, notes, inputs.outside)

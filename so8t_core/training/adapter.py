@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from so8t_core.contract.errors import InputMissing, ModelError
-from so8t_core.contract.files import canonical_json, replacing_folder, write_json
+from so8t_core.contract.files import canonical_json, replacing_folder, write_json, write_text
 from so8t_core.contract.settings.train import TrainSettings
 from so8t_core.model.adapter import TRAINING_FACTS
 from so8t_core.training.gate_terms import Gate, trained_gates
@@ -104,16 +104,17 @@ def weights_digest(weights: Mapping[str, Tensor]) -> str:
 
 
 def write_adapter(
-    folder: Path, model: PeftModel, gates: tuple[Gate, ...], facts: Mapping[str, Any]
+    folder: Path, model: PeftModel, gates: tuple[Gate, ...], facts: Mapping[str, Any], card: str
 ) -> None:
     """Write the folder that `PeftModel.from_pretrained` loads, with the gates also on their own.
 
     `gates.safetensors` holds each gate's theta (float32) under its name in the base checkpoint;
-    `training.json` the facts, free of times, so that equal training gives equal files.
+    `training.json` the facts and README.md the card, free of times, so that equal training gives
+    equal files.
     """
     with replacing_folder(folder) as partial:
         model.save_pretrained(str(partial), safe_serialization=True, save_embedding_layers=False)
-        (partial / "README.md").unlink(missing_ok=True)  # a form with nothing filled in
+        write_text(partial / "README.md", card)  # instead of PEFT's form with nothing filled in
         if gates:
             save_file(
                 {f"{gate.name}.theta": gate.module.theta.detach().cpu() for gate in gates},

@@ -61,7 +61,7 @@ def build_trained(root: Path, *, spread: float = 0.05) -> Path:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * spread)
     (root / "train").mkdir()
     facts = {"base_weights_digest": digest_of_weights(root / "integrate" / "checkpoint")}
-    write_adapter(root / "train" / "adapter", tuned, trained_gates(tuned), facts)
+    write_adapter(root / "train" / "adapter", tuned, trained_gates(tuned), facts, "a card")
     write_test_split(root / "cleanse")
     return root
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import ModelCard
 
 from so8t_core.contract.errors import StoreError
 from so8t_core.phases.base import HardPause, Outcome
@@ -139,7 +140,16 @@ def test_the_card_has_files_licences_scores_and_provenance(whole: tuple[Outcome,
     assert "| tuned against base | documents, bits per byte |" in card
     assert "| Q8_0 against tuned | documents, bits per byte |" in card
     assert "| train | digest of train |" in card
-    assert card.startswith("---\nlanguage:\n- ja\n")
+    for path in (whole[1] / "README.md", whole[1] / "folded" / "README.md"):
+        header = ModelCard.load(path).data
+        assert (header.library_name, header.language) == ("transformers", "ja")
+        assert path in whole[0].outputs
+
+
+def test_the_folded_folder_has_a_card_of_its_own(whole: tuple[Outcome, Path]):
+    card = (whole[1] / "folded" / "README.md").read_text()
+    assert f"{whole[0].figures['proof']['relative']:.1e} of their scale" in card
+    assert "# so8t-ja\n" in card
 
 
 def test_what_ollama_needs_lies_beside_the_modelfile(whole: tuple[Outcome, Path]):

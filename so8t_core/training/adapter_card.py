@@ -1,0 +1,117 @@
+"""The card of an adapter: what it belongs to, how it is loaded, what it was trained on, its losses.
+
+Its figures are those of the phase's manifest, without those that differ between two equal trainings
+(times, resumes, the machine), so that equal trainings write equal folders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from so8t_core.contract.settings import Settings
+from so8t_core.model.card import (
+    LIMITS,
+    cell,
+    data_section,
+    front_matter,
+    hub_datasets,
+    shown_base,
+    table,
+)
+
+_FIGURES = (
+    ("optimiser steps", "steps"),
+    ("tokens seen", "tokens"),
+    ("tokens that gave a loss", "target_tokens"),
+    ("LoRA parameters", "lora_parameters"),
+    ("gate parameters", "gate_parameters"),
+    ("base stored as", "base_storage"),
+    ("arithmetic", "compute_dtype"),
+    ("loss of the first step", "first_loss"),
+    ("loss of the last step", "final_loss"),
+    ("held-out loss before", "first_eval_loss"),
+    ("held-out loss after", "final_eval_loss"),
+    ("mean rotation, radians", "rotation_angle_mean_rad"),
+    ("largest rotation, radians", "rotation_angle_max_rad"),
+)
+_SETTINGS = (
+    "learning_rate",
+    "gate_learning_rate",
+    "schedule",
+    "warmup_fraction",
+    "lora_rank",
+    "lora_alpha",
+    "lora_dropout",
+    "micro_batch_size",
+    "accumulation_steps",
+    "max_length_tokens",
+    "packing",
+    "optimizer",
+)
+_LOADING = """\
+## Loading it
+
+It belongs on a gated checkpoint, which `so8t integrate` makes of the base and which carries its own
+code:
+
+```python
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+base = AutoModelForCausalLM.from_pretrained("GATED_CHECKPOINT", trust_remote_code=True)
+model = PeftModel.from_pretrained(base, "THIS_FOLDER").eval()
+```
+
+`gates.safetensors` holds the rotations once more on their own. `so8t export` folds everything into
+a plain Phi-3 that needs no code.
+"""
+
+
+def render_adapter_card(
+    settings: Settings,
+    facts: Mapping[str, Any],
+    figures: Mapping[str, Any],
+    data: Mapping[str, Any] | None,
+) -> str:
+    """The card in Markdown.
+
+    `facts`: training.json; `figures`: the phase's; `data`: cleanse's figures, None where the data
+    was the user's own.
+    """
+    gates = "LoRA and SO(8) rotation gates" if figures["gate_parameters"] else "LoRA"
+    chosen = facts["settings"]
+    shown = [(label, _figure(figures[key])) for label, key in _FIGURES if key in figures]
+    parts = [
+        front_matter(
+            settings.model.base,
+            library="peft",
+            datasets=hub_datasets(settings) if data is not None else (),
+            tags=("lora", "so8t"),
+        ),
+        f"# {settings.export.name}: adapter\n\n"
+        f"{gates} for {cell(shown_base(settings.model.base))}, trained on Japanese text.\n",
+        _LOADING,
+        table("Training", ("figure", "value"), shown),
+        table("Settings", ("setting", "value"), [(name, chosen[name]) for name in _SETTINGS]),
+        data_section(data),
+        f"## Limits\n\n{LIMITS}",
+        table(
+            "Made from (SHA-256)",
+            ("what", "digest"),
+            [
+                ("gated checkpoint", facts["base_model_digest"]),
+                ("training data", facts["training_data_digest"]),
+                ("trained weights", facts["digest"]),
+            ],
+        ),
+    ]
+    return "\n".join(parts)
+
+
+def _figure(value: Any) -> str:
+    if value is None:
+        return "not measured"
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
