@@ -107,7 +107,10 @@ class InThisProcess(Executor):
     def submit(self, call: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Call it now."""
         future: Future[Any] = Future()
-        future.set_result(call(*args, **kwargs))
+        try:
+            future.set_result(call(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001  as every executor does
+            future.set_exception(error)
         return future
 
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 import heapq
 import json
 import time
+import traceback
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -164,7 +166,7 @@ class Schedule:
         self._ready: list[tuple[int, int, _Running, list[Cell]]] = []
         self._todo = list(enumerate(grid.studies()))
         self._number = 0
-        self._rate_s = 0.0  # slowest so far, seconds a step and cell
+        self._rates_s: deque[float] = deque(maxlen=6)  # seconds a step and cell, of late
         self.cut = False
 
     def run(self, pool: Executor, slots: int, call: Callable[..., list[Result]]) -> None:
@@ -183,10 +185,22 @@ class Schedule:
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 study, cells = running.pop(future)
-                self._finish(study, cells, future.result())
+                self._finish(study, cells, self._result(study, future))
+
+    @staticmethod
+    def _result(study: _Running, future: Future[list[Result]]) -> list[Result]:
+        """What the group gave; none where it failed, which ends its study and no other."""
+        try:
+            return future.result()
+        except BrokenExecutor:
+            raise
+        except Exception:  # noqa: BLE001  it is printed, and the run is said to be cut
+            print(f"{study.name} failed:\n{traceback.format_exc()}", flush=True)
+            return []
 
     def _fits(self, cells: Sequence[Cell]) -> bool:
-        return time.time() + self._rate_s * len(cells) * cells[0].steps <= self.deadline
+        slowest_s = max(self._rates_s, default=0.0)
+        return time.time() + slowest_s * len(cells) * cells[0].steps <= self.deadline
 
     def _begin(self) -> None:
         """Start every study whose rates are known."""
@@ -225,8 +239,7 @@ class Schedule:
         with self.out.open("a", encoding="utf-8") as file:
             for result in results:
                 file.write(json.dumps(result) + "\n")
-        spent_s = results[0]["group_s"] / (len(cells) * cells[0].steps)
-        self._rate_s = max(self._rate_s, spent_s)
+        self._rates_s.append(results[0]["group_s"] / (len(cells) * cells[0].steps))
         print(
             f"{study.name} ({results[0]['role']}, {len(cells)} of {cells[0].steps} steps): "
             f"{results[0]['group_s']:.1f} s, validation "

@@ -96,6 +96,7 @@ class PetTerm:
 
     def begin(self, step: int) -> None:
         """Before the first micro-batch after `step` finished steps."""
+        self._middles = self._hidden = None  # of a pass that did not come to its end
         self._now = self._weight * phase_share(step, self._steps)
         self._sum = 0.0
 

@@ -274,6 +274,19 @@ def test_a_deadline_that_has_passed_cuts_the_run(tmp_path):
     assert not (tmp_path / "cut.jsonl").exists()
 
 
+def test_a_group_that_fails_ends_its_study_and_no_other(tmp_path, capsys):
+    def failing(cells, deadline):
+        if cells[0].name == "OFT":
+            raise RuntimeError("out of memory")
+        return pretend(cells, deadline)
+
+    assert schedule(tmp_path / "r.jsonl", call=failing).cut
+    names = {json.loads(line)["name"] for line in (tmp_path / "r.jsonl").read_text().splitlines()}
+    assert "OFT" not in names
+    assert {"gates", "LoRA r 64 + gates", "gates on down_proj"} <= names
+    assert "OFT failed" in capsys.readouterr().out
+
+
 def test_groups_share_one_layout_and_are_of_equal_size():
     cell = Cell("a", "x", "tune", Layout(), 0, 1.0, 0.0, 5)
     made = groups([replace(cell, seed=number) for number in range(9)])

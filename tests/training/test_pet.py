@@ -22,6 +22,7 @@ from so8t_core.training.pet import (
     squared_second_differences,
 )
 from so8t_core.training.series import read_series
+from so8t_core.training.trainer import SO8TTrainer
 from tests.training.trial import PlannedGate, context, said, train
 
 NewRun = Callable[[str], Path]
@@ -176,3 +177,27 @@ def test_a_pause_within_an_accumulation_changes_nothing(new_run: NewRun) -> None
     assert train(resumed).digest == digest
     assert said(resumed, "rewound")
     assert lines(paused) == lines(straight)
+
+
+def test_a_step_taken_again_in_smaller_passes_counts_its_triples_once(
+    new_run: NewRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {**EXACT, "micro_batch_size": 4, "accumulation_steps": 2}
+    whole = new_run("whole")
+    train(context(whole, **settings))
+    honest = SO8TTrainer.compute_loss
+
+    def short(self: SO8TTrainer, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        result = honest(self, model, inputs, *args, **kwargs)
+        if len(inputs["input_ids"]) > 2 and self.state.global_step == 2 and self._micro_batches:
+            raise torch.OutOfMemoryError("full")
+        return result
+
+    monkeypatch.setattr(SO8TTrainer, "compute_loss", short)
+    cut = new_run("cut")
+    ctx = context(cut, **settings)
+    train(ctx)
+    assert any("2 samples a pass" in event["what"] for event in said(ctx, "fallback"))
+    for line, same in zip(lines(cut), lines(whole), strict=True):
+        for name in ("loss", "task_loss", "pet", "grad_norm"):
+            assert line[name] == pytest.approx(same[name], rel=2e-4), name
