@@ -14,6 +14,7 @@ from tensorboardX.proto import event_pb2
 from tensorboardX.record_writer import masked_crc32c
 
 from so8t_core.contract.errors import ResourceError
+from so8t_core.contract.settings.train import TrainSettings
 from so8t_core.phases.base import HardPause
 from so8t_core.training import trackers
 from so8t_core.training.event_files import EventFile
@@ -221,6 +222,11 @@ def test_a_tracker_that_is_not_installed_ends_it_before_anything_is_read(
     with pytest.raises(ResourceError, match="mlflow is asked for and not installed") as found:
         train(context(new_run("missing"), trackers=["mlflow"]))
     assert found.value.where == "train.trackers"
+
+
+def test_a_tracker_is_named_once() -> None:
+    with pytest.raises(ValueError, match="names a tracker twice"):
+        TrainSettings(trackers=("wandb", "wandb"))
 
 
 def test_a_damaged_mark_makes_new_runs_and_says_so(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from so8t_core.contract.settings.base import AbsolutePath, Section
 
@@ -287,6 +287,13 @@ class TrainSettings(Section):
     tracker_project: str = Field(
         "so8t", min_length=1, description="Name of the project or experiment in these services."
     )
+
+    @field_validator("trackers")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("names a tracker twice")
+        return value
 
     @model_validator(mode="after")
     def _no_empty_mix(self) -> TrainSettings:
