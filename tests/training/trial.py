@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from so8t_core.contract.rundir import RunDir
 from so8t_core.contract.settings import Settings
 from so8t_core.phases.base import HardPause, Outcome, PhaseContext
 from so8t_core.phases.standalone import OpenGate, RecordingEmitter
+
+_PATIENCE_S = 120
 
 QUICK: dict[str, Any] = {
     "max_length_tokens": 48,
@@ -192,7 +195,8 @@ def main(spec_path: str) -> None:
     """Run the attempts of every run of the spec, each in a process forked from this one.
 
     An attempt is {} or says where it ends: {"kill_at": point}, {"kill_in": [function, n-th call]},
-    {"pause_at": point} or {"kill_after_s": seconds}. `ends.json` of a run says how each ended.
+    {"pause_at": point} or {"kill_after_s": seconds}; with {"hang_in": [function, n-th call]} that
+    call never comes back. `ends.json` of a run says how each ended.
     """
     import so8t_core.phases.train  # noqa: F401  once for all attempts
 
@@ -201,20 +205,24 @@ def main(spec_path: str) -> None:
         for attempt in run["attempts"]:
             child = os.fork()
             if child == 0:
-                _attempt(Path(run["root"]), attempt)
+                _attempt(Path(run["root"]), attempt, run["settings"])
             if delay_s := attempt.get("kill_after_s"):
                 time.sleep(delay_s)
                 os.kill(child, signal.SIGKILL)
             _, status = os.waitpid(child, 0)
-            killed = os.WIFSIGNALED(status)
-            ends.append("killed" if killed else f"exit {os.waitstatus_to_exitcode(status)}")
+            code = os.waitstatus_to_exitcode(status)
+            ends.append("killed" if code == -signal.SIGKILL else f"exit {code}")
         Path(run["root"], "ends.json").write_text(json.dumps(ends))
 
 
-def _attempt(root: Path, attempt: dict[str, Any]) -> None:
+def _attempt(root: Path, attempt: dict[str, Any], settings: dict[str, Any]) -> None:
+    signal.alarm(_PATIENCE_S)  # ends a process that hangs against the plan
     if place := attempt.get("kill_in"):
-        _arm(*place)
-    ctx = context(root, PlannedGate(attempt.get("pause_at"), attempt.get("kill_at")))
+        _arm(*place, lambda: os.kill(os.getpid(), signal.SIGKILL))
+    if place := attempt.get("hang_in"):
+        _arm(*place, threading.Event().wait)
+    gate = PlannedGate(attempt.get("pause_at"), attempt.get("kill_at"))
+    ctx = context(root, gate, **settings)
     code = 1
     try:
         outcome = train(ctx)
@@ -227,21 +235,24 @@ def _attempt(root: Path, attempt: dict[str, Any]) -> None:
         os._exit(code)
 
 
-def _arm(name: str, calls: int) -> None:
-    """Kill this process at the n-th call of a function that writes."""
-    module_name, _, function = name.rpartition(".")
-    module = sys.modules[module_name]
-    original = getattr(module, function)
+def _arm(name: str, calls: int, strike: Callable[[], Any]) -> None:
+    """Have something happen at the n-th call of a function or method, in whatever thread."""
+    parts = name.split(".")
+    depth = max(n for n in range(1, len(parts)) if ".".join(parts[:n]) in sys.modules)
+    owner: Any = sys.modules[".".join(parts[:depth])]
+    for part in parts[depth:-1]:
+        owner = getattr(owner, part)
+    original = getattr(owner, parts[-1])
     left = calls
 
-    def deadly(*args: Any, **kwargs: Any) -> Any:
+    def armed(*args: Any, **kwargs: Any) -> Any:
         nonlocal left
         left -= 1
         if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            strike()
         return original(*args, **kwargs)
 
-    setattr(module, function, deadly)
+    setattr(owner, parts[-1], armed)
 
 
 if __name__ == "__main__":
