@@ -42,7 +42,7 @@ class CheckpointWriter:
     def __init__(self, store: CheckpointStore, device: torch.device) -> None:
         self._store = store
         self._device = device
-        self._buffer = HostBuffer(device)
+        self.buffer = HostBuffer(device)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="so8t-checkpoint")
         self._flight: Future[None] | None = None
 
@@ -50,7 +50,7 @@ class CheckpointWriter:
         """Get memory for copies of such snapshots, in the background."""
         self.wait()
         tensors = list(_tensors(snapshot).values())
-        self._flight = self._pool.submit(self._buffer.reserve, tensors)
+        self._flight = self._pool.submit(self.buffer.reserve, tensors)
 
     def submit(
         self, snapshot: Snapshot, sync: Callable[[], None], told: Callable[[Written], None]
@@ -62,7 +62,7 @@ class CheckpointWriter:
         """
         began = time.monotonic()
         self.wait()
-        kept = copied(snapshot, self._buffer)
+        kept = copied(snapshot, self.buffer)
         stall_s = time.monotonic() - began
 
         def write() -> None:

@@ -10,25 +10,36 @@ import torch
 from bitsandbytes.functional import prefetch_tensor
 from torch import Tensor
 
+from so8t_core.training.memory import first_line
+
 _ALIGNMENT_BYTES = 64
 
 
 class HostBuffer:
     """One block of host memory, pinned for a GPU, that is kept and used for every copy.
 
-    Copies stay valid until the next `copy`.
+    Copies stay valid until the next `copy`. `unpinned`: why memory could not be pinned, or None;
+    copying then takes a few times as long.
     """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._block = torch.empty(0, dtype=torch.uint8)
+        self.unpinned: str | None = None
 
     def reserve(self, tensors: Iterable[Tensor]) -> None:
         """Get room for them now. Pinning memory takes a while, copying into it does not."""
         needed = sum(_room(tensor) for tensor in tensors)
-        if needed > self._block.numel():
-            pinned = self._device.type == "cuda"
-            self._block = torch.empty(needed, dtype=torch.uint8, pin_memory=pinned)
+        if needed <= self._block.numel():
+            return
+        if self._device.type == "cuda" and self.unpinned is None:
+            try:
+                self._block = torch.empty(needed, dtype=torch.uint8, pin_memory=True)
+            except RuntimeError as error:  # a limit on locked memory
+                self.unpinned = first_line(error)
+            else:
+                return
+        self._block = torch.empty(needed, dtype=torch.uint8)
 
     @torch.no_grad()
     def copy(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -29,6 +29,7 @@ class CheckpointKeeper:
         saved: tuple[int, ...] | None,
     ) -> None:
         self.writer = CheckpointWriter(around.store, device)
+        self._unpinned_told = False
         self._reserved = device.type != "cuda"
         self._settings = settings
         self._around = around

@@ -146,6 +146,25 @@ def test_copies_are_aligned_equal_to_the_bit_and_use_the_same_memory_again() -> 
     }
 
 
+def test_where_memory_cannot_be_pinned_it_says_so_and_copies_all_the_same(
+    monkeypatch: Any,
+) -> None:
+    made, refused = torch.empty, []
+
+    def empty(*args: Any, pin_memory: bool = False, **kwargs: Any) -> Any:
+        if pin_memory:
+            refused.append(args)
+            raise RuntimeError("CUDA error: out of memory\nlong advice")
+        return made(*args, **kwargs)
+
+    monkeypatch.setattr(torch, "empty", empty)
+    buffer = HostBuffer(torch.device("cuda"))
+    for size in (3, 300):
+        buffer.reserve([torch.zeros(size)])
+    assert len(refused) == 1
+    assert buffer.unpinned == "CUDA error: out of memory"
+
+
 def test_a_full_disk_in_the_background_ends_the_training_with_older_checkpoints_intact(
     straight: Any, new_run: Callable[[str], Path], monkeypatch: Any
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from so8t_core.phases.base import HardPause
-from tests.training.trial import PlannedGate, context, train
+from tests.training.trial import PlannedGate, context, said, train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 ON_GPU: dict[str, Any] = {
@@ -41,3 +41,51 @@ def test_both_int8_products_train(new_run: Callable[[str], Path]) -> None:
         for product in ("dequantized", "llm_int8")
     ]
     assert losses[0] == pytest.approx(losses[1], rel=0.02)
+
+
+def test_checkpoints_come_from_pinned_memory_and_hold_the_device_s_bits(
+    new_run: Callable[[str], Path],
+) -> None:
+    for optimizer in ("adamw_8bit", "paged_adamw_8bit"):
+        settings = {**ON_GPU, "optimizer": optimizer, "save_every_steps": 1}
+        whole = context(new_run(f"{optimizer}-whole"), **settings)
+        outcome = train(whole)
+        assert not [event for event in said(whole, "fallback") if "pinned" in event["what"]]
+        root = new_run(optimizer)
+        for pause_at in (9, 6, 12):
+            with pytest.raises(HardPause):
+                train(context(root, PlannedGate(pause_at=pause_at), **settings))
+        assert train(context(root, **settings)).digest == outcome.digest
+
+
+def test_memory_that_runs_out_on_the_device_halves_the_pass(new_run: Callable[[str], Path]) -> None:
+    """A real cap on this process's share of the device, and rows that do not all fit below it."""
+    settings: dict[str, Any] = {
+        **ON_GPU,
+        "packing": True,
+        "max_length_tokens": 2048,
+        "gradient_checkpointing": False,
+        "micro_batch_size": 64,
+        "accumulation_steps": 1,
+        "max_steps": 2,
+        "instruction_fraction": 3000.0,
+        "eval_max_samples": 2,
+    }
+    ctx = context(new_run("short"), **settings)
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(4e9 / total)
+    try:
+        outcome = train(ctx)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert 1 <= outcome.figures["rows_a_pass"] < 64
+    assert any("a pass" in event["what"] for event in said(ctx, "fallback"))
+    assert outcome.figures["steps"] == 2
+
+
+def test_samples_change_no_bit_on_the_device(new_run: Callable[[str], Path]) -> None:
+    plain = train(context(new_run("plain"), **ON_GPU))
+    ctx = context(new_run("sampled"), sample_prompts=("東京は？",), sample_max_tokens=4, **ON_GPU)
+    assert train(ctx).digest == plain.digest
+    assert len(said(ctx, "item")) == 4
