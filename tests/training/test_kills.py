@@ -144,7 +144,7 @@ def test_thirty_kills_at_random_change_no_bit(
     tmp_path: Path, model: Path, straight: Any, seed: int
 ) -> None:
     chance = random.Random(seed)
-    runs = [[*(random_kill(chance) for _ in range(4)), {}] for _ in range(10)]
+    runs = [[*(random_kill(chance) for _ in range(5)), {}] for _ in range(10)]
     killed = ends_of(tmp_path, model, runs, **SAMPLED)
     assert sum(end.ends.count("killed") for end in killed) >= 30
     for end, attempts in zip(killed, runs, strict=True):
