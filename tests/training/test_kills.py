@@ -82,38 +82,22 @@ def whole(straight: Any) -> tuple[str, bytes]:
     return outcome.digest, _series(root)
 
 
-def test_kills_in_accumulation_saving_and_finishing_change_no_bit(
-    tmp_path: Path, model: Path, straight: Any
-) -> None:
-    attempts: list[dict[str, Any]] = [
-        {"kill_at": 11},  # in an accumulation after the first checkpoint
-        {"kill_in": [SAVING[0], 2]},  # between weights and optimiser of a checkpoint
-        {"pause_at": 5},
-        {"kill_in": [SAVING[7], 1]},  # in writing the adapter
-        {},
-    ]
-    (killed,) = ends_of(tmp_path, model, [attempts])
-    assert killed.ends == ["killed", "killed", "exit 3", "killed", "exit 0"]
-    assert killed.resumes == 4
-    assert (killed.digest, killed.series) == whole(straight)
-
-
-def test_kills_while_a_checkpoint_is_written_beside_the_training_change_no_bit(
-    tmp_path: Path, model: Path, straight: Any
-) -> None:
-    attempts: list[dict[str, Any]] = [
-        # the weights of step 2 hang half-written, and training is at step 3 when it is killed
-        {"hang_in": [SAVING[0], 1], "kill_at": 10},
-        {"pause_at": 11},
-        # the state of the next checkpoint hangs; the evaluation after step 3 has been made
-        {"hang_in": [SAVING[1], 1], "kill_at": 8},
-        {"kill_in": [SAVING[4], 9]},
-        {"kill_in": [COPYING, 2]},
-        {},
-    ]
-    (killed,) = ends_of(tmp_path, model, [attempts])
-    assert killed.ends == ["killed", "exit 3", "killed", "killed", "killed", "exit 0"]
-    assert (killed.digest, killed.series) == whole(straight)
+PLANNED: list[dict[str, Any]] = [
+    {"kill_at": 11},  # in an accumulation after the first checkpoint
+    {"kill_in": [SAVING[0], 2]},  # between weights and optimiser of a checkpoint
+    {"pause_at": 5},
+    {"kill_in": [SAVING[7], 1]},  # in writing the adapter
+    {},
+]
+BESIDE: list[dict[str, Any]] = [
+    # the weights of step 2 hang half-written, and training is at step 3 when it is killed
+    {"hang_in": [SAVING[0], 1], "kill_at": 10},
+    {"pause_at": 11},
+    # the state of the next checkpoint hangs; the evaluation after step 3 has been made
+    {"hang_in": [SAVING[1], 1], "kill_at": 8},
+    {"kill_in": [COPYING, 2]},
+    {},
+]
 
 
 def random_kill(chance: random.Random) -> dict[str, Any]:
@@ -130,12 +114,18 @@ def random_kill(chance: random.Random) -> dict[str, Any]:
     return {"kill_after_s": chance.uniform(0.05, 1.5)}
 
 
-def test_a_few_kills_at_random_change_no_bit(tmp_path: Path, model: Path, straight: Any) -> None:
+def test_kills_change_no_bit(tmp_path: Path, model: Path, straight: Any) -> None:
+    """In accumulation, saving and finishing; while a checkpoint is written; a few at random."""
     chance = random.Random(3)
-    runs = [[*(random_kill(chance) for _ in range(3)), {}]]
-    (killed,) = ends_of(tmp_path, model, runs, **SAMPLED)
-    assert killed.ends[-1] == "exit 0"
-    assert (killed.digest, killed.series) == whole(straight), runs
+    at_random = [*(random_kill(chance) for _ in range(3)), {}]
+    runs = [PLANNED, BESIDE, at_random]
+    planned, beside, some = ends_of(tmp_path, model, runs)
+    assert planned.ends == ["killed", "killed", "exit 3", "killed", "exit 0"]
+    assert planned.resumes == 4
+    assert beside.ends == ["killed", "exit 3", "killed", "killed", "exit 0"]
+    assert "killed" in some.ends
+    for end, attempts in zip((planned, beside, some), runs, strict=True):
+        assert (end.digest, end.series) == whole(straight), attempts
 
 
 @pytest.mark.long
