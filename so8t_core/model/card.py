@@ -46,13 +46,16 @@ def hub_datasets(settings: Settings) -> tuple[str, ...]:
 
 
 def front_matter(
-    base: str, *, library: str, datasets: Iterable[str] = (), tags: Iterable[str] = ()
+    base: str | None, *, library: str, datasets: Iterable[str] = (), tags: Iterable[str] = ()
 ) -> str:
-    """The YAML header. The licence is `other`: base and pages have licences of their own."""
+    """The YAML header; `base` as in the setting `model.base`, None where it is not known.
+
+    The licence is `other`: base and pages have licences of their own.
+    """
     from huggingface_hub import ModelCardData
 
     data = ModelCardData(
-        base_model=hub_name(base),
+        base_model=None if base is None else hub_name(base),
         datasets=sorted(datasets) or None,
         language="ja",
         library_name=library,

@@ -80,17 +80,19 @@ def render_adapter_card(
     was the user's own.
     """
     gates = "LoRA and SO(8) rotation gates" if figures["gate_parameters"] else "LoRA"
+    # a checkpoint that was given as a folder does not say what it was made from
+    base = settings.model.base if settings.train.model_path is None else None
+    owner = "a gated checkpoint" if base is None else cell(shown_base(base))
     chosen = facts["settings"]
     shown = [(label, _figure(figures[key])) for label, key in _FIGURES if key in figures]
     parts = [
         front_matter(
-            settings.model.base,
+            base,
             library="peft",
             datasets=hub_datasets(settings) if data is not None else (),
             tags=("lora", "so8t"),
         ),
-        f"# {settings.export.name}: adapter\n\n"
-        f"{gates} for {cell(shown_base(settings.model.base))}, trained on Japanese text.\n",
+        f"# {settings.export.name}: adapter\n\n{gates} for {owner}, trained on Japanese text.\n",
         _LOADING,
         table("Training", ("figure", "value"), shown),
         table("Settings", ("setting", "value"), [(name, chosen[name]) for name in _SETTINGS]),

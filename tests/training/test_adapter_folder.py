@@ -114,17 +114,18 @@ def test_the_card_shows_the_manifests_figures(straight: Any) -> None:
     assert str(root) not in text
 
 
-def test_data_of_the_users_own_is_said_to_have_unknown_licences(
-    new_run: Callable[[str], Path], tmp_path: Path
+def test_of_data_and_a_checkpoint_of_the_users_own_nothing_is_claimed(
+    new_run: Callable[[str], Path], tmp_path: Path, model: Path
 ) -> None:
     rows = tmp_path / "own.jsonl"
     rows.write_text('{"text": "東京都は日本の首都であり、電車が走ります。"}\n' * 8)
     root = new_run("own")
-    train(context(root, dataset=str(rows), max_steps=1, train_gates=False))
+    train(context(root, dataset=str(rows), max_steps=1, train_gates=False, model_path=str(model)))
     text = (root / "train" / "adapter" / "README.md").read_text()
     assert "nothing is known of its licences" in text
     assert "| gate parameters | 0 |" in text
     assert "mean rotation" not in text
+    assert "base_model" not in text  # nobody said what the checkpoint was made from
 
 
 @pytest.mark.parametrize(

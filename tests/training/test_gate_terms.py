@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
 from so8t_core.model.modeling_phi3_so8t import SO8TRotationGate
 from so8t_core.training.gate_terms import Gate, GateTerms
+from so8t_core.training.series import read_series
+from tests.training.trial import context, make_model, make_run, train
 
 
 def terms(parametrisation: str, orthogonality: float, size: float, spread: float) -> GateTerms:
@@ -79,3 +82,28 @@ def test_each_layer_has_its_own_angle_under_its_own_number() -> None:
 def test_without_gates_there_is_nothing_to_report() -> None:
     assert GateTerms([], 0.01, 1.0).penalty() is None
     assert GateTerms([], 0.01, 1.0).measure() == {}
+
+
+def test_the_seeds_term_of_free_gates_counts_once_a_step_however_it_is_cut(tmp_path: Path) -> None:
+    model = make_model(tmp_path / "model", "free")
+    courses = []
+    for name, micro, accumulation in (("many", 1, 6), ("one", 6, 1)):
+        root = make_run(tmp_path / name, model)
+        settings = {
+            "base_storage": "float32",
+            "optimizer": "adamw",
+            "lora_dropout": 0.0,
+            "max_steps": 4,
+            "orthogonality_weight": 0.5,
+            "micro_batch_size": micro,
+            "accumulation_steps": accumulation,
+        }
+        train(context(root, **settings))
+        courses.append(list(read_series(root / "train" / "series.jsonl")))
+    before = 0.0
+    for line, same in zip(*courses, strict=True):
+        assert line["loss"] == pytest.approx(line["task_loss"] + 0.5 * before, rel=1e-5)
+        for term in ("loss", "orthogonality", "grad_norm"):
+            assert line[term] == pytest.approx(same[term], rel=2e-4)
+        before = line["orthogonality"]
+    assert before > 1e-4
