@@ -25,14 +25,14 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 
 
 def shown_base(base: str) -> str:
-    """The setting `model.base` without the folders of this machine."""
+    """The setting `model.base` for readers elsewhere, without the folders of this machine."""
+    if base == STARTER:
+        return STARTER_ON_HUB
     return base.rstrip("/").rpartition("/")[2] if base.startswith(("/", ".")) else base
 
 
 def hub_name(base: str) -> str | None:
     """The base as the hub's header may name it; None for one that can be no name there."""
-    if base == STARTER:
-        return STARTER_ON_HUB
     shown = shown_base(base)
     return None if base == TINY or not _HUB_NAME.fullmatch(shown) else shown
 
