@@ -339,6 +339,12 @@ def _to_train(parser: ArgumentParser) -> None:
         help="train afresh; the run's older training is kept aside as train.older-N",
     )
     parser.add_argument(
+        "--gpus",
+        type=int,
+        metavar="N",
+        help="train on so many GPUs of this machine; with --run from its next start on",
+    )
+    parser.add_argument(
         "--estimate",
         action="store_true",
         help="print what the training would take of a GPU's memory, and start nothing; with "

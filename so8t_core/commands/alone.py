@@ -6,11 +6,13 @@ import json
 import tempfile
 from argparse import Namespace
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from so8t_core.commands.ollama import export_to_ollama
 from so8t_core.commands.steer import launch, want_running
+from so8t_core.contract.control import ControlStore, this_user
 from so8t_core.contract.errors import EXIT_DONE, EXIT_FAILED, UsageError
 from so8t_core.contract.runs import create_run, find_run
 
@@ -43,10 +45,12 @@ def phase(arguments: Namespace) -> int:
 
 
 def train(arguments: Namespace) -> int:
-    """`so8t train (-c FILE | --run RUN) [--force-new-run | --estimate]`.
+    """`so8t train (-c FILE | --run RUN) [--gpus N] [--force-new-run | --estimate]`.
 
     A settings file always makes a new run, so only a run of one's own has anything to set aside.
     """
+    if arguments.gpus is not None:
+        _want_gpus(arguments)
     if arguments.estimate:
         from so8t_core.commands.estimate import print_estimate
 
@@ -59,6 +63,21 @@ def train(arguments: Namespace) -> int:
         if aside is not None:
             print(f"{run.name}: the older training is kept in {aside.name}.")
     return phase(arguments)
+
+
+def _want_gpus(arguments: Namespace) -> None:
+    """As a setting of a new run, or as a live one of a run that is there."""
+    count: int = arguments.gpus
+    if count < 1:
+        raise UsageError("`--gpus` must be 1 or more.", where=f"--gpus {count}")
+    if arguments.in_run is None:
+        arguments.set = [*arguments.set, f"train.gpus={count}"]
+        return
+    from so8t_core.engine.several import LIVE_GPUS
+
+    run = find_run(arguments.in_run, arguments.runs_dir)
+    with ControlStore(run.control) as store:
+        store.amend(lambda c: replace(c, live={**c.live, LIVE_GPUS: count}), who=this_user())
 
 
 def verify(arguments: Namespace) -> int:

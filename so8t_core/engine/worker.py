@@ -27,7 +27,9 @@ from so8t_core.contract.runs import run_settings
 from so8t_core.contract.settings import Settings
 from so8t_core.engine.emitter import Channel, ChannelEmitter, ChannelGate, PausingImports
 from so8t_core.engine.plan import input_digests, input_manifests
+from so8t_core.engine.several import note_end, own_rank, run_ranks, take_channel, wanted_ranks
 from so8t_core.phases.base import HardPause, Outcome, PhaseContext
+from so8t_core.phases.standalone import OpenGate, RecordingEmitter
 
 _PR_SET_PDEATHSIG = 1
 _REPORTED_PACKAGES = (
@@ -132,10 +134,11 @@ def _failure(error: Exception) -> Mapping[str, Any]:
     }
 
 
-def _work(arguments: Mapping[str, Any], channel: Channel) -> Mapping[str, Any]:
+def _work(arguments: Mapping[str, Any], channel: Channel, *, alone: bool) -> Mapping[str, Any]:
     emitter = ChannelEmitter(channel)
     gate = ChannelGate(channel, emitter)
-    sys.meta_path.insert(0, PausingImports(gate))
+    if alone:  # or one rank would stop where the others do not
+        sys.meta_path.insert(0, PausingImports(gate))
     run, phase = RunDir(Path(arguments["run"])), arguments["phase"]
     try:
         settings: Settings = run_settings(run)
@@ -172,16 +175,49 @@ def _work(arguments: Mapping[str, Any], channel: Channel) -> Mapping[str, Any]:
     return end
 
 
+def _follow(arguments: Mapping[str, Any]) -> int:
+    """Run the phase as a rank that the first one leads: nothing is told and no manifest written."""
+    run, phase = RunDir(Path(arguments["run"])), arguments["phase"]
+    settings: Settings = run_settings(run)
+    context = PhaseContext(
+        run=run,
+        phase=phase,
+        settings=settings,
+        inputs=input_manifests(run, settings, SPEC[phase]),
+        emit=RecordingEmitter(),
+        pause=OpenGate(),
+    )
+    try:
+        importlib.import_module(arguments["module"]).run(context)
+    except HardPause:
+        return 0
+    except Exception as error:  # noqa: BLE001 - a process's border: torchrun ends the other ranks
+        traceback.print_exception(error)
+        return 1
+    return 0
+
+
 def main() -> None:
     """Entry of the phase's process; its one argument is JSON made by `process.py`."""
     arguments = json.loads(sys.argv[1])
-    die_with_parent(arguments["parent_pid"])
+    rank = own_rank()
+    die_with_parent(arguments["parent_pid"] if rank is None else os.getppid())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the engine decides; it pauses us by the channel
-    channel = Channel(arguments["channel"])
-    channel.send(_work(arguments, channel))
+    if rank is None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the engine decides; it pauses us by channel
+        count = wanted_ranks(RunDir(Path(arguments["run"])), arguments["phase"])
+        if count > 1:
+            run_ranks(arguments, count)
+            os._exit(0)
+    code = 0
+    if rank:
+        code = _follow(arguments)
+    else:
+        channel = Channel(arguments["channel"] if rank is None else take_channel())
+        channel.send(_work(arguments, channel, alone=rank is None))
+        note_end()
     sys.stdout.flush()
-    os._exit(0)  # threads of libraries must not hold a finished phase back
+    os._exit(code)  # threads of libraries must not hold a finished phase back
 
 
 if __name__ == "__main__":

@@ -6,11 +6,13 @@ import os
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from so8t_core.contract.errors import ResourceError
 from so8t_core.contract.files import sha256_file
 from so8t_core.contract.settings.train import OPERATIONAL, TrainSettings
 from so8t_core.model.base import digest_of, digest_of_weights
@@ -30,7 +32,12 @@ from so8t_core.training.base_model import (
     require_model,
 )
 from so8t_core.training.best import require_held_out
-from so8t_core.training.checkpoint import CheckpointStore, Snapshot, require_same_identity
+from so8t_core.training.checkpoint import (
+    CheckpointStore,
+    Snapshot,
+    read_checkpoint,
+    require_same_identity,
+)
 from so8t_core.training.encoding import Encoder
 from so8t_core.training.figures import memory_figures, training_figures
 from so8t_core.training.fitting import Choice, free_bytes, settle
@@ -40,6 +47,7 @@ from so8t_core.training.gate_terms import GateTerms, trained_gates
 from so8t_core.training.history import HistoryFile
 from so8t_core.training.liger import liger_wanted
 from so8t_core.training.preparation import PreparedData, prepare
+from so8t_core.training.ranks import Ranks, SharedGate, SilentEmitter, leave_to_us
 from so8t_core.training.samples import SampleWriter
 from so8t_core.training.schedule import step_count, training_arguments
 from so8t_core.training.series import START, SeriesFile
@@ -92,11 +100,19 @@ def _identity(
 
 
 def run(ctx: PhaseContext) -> Outcome:
-    """Train, or go on training; done when the adapter folder is whole."""
+    """Train, or go on training; done when the adapter folder is whole.
+
+    Of several ranks only the first one writes and has an outcome; the others come back with none.
+    """
+    _refuse_fsdp(ctx.settings.train)
+    ranks = Ranks.join(ctx.settings.train.device)
+    ctx = _as_rank(ctx, ranks)
     settings = ctx.settings.train
     require_trackers(settings.trackers)
-    history = _history(ctx)
-    threads = settings.threads or history.now.threads or _threads_before(ctx)
+    history = _history(ctx, ranks)
+    threads = ranks.from_first(
+        lambda: settings.threads or history.now.threads or _threads_before(ctx)
+    )
     torch.set_num_threads(threads)
     device = choose_device(settings)
     inputs = _resolve(ctx)
@@ -104,12 +120,12 @@ def run(ctx: PhaseContext) -> Outcome:
     ctx.emit.progress(0, None, "steps", "reading and tokenising the data")
     data = prepare(settings, tokenizer, inputs.cleansed, ctx.settings.seed, ctx.pause.point)
     require_held_out(settings, data.held_out)
-    choice = _fit(ctx, inputs, data, device)
+    choice = ranks.from_first(partial(_fit, ctx, inputs, data, device, ranks.count))
     applied = {"train": choice.applied(settings)}
     ctx = replace(ctx, settings=ctx.settings.model_copy(update=applied))
     identity = _identity(ctx, inputs, data, threads, device)
-    with closing(_surroundings(ctx, history)) as around:
-        snapshot = _find_snapshot(around, identity)
+    with closing(_surroundings(ctx, history, ranks)) as around:
+        snapshot = _shared_snapshot(around, identity)
         _start(around, snapshot, threads)
         around.trackers.start(
             ctx.run.root.name,
@@ -119,10 +135,34 @@ def run(ctx: PhaseContext) -> Outcome:
         )
         trainer = _build_trainer(ctx, inputs, data, identity, around, snapshot, tokenizer, device)
         trainer.go_on()
+        if not ranks.first:
+            return Outcome("", (), {})
         return _finish(ctx, inputs, data, trainer, around, threads, choice)
 
 
-def _fit(ctx: PhaseContext, inputs: _Inputs, data: PreparedData, device: torch.device) -> Choice:
+def _refuse_fsdp(settings: TrainSettings) -> None:
+    if settings.parallel == "fsdp":
+        raise ResourceError(
+            "Sharding the base over several GPUs (FSDP2) is not part of this version.",
+            where="train.parallel",
+            hint="Set `train.parallel: ddp`: each GPU then holds the whole base, 4 GB of a 3.8B "
+            "model as int8 and 2.3 GB as nf4.",
+        )
+
+
+def _as_rank(ctx: PhaseContext, ranks: Ranks) -> PhaseContext:
+    """The context of one rank: paused with the others; the first alone is steered and heard."""
+    if not ranks.several:
+        return ctx
+    gate = SharedGate(ctx.pause, ranks)
+    if ranks.first:
+        return replace(ctx, pause=gate)
+    return replace(ctx, pause=gate, emit=SilentEmitter(ranks.number), live=dict)
+
+
+def _fit(
+    ctx: PhaseContext, inputs: _Inputs, data: PreparedData, device: torch.device, ranks: int
+) -> Choice:
     """Micro-batch and checkpointing as they are set, or as the memory allows."""
     settings = ctx.settings.train
     longest = data.figures["longest_sample_tokens"]
@@ -137,13 +177,18 @@ def _fit(ctx: PhaseContext, inputs: _Inputs, data: PreparedData, device: torch.d
         ),
         length=settings.max_length_tokens if settings.packing else longest,
         memory_bytes=free_bytes(settings, device),
-        ranks=1,
+        ranks=ranks,
         emit=ctx.emit,
     )
 
 
-def _history(ctx: PhaseContext) -> HistoryFile:
-    history = HistoryFile(ctx.folder / "history.json")
+def _own_folder(ctx: PhaseContext, ranks: Ranks) -> Path:
+    """Where this rank keeps its history and series; those of the first one are the training's."""
+    return ctx.folder if ranks.first else ctx.folder / "ranks" / str(ranks.number)
+
+
+def _history(ctx: PhaseContext, ranks: Ranks) -> HistoryFile:
+    history = HistoryFile(_own_folder(ctx, ranks) / "history.json")
     if history.damage is not None:
         ctx.emit.fallback(
             "a new history of the training; counts of earlier starts and checkpoints are lost",
@@ -159,24 +204,38 @@ def _threads_before(ctx: PhaseContext) -> int:
     return before if isinstance(before, int) else torch.get_num_threads()
 
 
-def _store(ctx: PhaseContext) -> CheckpointStore:
-    return CheckpointStore(ctx.folder / "checkpoints", ctx.settings.train.keep_checkpoints)
+def _store(ctx: PhaseContext, *, owned: bool = True) -> CheckpointStore:
+    keep = ctx.settings.train.keep_checkpoints
+    return CheckpointStore(ctx.folder / "checkpoints", keep, owned=owned)
 
 
-def _surroundings(ctx: PhaseContext, history: HistoryFile) -> Surroundings:
+def _surroundings(ctx: PhaseContext, history: HistoryFile, ranks: Ranks) -> Surroundings:
+    own, asked = _own_folder(ctx, ranks), ctx.settings.train
     return Surroundings(
         emit=ctx.emit,
         pause=ctx.pause,
-        store=_store(ctx),
-        series=SeriesFile(ctx.folder / "series.jsonl"),
-        evaluations=SeriesFile(ctx.folder / "evaluations.jsonl"),
+        store=_store(ctx, owned=ranks.first),
+        series=SeriesFile(own / "series.jsonl"),
+        evaluations=SeriesFile(own / "evaluations.jsonl"),
         history=history,
         trackers=Trackers(
-            ctx.folder, ctx.settings.train.trackers, ctx.settings.train.tracker_project, ctx.emit
+            own, asked.trackers if ranks.first else (), asked.tracker_project, ctx.emit
         ),
+        ranks=ranks,
         run_root=ctx.run.root,
         live=ctx.live,
     )
+
+
+def _shared_snapshot(around: Surroundings, identity: Mapping[str, Any]) -> Snapshot | None:
+    """The checkpoint that the first rank finds, on every rank."""
+    ranks = around.ranks
+    if ranks.first:
+        snapshot = _find_snapshot(around, identity)
+        ranks.agree(snapshot.step if snapshot else None)
+        return snapshot
+    step: int | None = ranks.agree(None)
+    return None if step is None else read_checkpoint(around.store.path(step))
 
 
 def _find_snapshot(around: Surroundings, identity: Mapping[str, Any]) -> Snapshot | None:
@@ -202,7 +261,9 @@ def _find_snapshot(around: Surroundings, identity: Mapping[str, Any]) -> Snapsho
 
 def _start(around: Surroundings, snapshot: Snapshot | None, threads: int) -> None:
     """Cut the series back to where training goes on, and say so if it is not the first start."""
-    marks = snapshot.marks if snapshot else {"series": START, "evaluations": START}
+    # the series of other ranks than the first are no part of a checkpoint
+    known = snapshot is not None and around.ranks.first
+    marks = snapshot.marks if snapshot and known else {"series": START, "evaluations": START}
     around.series.rewind(marks["series"])
     around.evaluations.rewind(marks["evaluations"])
     if around.history.now.starts or snapshot is not None:
@@ -230,6 +291,8 @@ def _build_trainer(
     )
     if fused_wanted(settings, device):
         fuse(model)
+    if around.ranks.several:
+        leave_to_us(model, [name for name in trained_weights(model) if "lora_" in name])
     terms = GateTerms(
         trained_gates(model), settings.orthogonality_weight, settings.rotation_size_weight
     )
@@ -249,6 +312,7 @@ def _build_trainer(
             ctx.settings.seed,
             device,
             bf16=dtype == torch.bfloat16,
+            ranks=around.ranks.count,
         ),
         settings=settings,
         samples=data.train,

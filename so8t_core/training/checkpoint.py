@@ -181,11 +181,16 @@ def require_same_identity(snapshot: Snapshot, identity: Mapping[str, Any], where
 
 
 class CheckpointStore:
-    """The checkpoints of a run, the newest `keep` of them and the best."""
+    """The checkpoints of a run, the newest `keep` of them and the best.
 
-    def __init__(self, folder: Path, keep: int) -> None:
+    `owned`: what was left unfinished is removed; not where another process may be writing.
+    """
+
+    def __init__(self, folder: Path, keep: int, *, owned: bool = True) -> None:
         self.folder = folder
         self.keep = keep
+        if not owned:
+            return
         for unfinished in folder.glob(f"step-*{PARTIAL_SUFFIX}"):
             shutil.rmtree(unfinished)
 

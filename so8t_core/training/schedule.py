@@ -55,9 +55,13 @@ def _course(schedule: str, warmup_fraction: float, steps: int) -> Callable[[int]
     return factor
 
 
-def seed_step(seed: int, step: int) -> None:
-    """Seed every random generator for the step that follows `step` finished ones."""
-    content = hashlib.sha256(f"{seed}:step:{step}".encode()).digest()
+def seed_step(seed: int, step: int, rank: int = 0) -> None:
+    """Seed every random generator for the step that follows `step` finished ones.
+
+    Each rank of several draws its own dropout; the first one draws what a training alone does.
+    """
+    of_rank = f":rank:{rank}" if rank else ""
+    content = hashlib.sha256(f"{seed}:step:{step}{of_rank}".encode()).digest()
     number = int.from_bytes(content[:8], "big") >> 1
     random.seed(number)
     np.random.seed(number % 2**32)
@@ -72,13 +76,19 @@ def training_arguments(
     device: torch.device,
     *,
     bf16: bool,
+    ranks: int = 1,
 ) -> TrainingArguments:
-    """The Trainer's arguments; saving, evaluating and logging are the SO8TTrainer's own."""
+    """The Trainer's arguments; saving, evaluating and logging are the SO8TTrainer's own.
+
+    The forward passes of a step are shared out among the ranks, so that a step has the same samples
+    on any number of GPUs.
+    """
     arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
         per_device_train_batch_size=settings.micro_batch,
-        gradient_accumulation_steps=settings.accumulation_steps,
+        gradient_accumulation_steps=settings.accumulation_steps // ranks,
+        ddp_find_unused_parameters=False,
         learning_rate=settings.learning_rate,
         max_grad_norm=settings.max_grad_norm,
         bf16=bf16,

@@ -10,6 +10,7 @@ from typing import Any
 from so8t_core.phases.base import Emitter, PauseGate
 from so8t_core.training.checkpoint import CheckpointStore
 from so8t_core.training.history import HistoryFile
+from so8t_core.training.ranks import Ranks, alone
 from so8t_core.training.series import SeriesFile, SeriesMark
 from so8t_core.training.trackers import Trackers
 
@@ -28,6 +29,9 @@ class Surroundings:
     run_root: Path
     live: Callable[[], Mapping[str, Any]] = field(default=dict)
     """Live settings by dotted name, as last set by the user."""
+
+    ranks: Ranks = field(default_factory=alone)
+    """The other processes of this training, where there are any."""
 
     def wish(self, name: str) -> float | None:
         """A live setting of training as a number; None where nobody set it to one."""

@@ -87,6 +87,7 @@ class SO8TTrainer(Trainer):
         self.terms = terms
         self._identity = identity
         self._around = around
+        self._ranks = around.ranks
         self._resume = resume
         self._held_out = held_out
         self._sampler = sampler
@@ -127,6 +128,7 @@ class SO8TTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         per_step = self.args.per_device_train_batch_size * self.args.gradient_accumulation_steps
+        per_step *= self._ranks.count  # accelerate deals the batches out, one rank after another
         return RunOrder(len(self._samples), self.args.max_steps * per_step, self.args.seed)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
@@ -260,7 +262,7 @@ class SO8TTrainer(Trainer):
     def begin_step(self) -> None:
         """Called before the first micro-batch of a step."""
         self._keeper.writer.check()
-        seed_step(self.args.seed, self.state.global_step)
+        seed_step(self.args.seed, self.state.global_step, self._ranks.number)
         self._begin_counting()
         if self._pet is not None:
             self._pet.begin(self.state.global_step)
@@ -277,8 +279,9 @@ class SO8TTrainer(Trainer):
         An optimiser leaves parameters without a gradient, and their states, as they are.
         """
         self._rates = [group["lr"] for group in self._bare_optimizer().param_groups]
-        step, loss = self.state.global_step + 1, self.accelerator.reduce(self._loss, "mean")
-        self._bad = self.guard.judge(step, loss.item(), float(self._grad_norm))
+        step, self._loss = self.state.global_step + 1, self.accelerator.reduce(self._loss, "mean")
+        self._task_loss = self.accelerator.reduce(self._task_loss, "mean")
+        self._bad = self.guard.judge(step, self._loss.item(), float(self._grad_norm))
         if self._bad is None:
             return
         self.adapted.zero_grad(set_to_none=True)
@@ -296,6 +299,7 @@ class SO8TTrainer(Trainer):
         self.control = self.callback_handler.on_log(self.args, self.state, self.control, logs)
 
     def _finish_step(self) -> None:
+        self._step_tokens = round(self._ranks.total(self._step_tokens, self.args.device))
         self.counters["tokens"] += self._step_tokens
         self.counters["targets"] += self._step_targets
         step = self.state.global_step
@@ -316,12 +320,14 @@ class SO8TTrainer(Trainer):
         require_finite(values, f"step {step}")
         self._around.series.append({"step": step, **values, "tokens": self._step_tokens})
         self._tell(step, {**values, **layers})
-        self._keeper.prepare(self._snapshot)
+        if self._ranks.first:
+            self._keeper.prepare(self._snapshot)
 
     def _tell(self, step: int, values: Mapping[str, float]) -> None:
         took_s = max(time.monotonic() - self._step_began - self._held_s, 1e-9)
         tokens_per_s = self._step_tokens / took_s
         samples = step * self._train_batch_size * self.args.gradient_accumulation_steps
+        samples *= self._ranks.count
         stats: dict[str, Any] = {
             "tokens_per_s": tokens_per_s,
             "eta_s": (self.args.max_steps - step) * took_s,
@@ -347,7 +353,10 @@ class SO8TTrainer(Trainer):
         wished = self._around.wish("evaluate_from_step")
         asked = wished is not None and self._evaluated_step < wished <= step
         due = asked or self._evaluation_scheduled(step)
-        return self._held_out is not None and due and self._evaluated_step != step
+        # the wish is told to the first rank alone
+        return self._ranks.agree(
+            self._held_out is not None and due and self._evaluated_step != step
+        )
 
     def _evaluation_scheduled(self, step: int) -> bool:
         every = self._settings.eval_every_steps
@@ -369,15 +378,8 @@ class SO8TTrainer(Trainer):
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Mean cross-entropy over all held-out targets; may be paused between micro-batches."""
         step = self.state.global_step
-        assert self._held_out is not None
         self._around.emit.progress(step, self.args.max_steps, "steps", "measuring held-out loss")
-        set_evaluating(self.adapted)
-        self._bank.open()
-        self._low.open()
-        while isinstance(measured := self._measure(self._held_out), str):
-            self.passes.halve(f"the evaluation after step {step}", measured)
-        self._low.close()
-        self._bank.close()
+        measured, self.passes.rows = self._ranks.from_first(self._measure_all)
         result = {"eval_loss": measured[0]}
         require_finite(result, f"the evaluation after step {step}")
         self._around.evaluations.append({"step": step, **result, "targets": measured[1]})
@@ -391,6 +393,19 @@ class SO8TTrainer(Trainer):
         self._write_samples()
         return result
 
+    def _measure_all(self) -> tuple[tuple[float, int], int]:
+        """Loss and targets, and how many rows a pass had at the end."""
+        assert self._held_out is not None
+        set_evaluating(self.adapted)
+        self._bank.open()
+        self._low.open()
+        while isinstance(measured := self._measure(self._held_out), str):
+            step = self.state.global_step
+            self.passes.halve(f"the evaluation after step {step}", measured)
+        self._low.close()
+        self._bank.close()
+        return measured, self.passes.rows
+
     def _measure(self, held_out: SampleSet) -> tuple[float, int] | str:
         def loss_of(batch: Mapping[str, Tensor]) -> Tensor:
             with self.accelerator.autocast():
@@ -402,18 +417,19 @@ class SO8TTrainer(Trainer):
 
     def _write_samples(self) -> None:
         """Have the model answer; may be paused between tokens, and is then begun anew."""
-        step, emit = self.state.global_step, self._around.emit
         if self._sampler.questions:
-            emit.progress(step, self.args.max_steps, "steps", "writing samples")
-            set_evaluating(self.adapted)
-            self._bank.open()
-            self._low.open()
-            self._sampler.write(
-                self.adapted, step, emit, self._pause_point, self.accelerator.autocast
-            )
-            self._low.close()
-            self._bank.close()
-        self._sampled_step = step
+            self._ranks.from_first(self._answer)
+        self._sampled_step = self.state.global_step
+
+    def _answer(self) -> None:
+        step, emit = self.state.global_step, self._around.emit
+        emit.progress(step, self.args.max_steps, "steps", "writing samples")
+        set_evaluating(self.adapted)
+        self._bank.open()
+        self._low.open()
+        self._sampler.write(self.adapted, step, emit, self._pause_point, self.accelerator.autocast)
+        self._low.close()
+        self._bank.close()
 
     def _judge(self, step: int, eval_loss: float) -> None:
         """Save where it is the best so far, stop where it has not fallen for long.
@@ -448,6 +464,8 @@ class SO8TTrainer(Trainer):
         self._keep("end" if self.best.ended else self.checkpoint_due() or "best")
 
     def _keep(self, reason: str) -> None:
+        if not self._ranks.first:
+            return
         standing = (self.state.global_step, self._evaluated_step, self._sampled_step)
         self._keeper.keep(reason, standing, self._snapshot)
 
@@ -520,7 +538,7 @@ class SO8TTrainer(Trainer):
         with self._keeper.writer, told, suppress(EndedEarly):
             self._go_on()
         self.adapter_step = self.state.global_step
-        if takes_best(self._settings):
+        if takes_best(self._settings) and self._ranks.first:
             self._take_best()
 
     def _go_on(self) -> None:

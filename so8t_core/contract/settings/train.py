@@ -23,6 +23,8 @@ OPERATIONAL = frozenset(
         "memory_gb",
         "trackers",
         "tracker_project",
+        "gpus",
+        "parallel",
     }
 )
 
@@ -113,6 +115,18 @@ class TrainSettings(Section):
         "auto", description="Precision of the arithmetic; auto: bfloat16 on a GPU, float32 on CPU."
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where training runs.")
+    gpus: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="GPUs of this machine that train together, one process each (with `device: "
+        "cpu`, processes). The forward passes of a step are shared out among them.",
+    )
+    parallel: Literal["ddp", "fsdp"] = Field(
+        "ddp",
+        description="How several GPUs share the work. ddp: each holds the whole base; fsdp: it is "
+        "sharded, which cannot be done with int8.",
+    )
     threads: int | None = Field(
         None,
         ge=1,
@@ -262,6 +276,15 @@ class TrainSettings(Section):
         ):
             raise ValueError(
                 "adapter_from: best and early_stopping_patience need eval_max_samples above 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _no_sharded_int8(self) -> TrainSettings:
+        if self.parallel == "fsdp" and self.base_storage == "int8":
+            raise ValueError(
+                "parallel: fsdp cannot shard a base stored as int8: its scales lie beside the "
+                "weights, where sharding does not reach them; use ddp, or store it as bf16 or nf4"
             )
         return self
 

@@ -1,0 +1,196 @@
+"""Several ranks: two processes on CPU, joined by gloo."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file
+
+from so8t_core.contract.errors import ResourceError
+from so8t_core.contract.settings.train import TrainSettings
+from so8t_core.phases.base import HardPause
+from so8t_core.training.ranks import Ranks, alone
+from so8t_core.training.schedule import training_arguments
+from so8t_core.training.series import read_series
+from tests.training.trial import PlannedGate, context, make_run, train
+
+ROOT = Path(__file__).parents[2]
+PLAIN: dict[str, Any] = {
+    "lora_dropout": 0.0,
+    "accumulation_steps": 4,
+    "max_steps": 4,
+    "save_every_steps": 1,
+    "sample_prompts": [],
+    "rotation_size_weight": 0.1,
+}
+DROPPING: dict[str, Any] = {
+    **PLAIN,
+    "lora_dropout": 0.1,
+    "gradient_checkpointing": 0.5,
+    "packing": True,
+    "fused": "on",
+    "micro_batch_size": 1,
+    "sample_prompts": ["首都は"],
+    "sample_max_tokens": 4,
+}
+NewRun = Callable[[str], Path]
+Plan = list[tuple[str, Path, dict[str, int], dict[str, Any]]]
+
+
+def in_two_processes(folder: Path, plan: Plan) -> None:
+    """Run a plan of (name, run, gate, settings), one after the other, on two ranks."""
+    entries = [
+        {"name": name, "root": str(root), "gate": gate, "settings": settings}
+        for name, root, gate, settings in plan
+    ]
+    spec = folder / "spec.json"
+    spec.write_text(json.dumps(entries))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--local-addr", "127.0.0.1", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*command, "-m", "tests.training.ranks_trial", str(spec)],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
+def end(root: Path, name: str, rank: int = 0) -> dict[str, Any]:
+    """How an entry ended on a rank."""
+    found: dict[str, Any] = json.loads((root / f"{name}-{rank}.json").read_text())
+    return found
+
+
+def steps(root: Path) -> list[dict[str, float]]:
+    return list(read_series(root / "train" / "series.jsonl"))
+
+
+def same_within_rounding(found: Path, wanted: Path) -> None:
+    """Equal samples in every step, and numbers equal but for the order of sums."""
+    assert [line["tokens"] for line in steps(found)] == [line["tokens"] for line in steps(wanted)]
+    for one, other in zip(steps(found), steps(wanted), strict=True):
+        assert one == pytest.approx(other, rel=2e-4, abs=1e-6)
+    weights, others = (
+        load_file(root / "train" / "adapter" / "adapter_model.safetensors")
+        for root in (found, wanted)
+    )
+    for name, weight in weights.items():
+        # an 8-bit state may fall to the other side of a rounding border
+        assert torch.allclose(weight, others[name], atol=2e-3), name
+    evaluations = [
+        list(read_series(root / "train" / "evaluations.jsonl")) for root in (found, wanted)
+    ]
+    for one, other in zip(*evaluations, strict=True):
+        assert one == pytest.approx(other, rel=2e-4)
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
+    """The folder of the runs below: one start of two processes makes them all."""
+    folder = tmp_path_factory.mktemp("ranks")
+    runs = {
+        name: make_run(folder / name, model)
+        for name in ("two", "whole", "paused", "growing", "shrinking", "one")
+    }
+    torch.set_num_threads(1)
+    train(context(runs["one"], **PLAIN))
+    with pytest.raises(HardPause):
+        train(context(runs["growing"], PlannedGate(pause_at=14), **PLAIN))
+    two, eight = {**PLAIN, "gpus": 2}, {**DROPPING, "gpus": 2}
+    in_two_processes(
+        folder,
+        [
+            ("straight", runs["two"], {}, two),
+            ("straight", runs["whole"], {}, eight),
+            ("evaluating", runs["paused"], {"pause_at": 5}, eight),
+            ("accumulating", runs["paused"], {"pause_at": 15}, eight),
+            ("answering", runs["paused"], {"pause_at": 13}, eight),
+            ("softly", runs["paused"], {"soft_at": 7}, eight),
+            ("more", runs["growing"], {}, two),
+            ("fewer", runs["shrinking"], {"pause_at": 12}, two),
+        ],
+    )
+    train(context(runs["shrinking"], **PLAIN))
+    return folder
+
+
+def test_two_ranks_train_as_one(session: Path) -> None:
+    same_within_rounding(session / "two", session / "one")
+
+
+def test_only_the_first_rank_speaks_and_writes(session: Path) -> None:
+    root = session / "two"
+    assert {"checkpoint", "metric", "progress"} <= set(end(root, "straight", 0)["events"])
+    assert end(root, "straight", 1)["events"] == []
+    assert end(root, "straight", 1)["digest"] == ""
+    assert end(root, "straight", 1)["points"] == 0
+    written = {path.name for path in (root / "train").iterdir()}
+    assert written == {
+        "adapter", "checkpoints", "evaluations.jsonl", "history.json", "ranks", "series.jsonl",
+    }  # fmt: skip
+    assert not list((root / "train" / "ranks").rglob("*.safetensors"))
+
+
+def test_pauses_on_two_ranks_change_no_bit(session: Path) -> None:
+    """Hard ones in an evaluation, in an accumulation and in an answer, and a soft one."""
+    whole, paused = session / "whole", session / "paused"
+    for name in ("evaluating", "accumulating", "answering"):
+        assert [end(paused, name, rank)["end"] for rank in (0, 1)] == ["paused", "paused"]
+    assert end(paused, "evaluating")["last"]["message"] == "measuring held-out loss"
+    assert end(paused, "accumulating")["last"]["done"] % 1 == 0.5
+    assert end(paused, "answering")["last"]["message"] == "writing samples"
+    assert end(paused, "softly")["held"] == 1
+    assert end(paused, "softly")["resumes"] == 3
+    assert end(paused, "softly")["digest"] == end(whole, "straight")["digest"]
+    assert steps(paused) == steps(whole)
+
+
+def test_other_numbers_of_ranks_keep_the_order_of_samples(session: Path) -> None:
+    """From one to two in the middle of the training, and from two to one."""
+    for name, entry, expected in (("growing", "more", "done"), ("shrinking", "fewer", "paused")):
+        assert end(session / name, entry)["end"] == expected
+        same_within_rounding(session / name, session / "one")
+
+
+def test_a_training_alone_agrees_with_itself() -> None:
+    ranks = alone()
+    assert (ranks.first, ranks.several) == (True, False)
+    assert ranks.agree(3) == ranks.from_first(lambda: 3) == 3
+    assert ranks.total(2.5, torch.device("cpu")) == 2.5
+    ranks.wait()
+
+
+def test_more_gpus_than_there_are_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("WORLD_SIZE", "2"), ("LOCAL_WORLD_SIZE", "2"), ("LOCAL_RANK", "0")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ResourceError, match="2 GPUs are asked for, 1 are visible"):
+        Ranks.join("auto")
+
+
+def test_passes_are_shared_out_and_what_cannot_be_is_refused(
+    tmp_path: Path, new_run: NewRun
+) -> None:
+    settings = TrainSettings(accumulation_steps=4, device="cpu")
+    arguments = training_arguments(
+        tmp_path, settings, 3, 0, torch.device("cpu"), bf16=False, ranks=2
+    )
+    assert arguments.gradient_accumulation_steps == 2
+
+
+def test_sharding_is_refused_by_name(new_run: NewRun) -> None:
+    with pytest.raises(ValidationError, match="cannot shard a base stored as int8"):
+        TrainSettings(parallel="fsdp", base_storage="int8")
+    with pytest.raises(ResourceError, match="not part of this version"):
+        train(context(new_run("fsdp"), parallel="fsdp", base_storage="float32"))
