@@ -106,6 +106,7 @@ def load_base(
             hint="Run `so8t integrate` again.",
         )
     base.config.use_cache = False  # or each pass would copy all keys and values for nobody
+    base.config.use_cache = False  # training keeps none; who generates asks for it
     _require_targets(base, settings.lora_targets, str(folder))
     _require_storage(base, settings, str(folder))
     if device.type == "cuda" and settings.int8_matmul == "dequantized":

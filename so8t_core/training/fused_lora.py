@@ -6,7 +6,8 @@ dropout mask is computed inside the kernels, and the rotation of a gate is appli
 instead of the activations: R (W x + s B A x) = (R W) x + s (R B) A x. The gate's gradient needs the
 rotated output only: with y = R h, Σ g hᵀ = (Σ g yᵀ) R, since Rᵀ is R's inverse.
 
-Frozen weights are dequantised in front of each product, forward and backward, and dropped again.
+Frozen weights are dequantised in front of each product, forward and backward, and dropped again;
+only where a checkpointed layer is computed anew, they stay for its backward pass, which is next.
 Kept for the backward pass: the input, A x (rank numbers a token), and y where a gate is.
 """
 
@@ -82,11 +83,13 @@ class LoraProduct(Function):
         """
         low_a, low_b = low or low_copies(a, b, matrices, scaling, x.dtype)
         inner = _down(x, low_a, dropout)
-        out = x @ weight.dense(x.dtype, matrices).t()
+        dense = weight.dense(x.dtype, matrices)
+        out = x @ dense.t()
         out.addmm_(inner, low_b.t())
         kept = None if matrices is None else out
         ctx.save_for_backward(x, inner, low_a, low_b, matrices, kept)
         ctx.weight, ctx.scaling, ctx.dropout = weight, scaling, dropout
+        ctx.dense = dense if _recomputing() else None
         ctx.dtypes = a.dtype, b.dtype
         return out
 
@@ -99,7 +102,8 @@ class LoraProduct(Function):
         inner_gradient = upstream @ low_b
         of_x = of_a = of_b = of_matrices = None
         if ctx.needs_input_grad[0]:
-            of_x = upstream @ ctx.weight.dense(x.dtype, matrices)
+            dense = ctx.weight.dense(x.dtype, matrices) if ctx.dense is None else ctx.dense
+            of_x = upstream @ dense
             _up_into(of_x, inner_gradient, low_a, ctx.dropout)
         if ctx.needs_input_grad[1]:
             of_a = _gradient_of_a(inner_gradient, x, ctx.dropout).to(ctx.dtypes[0])
@@ -112,6 +116,11 @@ class LoraProduct(Function):
             # (Σ g yᵀ) R, blocks side by side as they lie in memory
             of_matrices = (sums[:, :, :, None] * matrices[:, None, :, :]).sum(dim=2)
         return of_x, of_a, of_b, of_matrices, None, None, None, None
+
+
+def _recomputing() -> bool:
+    """Whether a backward pass is running: this layer's own follows at once."""
+    return bool(torch._C._current_graph_task_id() != -1)
 
 
 def _down(x: Tensor, a: Tensor, dropout: Dropout | None) -> Tensor:
@@ -148,9 +157,11 @@ def low_copies(
 def _turned(b: Tensor, matrices: Tensor | None, scaling: float) -> Tensor:
     """Scaling · R b for `b`, (out, r)."""
     scaled = b * scaling
-    if matrices is None:
-        return scaled
-    return torch.bmm(matrices, scaled.view(-1, BLOCK, b.shape[1])).view_as(b)
+    return scaled if matrices is None else _rows_turned(scaled, matrices)
+
+
+def _rows_turned(b: Tensor, matrices: Tensor) -> Tensor:
+    return torch.bmm(matrices, b.view(-1, BLOCK, b.shape[1])).view_as(b)
 
 
 class FusedForward:
@@ -175,23 +186,20 @@ class FusedForward:
         rows = x.reshape(-1, x.shape[-1]).to(dtype)
         with torch.autocast(kind, enabled=False):
             out = LoraProduct.apply(
-                rows, *self._trained(), self._weight, self._scaling, self._dropout(), self.low
+                rows, *self.trained(), self._weight, self.scaling, self._dropout(), self.low
             )
         return out.view(*x.shape[:-1], out.shape[-1])
 
-    def prepare(self, dtype: torch.dtype) -> None:
-        """Make the 16-bit copies of A and B that all products use until `low` is None again."""
-        with torch.no_grad():
-            self.low = low_copies(*self._trained(), self._scaling, dtype)
-
-    def _trained(self) -> tuple[Tensor, Tensor, Tensor | None]:
+    def trained(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """A, B, and the rotation behind them if there is one."""
         layer = self._layer
         gate = None if self._behind is None else self._behind.rotation_gate
         matrices = None if gate is None else _in_use(gate).rotation()
         return layer.lora_A[_ADAPTER].weight, layer.lora_B[_ADAPTER].weight, matrices
 
     @property
-    def _scaling(self) -> float:
+    def scaling(self) -> float:
+        """LoRA's alpha / r."""
         return float(self._layer.scaling[_ADAPTER])
 
     def _dropout(self) -> Dropout | None:
@@ -215,11 +223,21 @@ class LoraBank:
         self._fused = [one for one in found if isinstance(one, FusedForward)]
         self._dtype = dtype
 
+    @torch.no_grad()
     def open(self) -> None:
-        """Make the copies."""
-        if self._dtype != torch.float32:
-            for one in self._fused:
-                one.prepare(self._dtype)
+        """Make the copies: a few operations over all layers together."""
+        if self._dtype == torch.float32 or not self._fused:
+            return
+        a, b, matrices = zip(*(one.trained() for one in self._fused), strict=True)
+        scaled = torch._foreach_mul(b, [one.scaling for one in self._fused])
+        turned = [
+            one if turn is None else _rows_turned(one, turn)
+            for one, turn in zip(scaled, matrices, strict=True)
+        ]
+        low = [torch.empty_like(one, dtype=self._dtype) for one in (*a, *turned)]
+        torch._foreach_copy_(low, [*a, *turned])
+        for one, low_a, low_b in zip(self._fused, low[: len(a)], low[len(a) :], strict=True):
+            one.low = low_a, low_b
 
     def close(self) -> None:
         """Let go of them."""

@@ -1,4 +1,4 @@
-"""Phi-3's attention and MLP for training, on the joined products: see `model/ops/phi3.py`."""
+"""Phi-3's layers for training: on joined products and joined sums, see `model/ops`."""
 
 # torch annotates its autograd functions only in part, transformers its classes
 # mypy: disable-error-code="no-untyped-call, no-any-return, misc"
@@ -11,7 +11,12 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-from transformers.models.phi3.modeling_phi3 import Phi3MLP, eager_attention_forward
+from transformers.models.phi3.modeling_phi3 import (
+    Phi3DecoderLayer,
+    Phi3MLP,
+    Phi3RMSNorm,
+    eager_attention_forward,
+)
 
 from so8t_core.model import ops
 from so8t_core.model.modeling_phi3_so8t import SO8TPhi3Attention
@@ -53,6 +58,61 @@ class TurnedHeads(Function):
         """The gradient of the joined product."""
         cosines, sines = ctx.saved_tensors
         return ops.turn_heads_back(of_q, of_k, of_v, cosines, sines), None, None, None, None
+
+
+class Norm(Function):
+    """The root-mean-square norm of (tokens, width), by a frozen weight."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+        """Returns the norm."""
+        total, out, scales = ops.norm(x, None, weight, epsilon)
+        ctx.save_for_backward(total, weight, scales)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> Any:
+        """The gradient of x."""
+        return ops.norm_back(upstream.contiguous(), None, *ctx.saved_tensors), None, None
+
+
+class SumAndNorm(Function):
+    """x + added, and the root-mean-square norm of that, by a frozen weight."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, added: Tensor, weight: Tensor, epsilon: float
+    ) -> tuple[Tensor, Tensor]:
+        """`x`, `added`: (tokens, width). Returns the sum and its norm."""
+        total, out, scales = ops.norm(x, added, weight, epsilon)
+        ctx.save_for_backward(total, weight, scales)
+        return total, out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_total: Tensor, upstream: Tensor) -> Any:
+        """One gradient, which is that of both summands."""
+        gradient = ops.norm_back(upstream.contiguous(), of_total.contiguous(), *ctx.saved_tensors)
+        return gradient, gradient, None, None
+
+
+def _norm_forward(self: Any, hidden_states: Tensor) -> Tensor:
+    rows = hidden_states.reshape(-1, hidden_states.shape[-1])
+    return Norm.apply(rows, self.weight, self.variance_epsilon).view_as(hidden_states)
+
+
+def _layer_forward(self: Any, hidden_states: Tensor, **kwargs: Any) -> Tensor:
+    """As Phi-3's, with the sum after the attention normed in the same pass."""
+    attended, _ = self.self_attn(hidden_states=self.input_layernorm(hidden_states), **kwargs)
+    width, after = hidden_states.shape[-1], self.post_attention_layernorm
+    total, normed = SumAndNorm.apply(
+        hidden_states.reshape(-1, width),
+        attended.reshape(-1, width),
+        after.weight,
+        after.variance_epsilon,
+    )
+    return total.view_as(hidden_states) + self.mlp(normed.view_as(hidden_states))
 
 
 def _mlp_forward(self: Any, hidden_states: Tensor) -> Tensor:
@@ -104,25 +164,40 @@ def _attention_forward(
 
 
 def fuse_phi3(model: nn.Module) -> int:
-    """Give the attention and MLP of every layer these forwards; returns how many changed.
+    """Give the layers of a model, their parts and its norms these forwards; returns how many.
 
-    Left as they are: MLPs whose activation is not SiLU.
+    Left as they are: MLPs whose activation is not SiLU, norms that are trained, layers with dropout
+    on their sums.
     """
     count = 0
     for module in model.modules():
-        if isinstance(module, SO8TPhi3Attention):
-            module.forward = MethodType(_attention_forward, module)  # type: ignore[method-assign]
-        elif isinstance(module, Phi3MLP) and module.config.hidden_act == "silu":
-            module.forward = MethodType(_mlp_forward, module)  # type: ignore[method-assign]
-        else:
-            continue
-        count += 1
+        forward = _fused_forward(module)
+        if forward is not None:
+            module.forward = MethodType(forward, module)
+            count += 1
     return count
+
+
+def _fused_forward(module: Any) -> Any:
+    """What takes the place of a module's forward; None: nothing does."""
+    if isinstance(module, SO8TPhi3Attention):
+        return _attention_forward
+    if isinstance(module, Phi3MLP) and module.config.hidden_act == "silu":
+        return _mlp_forward
+    if isinstance(module, Phi3RMSNorm) and not module.weight.requires_grad:
+        return _norm_forward
+    if (
+        isinstance(module, Phi3DecoderLayer)
+        and not module.config.resid_pdrop
+        and not module.post_attention_layernorm.weight.requires_grad
+    ):
+        return _layer_forward
+    return None
 
 
 def unfuse_phi3(model: nn.Module) -> None:
     """Undo `fuse_phi3`."""
-    ours = (_attention_forward, _mlp_forward)
+    ours = (_attention_forward, _layer_forward, _mlp_forward, _norm_forward)
     for module in model.modules():
         if getattr(module.__dict__.get("forward"), "__func__", None) in ours:
             del module.forward

@@ -70,7 +70,7 @@ near(kernels.backward(y, matrices, g)[1], reference.backward(y, matrices, g)[1])
 PHI3 = """
 import contextlib
 import torch
-from so8t_core.model.ops import phi3, reference
+from so8t_core.model.ops import norms, phi3, reference
 
 torch.cuda.device_of = lambda tensor: contextlib.nullcontext()
 torch.manual_seed(0)
@@ -79,6 +79,16 @@ torch.testing.assert_close(phi3.swiglu(joined), reference.swiglu(joined))
 torch.testing.assert_close(
     phi3.swiglu_back(joined, upstream), reference.swiglu_back(joined, upstream)
 )
+x, added, weight = torch.randn(5, 200), torch.randn(5, 200), torch.randn(200)
+for summand in (None, added):
+    found = norms.norm(x, summand, weight, 1e-3)
+    expected = reference.norm(x, summand, weight, 1e-3)
+    for one, other in zip(found, expected):
+        torch.testing.assert_close(one, other)
+    total, _, scales = expected
+    of_total = None if summand is None else torch.randn(5, 200)
+    back = (torch.randn(5, 200), of_total, total, weight, scales)
+    torch.testing.assert_close(norms.norm_back(*back), reference.norm_back(*back))
 for queries, keys, size, turned in ((4, 2, 24, 24), (20, 4, 16, 12)):
     joined = torch.randn(2, 7, (queries + 2 * keys) * size)
     angles = torch.randn(2, 7, turned // 2).repeat(1, 1, 2)

@@ -189,6 +189,14 @@ def test_joined_products_agree_with_the_reference(dtype: torch.dtype) -> None:
     joined, g = drawn(333, 2 * 1300, dtype=dtype), drawn(333, 1300, dtype=dtype, seed=1)
     near(ops.swiglu(joined), reference.swiglu(joined), half_step)
     near(ops.swiglu_back(joined, g), reference.swiglu_back(joined, g), half_step)
+    x, added = drawn(333, 3072, dtype=dtype), drawn(333, 3072, dtype=dtype, seed=1)
+    weight = drawn(3072, dtype=dtype, seed=2)
+    for summand in (None, added):
+        expected = reference.norm(x, summand, weight, 1e-5)
+        for found, wanted in zip(ops.norm(x, summand, weight, 1e-5), expected, strict=True):
+            near(found, wanted, half_step)
+        back = (drawn(333, 3072, dtype=dtype, seed=3), summand, expected[0], weight, expected[2])
+        near(ops.norm_back(*back), reference.norm_back(*back), half_step)
     for queries, keys, size, turned in ((4, 2, 24, 24), (32, 32, 96, 96), (20, 4, 16, 12)):
         joined = drawn(2, 33, (queries + 2 * keys) * size, dtype=dtype)
         angles = drawn(1, 33, turned // 2).repeat(1, 1, 2)

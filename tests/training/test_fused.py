@@ -10,7 +10,7 @@ import pytest
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
-from transformers.models.phi3.modeling_phi3 import apply_rotary_pos_emb
+from transformers.models.phi3.modeling_phi3 import Phi3RMSNorm, apply_rotary_pos_emb
 
 from so8t_core.contract.settings.train import TrainSettings
 from so8t_core.model.modeling_phi3_so8t import SO8TPhi3Config, SO8TPhi3ForCausalLM
@@ -21,7 +21,7 @@ from so8t_core.training.adapter import attach_adapter, trained_weights
 from so8t_core.training.base_model import _checkpoint_activations
 from so8t_core.training.fused import fuse, unfuse
 from so8t_core.training.fused_lora import FrozenWeight, LoraBank, LoraProduct, fuse_lora
-from so8t_core.training.fused_phi3 import TurnedHeads
+from so8t_core.training.fused_phi3 import Norm, SumAndNorm, TurnedHeads
 from so8t_core.training.gate_terms import active_gates
 from so8t_core.training.rotation_bank import RotationBank
 from tests.training.trial import QUICK
@@ -71,7 +71,7 @@ def test_the_fused_product_has_the_logits_and_gradients_of_peft(
 ) -> None:
     stock = adapted(parametrisation)
     fused = copy.deepcopy(stock)
-    assert fuse(fused) == (2 * 4, 2 * 2)
+    assert fuse(fused) == (2 * 4, 2 * 5 + 1)
     expected_logits, expected = gradients(stock)
     logits, found = gradients(fused, bank=bank)
     torch.testing.assert_close(logits, expected_logits, rtol=1e-4, atol=1e-5)
@@ -196,6 +196,29 @@ def test_generation_with_a_cache_is_that_of_the_stock_model() -> None:
     expected = generated()
     fuse(model)
     assert generated() == expected
+
+
+def test_sums_and_norms_have_the_gradients_of_autograd() -> None:
+    torch.manual_seed(0)
+    norm = Phi3RMSNorm(24, eps=1e-3)
+    with torch.no_grad():
+        norm.weight.copy_(torch.randn(24))
+    norm.weight.requires_grad_(False)
+    x, added = (torch.randn(5, 24, requires_grad=True) for _ in range(2))
+    upstream = torch.randn(5, 24), torch.randn(5, 24)
+    found = SumAndNorm.apply(x, added, norm.weight, norm.variance_epsilon)
+    expected = (x + added, norm(x + added))
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)
+    ours = torch.autograd.grad(found, (x, added), upstream)
+    theirs = torch.autograd.grad(expected, (x, added), upstream)
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other)
+    alone = Norm.apply(x, norm.weight, norm.variance_epsilon)
+    torch.testing.assert_close(alone, norm(x))
+    (ours_alone,) = torch.autograd.grad(alone, x, upstream[0])
+    (theirs_alone,) = torch.autograd.grad(norm(x), x, upstream[0])
+    torch.testing.assert_close(ours_alone, theirs_alone)
 
 
 def test_swiglu_and_turned_heads_have_the_gradients_of_autograd() -> None:

@@ -22,15 +22,17 @@ from so8t_core.model.ops import reference
 from so8t_core.model.ops.reference import Dropout
 
 try:
-    from so8t_core.model.ops import exponential, lora, phi3
+    from so8t_core.model.ops import exponential, lora, norms, phi3
     from so8t_core.model.ops import triton as kernels
 except ImportError:  # Triton comes with torch for CUDA only; where it is missed, that is counted
     _KERNELS: ModuleType | None = None
     _EXPONENTIAL: ModuleType | None = None
     _LORA: ModuleType | None = None
     _PHI3: ModuleType | None = None
+    _NORMS: ModuleType | None = None
 else:
-    _KERNELS, _EXPONENTIAL, _LORA, _PHI3 = kernels, exponential, lora, phi3
+    _KERNELS, _EXPONENTIAL = kernels, exponential
+    _LORA, _NORMS, _PHI3 = lora, norms, phi3
 
 _FALLBACKS: Counter[str] = Counter()
 
@@ -88,6 +90,12 @@ def rotate(hidden: Tensor, matrices: Tensor) -> Tensor:
     implementation = _choose(hidden, matrices)
     if implementation is reference:
         return so8.rotate(hidden, matrices)
+    return _rotate_by(implementation, hidden, matrices)
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def _rotate_by(implementation: ModuleType, hidden: Tensor, matrices: Tensor) -> Tensor:
+    """A compiler need not look into what is a kernel already."""
     return BlockRotation.apply(hidden, matrices, implementation)
 
 
@@ -126,8 +134,13 @@ def rotation(theta: Tensor, parametrisation: str) -> Tensor:
         ] += 1
         return so8.rotation(theta, parametrisation)
     gates = theta.reshape(-1, *theta.shape[-2:])
-    built: Tensor = Exponential.apply(gates, _EXPONENTIAL)
+    built = _build_by(_EXPONENTIAL, gates)
     return built.reshape(*theta.shape[:-1], so8.BLOCK, so8.BLOCK)
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def _build_by(implementation: ModuleType, thetas: Tensor) -> Tensor:
+    return Exponential.apply(thetas, implementation)
 
 
 def dequantize(codes: Tensor, scales: Tensor, dtype: torch.dtype) -> Tensor:
@@ -196,3 +209,17 @@ def turn_heads_back(
 ) -> Tensor:
     """The gradient of `joined` in `turn_heads`; see `reference.turn_heads_back`."""
     return _choose(of_q, module=_PHI3).turn_heads_back(of_q, of_k, of_v, cosines, sines)
+
+
+def norm(
+    x: Tensor, added: Tensor | None, weight: Tensor, epsilon: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """A sum, its root-mean-square norm, and the factors; see `reference.norm`. All contiguous."""
+    return _choose(x, module=_NORMS).norm(x, added, weight, epsilon)
+
+
+def norm_back(
+    upstream: Tensor, of_total: Tensor | None, total: Tensor, weight: Tensor, scales: Tensor
+) -> Tensor:
+    """The gradient of the sum in `norm`; see `reference.norm_back`."""
+    return _choose(total, module=_NORMS).norm_back(upstream, of_total, total, weight, scales)

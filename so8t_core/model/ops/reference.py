@@ -211,3 +211,28 @@ def turn_heads_back(
     whole = torch.cat((g * c + torch.cat((second, -first), dim=-1), split[..., turned:]), dim=-1)
     whole[..., straight:, :] = split[..., straight:, :]
     return whole.flatten(-2).to(of_q.dtype)
+
+
+def norm(
+    x: Tensor, added: Tensor | None, weight: Tensor, epsilon: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The sum of `x` and `added`, its root-mean-square norm, and what it was multiplied by.
+
+    `x`, `added`: (tokens, width) of one dtype; `weight`: (width,). Returns the sum (`x` itself
+    where nothing is added) and its norm in that dtype, and the factors (tokens,) in float32. The
+    sum is rounded before it is normed.
+    """
+    total = x if added is None else (x.float() + added.float()).to(x.dtype)
+    wide = total.float()
+    scales = torch.rsqrt(wide.square().mean(dim=-1) + epsilon)
+    return total, (wide * scales[:, None] * weight.float()).to(x.dtype), scales
+
+
+def norm_back(
+    upstream: Tensor, of_total: Tensor | None, total: Tensor, weight: Tensor, scales: Tensor
+) -> Tensor:
+    """The gradient of the sum in `norm`: of its norm, `upstream`, and of itself, `of_total`."""
+    g = upstream.float() * weight.float()
+    normed = total.float() * scales[:, None]
+    value = scales[:, None] * (g - normed * (g * normed).mean(dim=-1, keepdim=True))
+    return (value if of_total is None else value + of_total.float()).to(total.dtype)
