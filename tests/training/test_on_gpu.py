@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from so8t_core.phases.base import HardPause
+from so8t_core.training.series import read_series
 from tests.training.trial import PlannedGate, context, said, train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -34,6 +35,20 @@ def test_a_paused_training_ends_with_the_bits_of_an_uninterrupted_one(
     resumed = train(context(root, **settings))
     assert resumed.digest == straight.digest
     assert resumed.figures["gate_kernel_fallbacks"] == 0
+
+
+def test_pet_sees_the_hidden_states_of_the_quick_path(new_run: Callable[[str], Path]) -> None:
+    """Joined operations and Liger, where they are there, leave the last norm a module of its own."""
+    settings = {"pet_weight": 0.3, "lora_dropout": 0.0, "max_steps": 2, "packing": True}
+    values = []
+    for name, more in (
+        ("device", {**ON_GPU, "base_storage": "bf16"}),
+        ("processor", {"base_storage": "float32", "optimizer": "adamw"}),
+    ):
+        root = new_run(name)
+        train(context(root, **settings, **more))
+        values.append(next(read_series(root / "train" / "series.jsonl"))["pet"])
+    assert values[0] == pytest.approx(values[1], rel=0.03)
 
 
 def test_both_int8_products_train(new_run: Callable[[str], Path]) -> None:
