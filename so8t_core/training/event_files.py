@@ -16,6 +16,7 @@ from typing import Any
 
 VERSION = "brain.Event:2"
 _PREFIX = "events.out.tfevents."
+_SUFFIX = ".so8t"
 
 
 def _format() -> tuple[Any, Any, Callable[[bytes], int]]:
@@ -36,10 +37,10 @@ class EventFile:
         self._events, self._summaries, self._checksum = _format()
         folder.mkdir(parents=True, exist_ok=True)
         # TensorBoard reads a folder's files in the order of their names
-        earlier = [path.name for path in folder.glob(f"{_PREFIX}*")]
-        number = max((int(name.split(".")[3]) for name in earlier), default=0) + 1
-        self.path = folder / f"{_PREFIX}{number:010d}.so8t"
-        self._file = self.path.open("xb", buffering=0)
+        earlier = [path.name.split(".")[3] for path in folder.glob(f"{_PREFIX}*{_SUFFIX}")]
+        number = max((int(one) for one in earlier if one.isdecimal()), default=0) + 1
+        self.path = folder / f"{_PREFIX}{number:010d}{_SUFFIX}"
+        self._file = self.path.open("xb")
         self._write(step=first_step, file_version=VERSION)
         started = self._events.SessionLog(status=self._events.SessionLog.START)
         self._write(step=first_step, session_log=started)
@@ -62,3 +63,4 @@ class EventFile:
         length = struct.pack("<Q", len(content))
         sums = [struct.pack("<I", self._checksum(part)) for part in (length, content)]
         self._file.write(length + sums[0] + content + sums[1])
+        self._file.flush()
