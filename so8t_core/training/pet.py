@@ -118,6 +118,6 @@ class PetTerm:
         self._sum = self._sum + part.detach()
         return loss + self._now * ranks * part
 
-    def measured(self) -> dict[str, float]:
-        """The step's unweighted term, of this rank's triples, and the weight that it had."""
-        return {"pet": float(self._sum), "pet_weight": self._now}
+    def measured(self, total: Callable[[float], float]) -> dict[str, float]:
+        """The step's unweighted term and the weight that it had; `total` sums over the ranks."""
+        return {"pet": total(float(self._sum)), "pet_weight": self._now}

@@ -21,6 +21,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import torch
@@ -304,13 +305,14 @@ class SO8TTrainer(Trainer):
         self.counters["targets"] += self._step_targets
         step = self.state.global_step
         measured, layers = self.terms.measure_with_layers()
+        if self._pet is not None:
+            measured |= self._pet.measured(partial(self._ranks.total, device=self.args.device))
         values: dict[str, float] = {
             "loss": self._loss.item(),
             "task_loss": self._task_loss.item(),
             "learning_rate": self._rates[0],
             "grad_norm": float(self._grad_norm),
             **measured,
-            **(self._pet.measured() if self._pet is not None else {}),
         }
         if len(self._rates) > 1:
             values["gate_learning_rate"] = self._rates[1]

@@ -96,7 +96,10 @@ def test_parts_of_a_step_add_up_to_the_mean_over_all_ranks_triples() -> None:
         loss = term.add(loss, ranks=2)
     # a tenth of the weight, two ranks, six triples in all: squares 4 + 9 and 4
     assert loss.item() == pytest.approx(0.2 * 2 * (13 + 4) / 6)
-    assert term.measured() == {"pet": pytest.approx(17 / 6), "pet_weight": pytest.approx(0.2)}
+    assert term.measured(lambda own: 2 * own) == {
+        "pet": pytest.approx(2 * 17 / 6),
+        "pet_weight": pytest.approx(0.2),
+    }
 
 
 def test_a_batch_without_any_triple_adds_nothing() -> None:

@@ -31,6 +31,7 @@ PLAIN: dict[str, Any] = {
     "save_every_steps": 1,
     "sample_prompts": [],
     "rotation_size_weight": 0.1,
+    "pet_weight": 0.2,
 }
 DROPPING: dict[str, Any] = {
     **PLAIN,
