@@ -163,6 +163,14 @@ def _verify(folder: Path) -> None:
             )
 
 
+def _is_whole(folder: Path) -> bool:
+    try:
+        _verify(folder)
+    except (OSError, ValueError, KeyError, TypeError, CheckpointError):
+        return False
+    return True
+
+
 def require_same_identity(snapshot: Snapshot, identity: Mapping[str, Any], where: str) -> None:
     """Raise `CheckpointError` naming everything in which a resume would differ."""
     names = sorted(snapshot.identity.keys() | identity.keys())
@@ -192,7 +200,11 @@ class CheckpointStore:
         if not owned:
             return
         for unfinished in folder.glob(f"step-*{PARTIAL_SUFFIX}"):
-            shutil.rmtree(unfinished)
+            place = unfinished.with_name(unfinished.name.removesuffix(PARTIAL_SUFFIX))
+            if not place.exists() and _is_whole(unfinished):  # killed just before its last step
+                os.replace(unfinished, place)
+            else:
+                shutil.rmtree(unfinished)
 
     def path(self, step: int) -> Path:
         """Where the checkpoint of a step lies."""
@@ -208,11 +220,15 @@ class CheckpointStore:
         return sorted(found, reverse=True)
 
     def write(self, snapshot: Snapshot) -> tuple[Path, int]:
-        """Write a checkpoint, then remove what need not be kept; gives path and size."""
+        """Write a checkpoint, then remove what need not be kept; gives path and size.
+
+        Later ones, which a resume has passed over, count for nothing and stay.
+        """
         path = self.path(snapshot.step)
         size_bytes = write_checkpoint(path, snapshot)
         best = None if snapshot.best_step is None else self.path(snapshot.best_step)
-        for old in self.paths()[self.keep :]:
+        until_now = [kept for kept in self.paths() if kept <= path]
+        for old in until_now[self.keep :]:
             if old == best:
                 continue
             leaving = old.with_name(old.name + PARTIAL_SUFFIX)

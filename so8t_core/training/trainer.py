@@ -20,7 +20,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -477,6 +477,22 @@ class SO8TTrainer(Trainer):
         self._keeper.writer.wait()
 
     def _snapshot(self) -> Snapshot:
+        beside: dict[str, Any] = {
+            "counters": {
+                **self.counters,
+                "evaluated_step": self._evaluated_step,
+                "sampled_step": self._sampled_step,
+            },
+            "marks": self._around.marks(),
+            "course": {
+                "best": self.best.state(),
+                "guard": self.guard.state(),
+                "passes": self.passes.state(),
+            },
+        }
+        if self.optimizer is None:  # a training at its end, in an evaluation that was left undone
+            assert self._resume is not None
+            return replace(self._resume, **beside)
         optimizer = self._bare_optimizer()
         rates = [group["lr"] for group in optimizer.param_groups]
         return Snapshot(
@@ -486,17 +502,7 @@ class SO8TTrainer(Trainer):
             optimizer=optimizer_state(optimizer, self._names),
             schedule={"rates": rates, "scheduler": self._scheduler().state_dict()},
             trainer={**asdict(self.state), "log_history": []},
-            counters={
-                **self.counters,
-                "evaluated_step": self._evaluated_step,
-                "sampled_step": self._sampled_step,
-            },
-            marks=self._around.marks(),
-            course={
-                "best": self.best.state(),
-                "guard": self.guard.state(),
-                "passes": self.passes.state(),
-            },
+            **beside,
         )
 
     def _bare_optimizer(self) -> Any:

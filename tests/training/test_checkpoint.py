@@ -132,6 +132,35 @@ def test_the_best_is_kept_besides_the_newest_until_there_is_a_better_one(tmp_pat
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"step-{n:08d}" for n in kept]
 
 
+def test_one_killed_just_before_its_renaming_is_not_lost(tmp_path: Path) -> None:
+    """The same step written anew: the older folder is gone, the newer one not yet in its place."""
+    store = CheckpointStore(tmp_path, keep=1)
+    store.write(snapshot(5, best=1))
+    store.path(5).rename(tmp_path / "step-00000005.partial")
+    found, reasons = CheckpointStore(tmp_path, keep=1).newest(lambda _: None)
+    assert found is not None
+    assert (found.step, reasons) == (5, [])
+    (tmp_path / "step-00000006.partial").mkdir()
+    for name in ("checkpoint.json", "state.json"):
+        (tmp_path / "step-00000006.partial" / name).write_text("{}")
+    assert [p.name for p in CheckpointStore(tmp_path, keep=1).paths()] == ["step-00000005"]
+    assert not (tmp_path / "step-00000006.partial").exists()
+
+
+def test_a_later_one_that_was_passed_over_drives_no_other_out(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path, keep=1)
+    store.write(snapshot(9))
+    (store.path(9) / "state.json").write_text("damaged")
+    for step in (5, 6):
+        store.write(snapshot(step))
+        found, _ = store.newest(lambda _: None)
+        assert found is not None
+        assert found.step == step
+    assert not store.path(5).exists()
+    store.write(snapshot(9))
+    assert [path.name for path in store.paths()] == ["step-00000009"]
+
+
 def test_another_training_is_refused_by_what_differs() -> None:
     now = {**IDENTITY, "train.lora_rank": 32, "base model": "xyz"}
     with pytest.raises(CheckpointError) as caught:

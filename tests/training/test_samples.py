@@ -161,7 +161,8 @@ def test_a_pause_while_a_sample_is_written_is_exact_and_the_sample_comes_again(
 ) -> None:
     _, outcome, _ = straight
     root, told = new_run("paused"), []
-    for point in (6, 30):  # three evaluated batches, then up to ten tokens
+    # three evaluated batches, then up to ten tokens; the evaluation at the end; its samples
+    for point in (6, 40, 5, 18, 6, 2):
         ctx = context(root, PlannedGate(pause_at=point), **SAMPLED)
         with pytest.raises(HardPause):
             train(ctx)
