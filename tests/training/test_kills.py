@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.training.event_reading import assert_as_in_the_series
 from tests.training.trial import make_run
 
 ROOT = Path(__file__).parents[2]
@@ -73,6 +74,7 @@ def _series(root: Path) -> bytes:
 def _end_of(root: Path) -> End:
     result = json.loads((root / "outcome.json").read_text())
     ends = json.loads((root / "ends.json").read_text())
+    assert_as_in_the_series(root)
     return End(result["digest"], _series(root), result["resumes"], ends)
 
 
