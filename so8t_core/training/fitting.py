@@ -113,10 +113,18 @@ def _estimate(
     means: Means,
     length: int,
     candidate: tuple[int, int, float],
+    ranks: int,
 ) -> Estimate:
     rows, accumulation, share = candidate
     layers = recomputed_layers(share, shape.layers)
-    load = Load(rows, length, layers, masked=settings.packing, accumulated=accumulation > 1)
+    load = Load(
+        rows,
+        length,
+        layers,
+        masked=settings.packing,
+        accumulated=accumulation > ranks,
+        several=ranks > 1,
+    )
     return estimate(shape, settings, means, load)
 
 
@@ -137,7 +145,7 @@ def choose(
     tried = [
         (cost(candidate[0], length, candidate[2]), candidate, found)
         for candidate in _candidates(settings, ranks)
-        for found in (_estimate(shape, settings, means, length, candidate),)
+        for found in (_estimate(shape, settings, means, length, candidate, ranks),)
     ]
     if not tried:
         raise ResourceError(

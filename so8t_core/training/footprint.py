@@ -99,7 +99,7 @@ class Load:
     """What is held at once: rows of a forward pass, their longest length, layers to recompute.
 
     `masked`: rows are packed, so attention has a mask. `accumulated`: gradients of earlier
-    micro-batches are there already.
+    micro-batches are there already. `several`: DDP gathers gradients in buckets of its own.
     """
 
     rows: int
@@ -107,6 +107,7 @@ class Load:
     recomputed: tuple[bool, ...]
     masked: bool = False
     accumulated: bool = True
+    several: bool = False
 
     @property
     def tokens(self) -> int:
@@ -260,6 +261,7 @@ def estimate(shape: ModelShape, settings: TrainSettings, means: Means, load: Loa
         "optimizer": _optimizer_bytes(settings, trained),
         "rotations": 3 * rotations,
         "mask": mask,
+        "buckets": 4 * trained if load.several else 0,
     }
     return Estimate({**fixed, **moving}, at)
 

@@ -57,7 +57,8 @@ class Ranks:
                 )
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         if not distributed.is_initialized():
-            distributed.init_process_group("nccl" if on_gpu else "gloo")
+            own = torch.device("cuda", torch.cuda.current_device()) if on_gpu else None
+            distributed.init_process_group("nccl" if on_gpu else "gloo", device_id=own)
         group = distributed.new_group(backend="gloo", timeout=PATIENCE)
         return cls(distributed.get_rank(), count, group)
 
@@ -119,11 +120,6 @@ class Ranks:
         numbers = torch.tensor(value, dtype=torch.float64, device=device)
         distributed.all_reduce(numbers)
         return numbers.item()
-
-    def leave(self) -> None:
-        """Close what connects the ranks."""
-        if self.several:
-            distributed.destroy_process_group()
 
 
 def alone() -> Ranks:
