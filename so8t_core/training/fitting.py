@@ -148,12 +148,7 @@ def choose(
         for found in (_estimate(shape, settings, means, length, candidate, ranks),)
     ]
     if not tried:
-        raise ResourceError(
-            f"{settings.accumulation_steps} forward passes cannot be shared out among {ranks} "
-            "GPUs.",
-            where="train.accumulation_steps",
-            hint=f"Make it a multiple of {ranks}.",
-        )
+        raise _unshared(settings.accumulation_steps, ranks)
     free = "auto" in (settings.micro_batch_size, settings.gradient_checkpointing)
     fitting = [one for one in tried if one[2].peak_bytes <= memory_bytes]
     if free and not fitting:
@@ -177,6 +172,15 @@ def choose(
         _reason(rows, accumulation, share, found, memory_bytes, len(fitting), len(tried)),
     )
     return choice, found
+
+
+def _unshared(passes: int, ranks: int) -> ResourceError:
+    return ResourceError(
+        f"{passes} forward passes of a step cannot be shared out among {ranks} GPUs.",
+        where="train.accumulation_steps, train.gpus",
+        hint="Take a number of GPUs that divides them; in a new run, make train.accumulation_steps "
+        f"a multiple of {ranks}.",
+    )
 
 
 def _reason(
@@ -211,7 +215,8 @@ def settle(
 ) -> Choice:
     """What this training runs with: as it began, else chosen now; `path` keeps what was `auto`.
 
-    Says what was chosen and why, and where the memory seems too small for it.
+    Says what was chosen and why, and where the memory seems too small for it. Raises
+    `ResourceError` where nothing fits, or the passes cannot be shared out among the ranks.
     """
     free = "auto" in (settings.micro_batch_size, settings.gradient_checkpointing)
     known = kept_choice(path) if free else None
@@ -226,6 +231,8 @@ def settle(
             emit.log("info", f"Chosen for the memory that there is: {choice.why}")
     else:
         choice = replace(known, memory_bytes=memory_bytes)
+        if choice.accumulation_steps % ranks:
+            raise _unshared(choice.accumulation_steps, ranks)
     if not choice.fits:
         emit.log(
             "warning",

@@ -74,8 +74,9 @@ def test_too_little_memory_is_an_error_with_the_least_that_is_needed() -> None:
 
 def test_passes_are_shared_out_among_gpus_or_refused() -> None:
     assert chosen(80, ranks=2).accumulation_steps % 2 == 0
-    with pytest.raises(ResourceError, match="cannot be shared out among 3 GPUs"):
-        chosen(80, ranks=3)
+    for fixed in ({}, {"micro_batch_size": 2, "accumulation_steps": 8}):
+        with pytest.raises(ResourceError, match="cannot be shared out among 3 GPUs"):
+            chosen(80, ranks=3, **fixed)
 
 
 def test_the_speed_model_gives_back_the_figures_that_it_comes_from() -> None:
@@ -110,11 +111,11 @@ def test_a_choice_is_kept_and_a_smaller_card_is_told(tmp_path: Path) -> None:
         {"micro_batch_size": "auto", "gradient_checkpointing": "auto"}
     )
 
-    def settled(memory_gb: float) -> tuple[Choice, RecordingEmitter]:
+    def settled(memory_gb: float, ranks: int = 1) -> tuple[Choice, RecordingEmitter]:
         emit = RecordingEmitter()
         memory = usable_bytes(round(memory_gb * 1e9))
         choice = settle(
-            path, SHAPE, settings, MEANS, length=2048, memory_bytes=memory, ranks=1, emit=emit
+            path, SHAPE, settings, MEANS, length=2048, memory_bytes=memory, ranks=ranks, emit=emit
         )
         return choice, emit
 
@@ -128,6 +129,8 @@ def test_a_choice_is_kept_and_a_smaller_card_is_told(tmp_path: Path) -> None:
     )
     assert not again.fits
     assert [event["level"] for _, event in emit.events] == ["warning"]
+    with pytest.raises(ResourceError, match="2 forward passes of a step cannot be shared"):
+        settled(80, ranks=4)
     path.write_text("{")
     with pytest.raises(CheckpointError, match="cannot be read"):
         settled(80)

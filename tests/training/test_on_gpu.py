@@ -12,6 +12,7 @@ import torch
 
 from so8t_core.phases.base import HardPause
 from so8t_core.training.series import read_series
+from tests.training.test_ranks import end, in_two_processes, steps
 from tests.training.trial import PlannedGate, context, said, train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -112,3 +113,50 @@ def test_samples_change_no_bit_on_the_device(new_run: Callable[[str], Path]) -> 
     ctx = context(new_run("sampled"), sample_prompts=("東京は？",), sample_max_tokens=4, **ON_GPU)
     assert train(ctx).digest == plain.digest
     assert len(said(ctx, "item")) == 4
+
+
+@pytest.mark.parametrize("storage", ["int8", "nf4", "bf16"])
+def test_recomputing_fewer_layers_changes_memory_and_no_loss(
+    new_run: Callable[[str], Path], storage: str
+) -> None:
+    """Our own products keep what the backward pass needs, with and without checkpointing."""
+    losses = []
+    for share in (True, 0.5, False):
+        settings = {**ON_GPU, "base_storage": storage, "gradient_checkpointing": share}
+        outcome = train(context(new_run(f"share{share}"), **settings))
+        assert outcome.figures["recomputed_share"] == float(share)
+        assert outcome.figures["memory_peak_bytes"] > 0
+        losses.append(outcome.figures["final_loss"])
+    assert losses[1:] == pytest.approx([losses[0]] * 2, rel=2e-3)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+@pytest.mark.parametrize("storage", ["int8", "nf4", "bf16"])
+def test_two_gpus_train_as_one_and_pause_to_the_bit(
+    tmp_path: Path, new_run: Callable[[str], Path], storage: str
+) -> None:
+    settings = {
+        **ON_GPU,
+        "base_storage": storage,
+        "lora_dropout": 0.0,
+        "accumulation_steps": 4,
+        "max_steps": 4,
+        "sample_prompts": [],
+    }
+    one, two, paused = new_run("one"), new_run("two"), new_run("paused")
+    train(context(one, **settings))
+    on_two = {**settings, "gpus": 2}
+    in_two_processes(
+        tmp_path,
+        [
+            ("straight", two, {}, on_two),
+            ("pausing", paused, {"pause_at": 8}, on_two),
+            ("going-on", paused, {}, on_two),
+        ],
+    )
+    assert [line["tokens"] for line in steps(two)] == [line["tokens"] for line in steps(one)]
+    for line, wanted in zip(steps(two), steps(one), strict=True):
+        assert line["loss"] == pytest.approx(wanted["loss"], rel=0.01)
+        assert line["grad_norm"] == pytest.approx(wanted["grad_norm"], rel=0.05)
+    assert [end(paused, "pausing", rank)["end"] for rank in (0, 1)] == ["paused", "paused"]
+    assert end(paused, "going-on")["digest"] == end(two, "straight")["digest"]
