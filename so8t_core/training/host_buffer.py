@@ -1,13 +1,10 @@
 """Host memory into which a training's tensors are copied at once, to be written at leisure."""
 
-# bitsandbytes has no annotations
-# mypy: disable-error-code="no-untyped-call"
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
 import torch
-from bitsandbytes.functional import prefetch_tensor
 from torch import Tensor
 
 from so8t_core.training.memory import first_line
@@ -45,11 +42,9 @@ class HostBuffer:
     def copy(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Contiguous copies by the same names, equal to the bit, complete on return."""
         self.reserve(tensors.values())
-        paged = [tensor for tensor in tensors.values() if getattr(tensor, "is_paged", False)]
-        for tensor in paged:
-            prefetch_tensor(tensor, to_cpu=True)  # or reading it would fault page by page
-        if paged:
-            torch.cuda.synchronize(self._device)
+        if self._device.type == "cuda":
+            # paged states are memory of both sides, which this side reads itself
+            torch.cuda.current_stream(self._device).synchronize()
         copies: dict[str, Tensor] = {}
         at = 0
         for name, tensor in tensors.items():
