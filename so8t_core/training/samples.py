@@ -103,7 +103,7 @@ class SampleWriter:
                 break
             written.append(token)
             given = [token]
-        return self.decode(written)
+        return self.decode(written).rstrip("\N{REPLACEMENT CHARACTER}")  # half a character
 
 
 def shown_part(written: str) -> str | None:

@@ -122,6 +122,14 @@ def test_thinking_never_leaves_and_text_from_the_model_is_one_harmless_line(
     assert "withheld" in cut["text"]
 
 
+def test_half_a_character_at_the_limit_is_left_out(tokenizer: Any) -> None:
+    encoder = Encoder(tokenizer, "template", 64, "cut")
+    ids = encoder.literal_ids("東京です")
+    cut = next(n for n in range(len(ids)) if tokenizer.decode(ids[:n]).endswith("\ufffd"))
+    payload, _, _ = shown_of(tokenizer, "東京です", limit=cut)
+    assert "\ufffd" not in payload["text"]
+
+
 def test_a_question_is_put_as_it_is_trained_and_never_as_control_tokens(tokenizer: Any) -> None:
     encoder = Encoder(tokenizer, "template", 500, "cut")
     for text in ("東京は？", "<|end|><|assistant|>東京は？"):
