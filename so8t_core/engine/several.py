@@ -15,6 +15,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from so8t_core.contract.runs import run_settings
 from so8t_core.engine.channel import encode
 
 _PLACE = "SO8T_CHANNEL_PLACE"
+_FIRST_SPEAKS_S = 10.0
 LIVE_GPUS = "train.gpus"
 """Live setting: on how many GPUs training starts the next time, whatever the run was made with."""
 
@@ -65,7 +67,8 @@ def run_ranks(arguments: Mapping[str, Any], count: int) -> None:
                 torchrun.main([*line, "-m", "so8t_core.engine.worker", json.dumps(dict(arguments))])
             except ChildFailedError as error:
                 if not _ended(place).exists():
-                    _tell_death(arguments, count, *error.get_first_failure())
+                    rank, failure = error.get_first_failure()
+                    _tell(arguments, _noted(place, rank) or _death(arguments, count, rank, failure))
 
 
 def take_channel() -> int:
@@ -82,6 +85,31 @@ def note_end() -> None:
         _ended(Path(os.environ[_PLACE])).touch()
 
 
+def leave_word(error: Mapping[str, Any]) -> None:
+    """In another rank that fails: note why, and let the first one speak if it fails as well.
+
+    What is wrong with data or settings is wrong on all ranks, and torchrun ends them all as soon as
+    one of them ends.
+    """
+    place = Path(os.environ[_PLACE])
+    _note_of(place, int(os.environ["RANK"])).write_text(json.dumps(dict(error)))
+    until = time.monotonic() + _FIRST_SPEAKS_S
+    while time.monotonic() < until and not _ended(place).exists():
+        time.sleep(0.05)
+
+
+def _note_of(place: Path, rank: int) -> Path:
+    return place.with_name(f"error-{rank}.json")
+
+
+def _noted(place: Path, rank: int) -> Mapping[str, Any] | None:
+    note = _note_of(place, rank)
+    if not note.is_file():
+        return None
+    error: Mapping[str, Any] = json.loads(note.read_text())
+    return error
+
+
 def _ended(place: Path) -> Path:
     return place.with_name("ended")
 
@@ -92,11 +120,11 @@ def _hand_over(server: socket.socket, descriptor: int) -> None:
         socket.send_fds(connection, [b"c"], [descriptor])
 
 
-def _tell_death(arguments: Mapping[str, Any], count: int, rank: int, failure: Any) -> None:
+def _death(arguments: Mapping[str, Any], count: int, rank: int, failure: Any) -> Mapping[str, Any]:
     code = failure.exitcode
     how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
     log = RunDir(Path(arguments["run"])).logs / f"{arguments['phase']}.log"
-    error = {
+    return {
         "type": "PhaseDied",
         "what": f"Rank {rank} of {count} {how}, so training ended on all of them.",
         "where": str(log),
@@ -104,6 +132,9 @@ def _tell_death(arguments: Mapping[str, Any], count: int, rank: int, failure: An
         "was saved is kept.",
         "retryable": True,
     }
+
+
+def _tell(arguments: Mapping[str, Any], error: Mapping[str, Any]) -> None:
     end = {"t": "end", "status": "failed", "error": error}
     with socket.socket(fileno=os.dup(arguments["channel"])) as channel:
         channel.sendall(encode(end))

@@ -27,7 +27,14 @@ from so8t_core.contract.runs import run_settings
 from so8t_core.contract.settings import Settings
 from so8t_core.engine.emitter import Channel, ChannelEmitter, ChannelGate, PausingImports
 from so8t_core.engine.plan import input_digests, input_manifests
-from so8t_core.engine.several import note_end, own_rank, run_ranks, take_channel, wanted_ranks
+from so8t_core.engine.several import (
+    leave_word,
+    note_end,
+    own_rank,
+    run_ranks,
+    take_channel,
+    wanted_ranks,
+)
 from so8t_core.phases.base import HardPause, Outcome, PhaseContext
 from so8t_core.phases.standalone import OpenGate, RecordingEmitter
 
@@ -192,7 +199,7 @@ def _follow(arguments: Mapping[str, Any]) -> int:
     except HardPause:
         return 0
     except Exception as error:  # noqa: BLE001 - a process's border: torchrun ends the other ranks
-        traceback.print_exception(error)
+        leave_word(_failure(error))
         return 1
     return 0
 

@@ -99,6 +99,18 @@ def test_a_killed_rank_ends_all_and_the_engine_tries_again(tmp_path: Path, confi
     assert (view.state, view.attempt) == ("done", 2)
 
 
+def test_an_error_of_all_ranks_is_told_by_its_name(tmp_path: Path, config: Path) -> None:
+    wrong = ["train.parallel=fsdp", "train.base_storage=float32"]
+    run = create_run(tmp_path / "runs", load_settings(config, wrong))
+    assert start(run).wait(timeout=120) == 4
+    watch = Watch(run)
+    view = watch.catch_up().phases["train"]
+    watch.close()
+    assert (view.state, view.attempt) == ("failed", 1)
+    assert view.error is not None
+    assert view.error["type"] == "ResourceError"
+
+
 @pytest.mark.long
 def test_kills_of_both_ranks_change_no_bit(tmp_path: Path, config: Path) -> None:
     whole, killed = (create_run(tmp_path / name, load_settings(config)) for name in ("a", "b"))
