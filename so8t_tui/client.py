@@ -63,14 +63,18 @@ def advance(watch: Watch, deadline: float) -> tuple[bool, bool]:
 
 
 class RunClient:
-    """Follows one run and writes what the user wants of it."""
+    """Follows one run and writes what the user wants of it.
+
+    `behind`: whether the last poll left anything unread.
+    """
 
     def __init__(self, run: RunDir) -> None:
         self.run = run
         self.seen: Seen | None = None
         self.problem: So8tError | None = None
         self.behind = True
-        self._caught_up = False
+        self._whole = False
+        self._read_to = 0
         self.control = Control()
         self._watch: Watch | None = None
         self._inode: int | None = None
@@ -78,6 +82,14 @@ class RunClient:
         self._looked_at = 0.0
         self._changed_at = time.monotonic()
         self._start_asked_at: float | None = None
+
+    @property
+    def reading(self) -> bool:
+        """Whether what the journal held when it was opened is still being read.
+
+        What comes afterwards is shown as it comes, even where it comes faster than it is read.
+        """
+        return not self._whole and self.problem is None
 
     @property
     def next_poll_s(self) -> float:
@@ -108,8 +120,8 @@ class RunClient:
 
     @property
     def _known(self) -> Seen | None:
-        """The state, once the journal was read to its end; half of it tells of the past."""
-        return self.seen if self._caught_up else None
+        """The state, once the journal was read as far as it went; half of it tells of the past."""
+        return self.seen if self._whole else None
 
     @property
     def may_pause(self) -> bool:
@@ -164,7 +176,7 @@ class RunClient:
             self._read_control()
         assert self._watch is not None
         came, self.behind = advance(self._watch, now + BUDGET_S)
-        self._caught_up = self._caught_up or not self.behind
+        self._whole = self._whole or self._watch.state.last_seq >= self._read_to
         if came or look_around or self.seen is None:
             self._look()
         self.problem = None
@@ -173,7 +185,7 @@ class RunClient:
         if not self.run.root.is_dir():
             raise vanished(self.run)
         self._watch = Watch(self.run)
-        self._caught_up = False
+        self._whole, self._read_to = False, self._watch.newest()
         self._inode = os.stat(self.run.journal).st_ino
         self._read_control()
 

@@ -16,9 +16,9 @@ _ASKED = {"running": "resume asked", "paused": "pause asked", "stopped": "stop a
 
 
 def heading_of(client: RunClient, words: Words, *, read_only: bool = False) -> Heading:
-    """Name, state, what was asked, time worked and engine; while behind, only that it reads."""
+    """Name, state, what was asked, time worked and engine; while reading, only that."""
     name, seen = outside(client.run.name, _NAME_LIMIT), client.seen
-    if client.behind:
+    if client.reading:
         return Heading(name, None, (words("reading the journal"),))
     if seen is None:
         return Heading(name)

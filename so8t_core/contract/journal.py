@@ -192,6 +192,17 @@ class JournalReader:
         except (sqlite3.DatabaseError, ValueError, TypeError, RecursionError) as error:
             raise _unusable(self._path, error) from error
 
+    def newest(self) -> int:
+        """The number of the newest event; 0 where there is none."""
+        try:
+            connection = self._open()
+            if connection is None:
+                return 0
+            found = connection.execute("SELECT max(seq) FROM events").fetchone()[0]
+        except sqlite3.DatabaseError as error:
+            raise _unusable(self._path, error) from error
+        return int(found or 0)
+
     def close(self) -> None:
         """Close the file."""
         if self._connection is not None:

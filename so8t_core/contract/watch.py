@@ -52,6 +52,10 @@ class Watch:
             return state
         return None
 
+    def newest(self) -> int:
+        """The number of the journal's newest event, folded or not."""
+        return self._reader.newest()
+
     def advance(self, limit: int = 2000) -> int:
         """Fold at most `limit` new events; returns how many there were."""
         events = self._reader.after(self.state.last_seq, limit)

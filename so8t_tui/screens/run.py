@@ -119,7 +119,7 @@ class RunScreen(SteeringScreen):
         self._dirty = self._client.poll() or self._dirty
         milestone = _milestone(self._client)
         pace = self._host.pace
-        if self._client.behind:
+        if self._client.reading:
             self._heading()
         elif self._resume_first and self._client.seen is not None:
             self._resume_first = False

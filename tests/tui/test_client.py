@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from so8t_core.contract.events import Draft
+from so8t_core.contract.journal import JournalWriter
 from so8t_core.contract.watch import Watch
 from so8t_tui import client as client_module
 from so8t_tui.client import POLL_BEHIND_S, POLL_IDLE_S, RunClient
@@ -43,6 +45,27 @@ def test_a_long_journal_is_read_in_slices(tmp_path: Path, monkeypatch: pytest.Mo
     assert client.seen is not None
     assert client.seen.state == watch.catch_up()
     watch.close()
+    client.close()
+
+
+def test_a_journal_that_grows_faster_than_it_is_read_is_shown_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path, "finished")
+    monkeypatch.setattr(client_module, "BUDGET_S", -1.0)
+    monkeypatch.setattr(client_module, "SLICE_EVENTS", 50)
+    client, polls = RunClient(run), 0
+    line = Draft("log", {"level": "info", "message": "one more"}, "report")
+    with JournalWriter(run.journal) as journal:
+        while client.reading:
+            journal.append([line] * 60)
+            client.poll()
+            polls += 1
+            assert polls < 100
+    assert polls > 3
+    assert client.behind
+    assert client.may_resume is False
+    assert client.standing == "done"
     client.close()
 
 
