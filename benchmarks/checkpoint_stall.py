@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,7 @@ def measure(
                 alone.append(work.pace(for_seconds(0.5)))
                 optimizer.step()
                 work.settle()
-                writer.submit(snapshot(step), lambda: None, told.append)
+                writer.submit(partial(snapshot, step), lambda: None, told.append)
                 beside.append(work.pace(lambda step=step: len(told) < step))  # type: ignore[misc]
         equal = _same(read_checkpoint(store.path(rounds)), snapshot(rounds))
     return {

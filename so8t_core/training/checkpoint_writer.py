@@ -41,7 +41,6 @@ class CheckpointWriter:
 
     def __init__(self, store: CheckpointStore, device: torch.device) -> None:
         self._store = store
-        self._device = device
         self.buffer = HostBuffer(device)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="so8t-checkpoint")
         self._flight: Future[None] | None = None
@@ -53,16 +52,19 @@ class CheckpointWriter:
         self._flight = self._pool.submit(self.buffer.reserve, tensors)
 
     def submit(
-        self, snapshot: Snapshot, sync: Callable[[], None], told: Callable[[Written], None]
+        self,
+        take: Callable[[], Snapshot],
+        sync: Callable[[], None],
+        told: Callable[[Written], None],
     ) -> None:
-        """Copy a snapshot and return; write the copy in the background.
+        """Take a snapshot, copy it and return; write the copy in the background.
 
-        Waits for an earlier write. In the thread, `sync` comes before the first byte and `told`
-        after the checkpoint is durable.
+        Waits for an earlier write first, which counts as standing still as well. In the thread,
+        `sync` comes before the first byte and `told` after the checkpoint is durable.
         """
         began = time.monotonic()
         self.wait()
-        kept = copied(snapshot, self.buffer)
+        kept = copied(take(), self.buffer)
         stall_s = time.monotonic() - began
 
         def write() -> None:

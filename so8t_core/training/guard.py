@@ -66,7 +66,10 @@ class StepGuard:
     def _fault(self, name: str, value: float, usual: float, limit: float | None) -> str | None:
         if not math.isfinite(value):
             return f"{name} of step {{step}} is {value}."
-        if limit is None or self.seen.good < MEMORY_STEPS or value <= limit * usual:
+        known = (
+            self.seen.good >= MEMORY_STEPS and usual > 0
+        )  # of a loss of 0, nothing is a multiple
+        if limit is None or not known or value <= limit * usual:
             return None
         return f"{name} of step {{step}} is {value:.4g}, {value / usual:.1f} times the average."
 

@@ -64,7 +64,7 @@ class CheckpointKeeper:
         """
         if self._saved == standing:
             return
-        self.writer.submit(snapshot(), self._around.sync, lambda made: self._told(made, reason))
+        self.writer.submit(snapshot, self._around.sync, lambda made: self._told(made, reason))
         self._saved, self._saved_at = standing, time.monotonic()
 
     def _told(self, made: Written, reason: str) -> None:

@@ -131,6 +131,8 @@ def test_a_best_needs_something_to_judge_by(new_run: NewRun, tmp_path: Path) -> 
     for settings in ({"adapter_from": "best"}, {"early_stopping_patience": 1}):
         with pytest.raises(ValidationError, match="eval_max_samples"):
             TrainSettings.model_validate({**settings, "eval_max_samples": 0})
+    with pytest.raises(ValidationError, match="needs eval_every_steps"):
+        TrainSettings.model_validate({"early_stopping_patience": 1, "eval_every_steps": 0})
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"prompt": "問い", "completion": "答え"}\n')
     with pytest.raises(DataError, match="no held-out samples"):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def test_training_goes_on_while_a_copy_is_written_and_the_copy_does_not_change(
     weight, told = torch.arange(5.0), list[Written]()
     with CheckpointWriter(store, CPU) as writer:
         living = snapshot(1, weight)
-        writer.submit(living, nothing, told.append)
+        writer.submit(lambda: living, nothing, told.append)
         weight.fill_(-1)
         living.schedule["rates"][0] = 99.0
         assert (store.paths(), told) == ([], [])
@@ -85,7 +86,7 @@ def test_one_write_at_a_time_each_with_its_own_numbers(tmp_path: Path) -> None:
     with CheckpointWriter(store, CPU) as writer:
         for step in range(1, 6):
             writer.submit(
-                snapshot(step, torch.full((1000 * step,), float(step))),
+                partial(snapshot, step, torch.full((1000 * step,), float(step))),
                 lambda step=step: order.append(f"sync {step}"),  # type: ignore[misc]
                 lambda made: order.append(f"told {made.step}"),
             )
@@ -102,7 +103,7 @@ def test_a_failed_write_is_raised_and_never_hides_what_ended_the_training(tmp_pa
             raise ResourceError(f"full at {snapshot.step}")
 
     def submit(writer: CheckpointWriter) -> None:
-        writer.submit(snapshot(1, torch.ones(1)), nothing, nothing)
+        writer.submit(lambda: snapshot(1, torch.ones(1)), nothing, nothing)
 
     store = Full(tmp_path, 1)
     with pytest.raises(ResourceError, match="full at 1"), CheckpointWriter(store, CPU) as writer:

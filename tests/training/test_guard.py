@@ -73,6 +73,11 @@ def test_what_is_bad(loss: float, norm: float, told: str | None) -> None:
     assert (early is None) == (math.isfinite(loss) and math.isfinite(norm))
 
 
+def test_an_average_of_nothing_judges_nothing() -> None:
+    settings = {"bad_step": "skip", "loss_explosion": 4}
+    assert judged(settings, [(0.0, 1.0)] * MEMORY_STEPS + [(0.5, 1.0)])[-1] is None
+
+
 def test_a_bad_step_does_not_move_the_average_and_patience_has_limits() -> None:
     settings = {"bad_step": "skip", "loss_explosion": 4, "max_bad_steps_in_a_row": 2}
     bad = (9.0, 1.0)

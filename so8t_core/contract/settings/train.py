@@ -277,6 +277,8 @@ class TrainSettings(Section):
             raise ValueError(
                 "adapter_from: best and early_stopping_patience need eval_max_samples above 0"
             )
+        if self.early_stopping_patience and not self.eval_every_steps:
+            raise ValueError("early_stopping_patience needs eval_every_steps above 0")
         return self
 
     @model_validator(mode="after")
