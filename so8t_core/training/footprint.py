@@ -206,11 +206,14 @@ def _rounds_activations(settings: TrainSettings) -> bool:
     return settings.base_storage == "int8" and settings.int8_matmul == "llm_int8"
 
 
-def _dense_bytes(settings: TrainSettings, shape: ModelShape, element: int) -> int:
-    """The largest weight that is dequantised in front of its product."""
+def _dense_bytes(
+    settings: TrainSettings, shape: ModelShape, means: Means, *, recomputed: bool
+) -> int:
+    """Dequantised weights: a layer's largest, or all where they stay for its backward pass."""
     if settings.base_storage not in ("int8", "nf4"):
         return 0
-    return element * max(out * inside for out, inside in shape.linears.values())
+    sizes = [out * inside for out, inside in shape.linears.values()]
+    return means.element * (sum(sizes) if means.fused and recomputed else max(sizes))
 
 
 def _loss_bytes(shape: ModelShape, means: Means, tokens: int) -> int:
@@ -247,8 +250,9 @@ def estimate(shape: ModelShape, settings: TrainSettings, means: Means, load: Loa
         _moment("the loss", sum(held), _loss_bytes(shape, means, tokens), trained, load, 0)
     ]
     for layer in reversed(range(shape.layers)):
-        again = kept[layer] + copies if load.recomputed[layer] else 0
-        busy = working + _dense_bytes(settings, shape, e) + again
+        recomputed = load.recomputed[layer]
+        busy = working + _dense_bytes(settings, shape, means, recomputed=recomputed)
+        busy += kept[layer] + copies if recomputed else 0
         done = lora * (shape.layers - 1 - layer)
         name = f"the backward pass of layer {layer}"
         moments.append(_moment(name, sum(held[: layer + 1]), busy, trained, load, done))

@@ -108,11 +108,6 @@ class Ranks:
             raise HardPause
         return answer[1]
 
-    def wait(self) -> None:
-        """Return when all ranks have come here."""
-        if self.several:
-            distributed.barrier(group=self._group)
-
     def total(self, value: float, device: torch.device) -> float:
         """The sum over ranks."""
         if not self.several:

@@ -167,7 +167,6 @@ def test_a_training_alone_agrees_with_itself() -> None:
     assert (ranks.first, ranks.several) == (True, False)
     assert ranks.agree(3) == ranks.from_first(lambda: 3) == 3
     assert ranks.total(2.5, torch.device("cpu")) == 2.5
-    ranks.wait()
 
 
 def test_more_gpus_than_there_are_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
