@@ -37,6 +37,12 @@ def own_rank() -> int | None:
     return int(os.environ["RANK"]) if _PLACE in os.environ else None
 
 
+def forget_ranks() -> None:
+    """Drop what a launcher of somebody else's left in the environment: this process is alone."""
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        os.environ.pop(name, None)
+
+
 def wanted_ranks(run: RunDir, phase: PhaseName) -> int:
     """In how many processes the phase is to run: training alone has more than one."""
     if phase != "train":
@@ -62,6 +68,8 @@ def run_ranks(arguments: Mapping[str, Any], count: int) -> None:
             )
             giver.start()
             os.environ[_PLACE] = str(place)
+            if sys.platform.startswith("linux"):  # all ranks are on this machine
+                os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
             line = ["--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", str(count)]
             try:
                 torchrun.main([*line, "-m", "so8t_core.engine.worker", json.dumps(dict(arguments))])

@@ -28,6 +28,7 @@ from so8t_core.contract.settings import Settings
 from so8t_core.engine.emitter import Channel, ChannelEmitter, ChannelGate, PausingImports
 from so8t_core.engine.plan import input_digests, input_manifests
 from so8t_core.engine.several import (
+    forget_ranks,
     leave_word,
     note_end,
     own_rank,
@@ -211,6 +212,7 @@ def main() -> None:
     die_with_parent(arguments["parent_pid"] if rank is None else os.getppid())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if rank is None:
+        forget_ranks()
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the engine decides; it pauses us by channel
         count = wanted_ranks(RunDir(Path(arguments["run"])), arguments["phase"])
         if count > 1:

@@ -52,7 +52,7 @@ def start(run: RunDir) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "so8t_core.engine", str(run.root), "train"],
         cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "WORLD_SIZE": "7"},  # of another launcher
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
