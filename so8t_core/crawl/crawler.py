@@ -20,7 +20,8 @@ from so8t_core.crawl.permission import Answer, Permissions, Quest, advance
 from so8t_core.crawl.politeness import RETRYABLE_STATUS, Lanes
 from so8t_core.crawl.refusal import Refusal
 from so8t_core.crawl.scope import Scope
-from so8t_core.crawl.url import BadUrl, host_of, origin_of
+from so8t_core.crawl.turns import Turns
+from so8t_core.crawl.url import BadUrl, host_of
 from so8t_core.crawl.warc import Archive
 from so8t_core.crawl.waves import Budgets
 from so8t_core.crawl.windows import Entry
@@ -28,7 +29,6 @@ from so8t_core.phases.base import PhaseContext
 
 _POLL_S = 0.1
 _QUIET_AFTER_S = 1.8
-_REFUSALS_A_TURN = 200
 
 
 class Crawler:
@@ -54,7 +54,6 @@ class Crawler:
         self._settings = settings
         self._scope = scope
         self._frontier = frontier
-        self._fetcher = fetcher
         self._permissions = Permissions(frontier, settings)
         self._monitor = Monitor(ctx.emit, frontier, settings)
         self._intake = Intake(
@@ -64,10 +63,16 @@ class Crawler:
         self._lanes = Lanes()
         self._patience = Patience(settings, scope, frontier, self._lanes)
         self._asking = Asking(settings, frontier, fetcher, self._patience, earlier)
+        self._turns = Turns(
+            frontier,
+            self._permissions,
+            self._patience,
+            self._lanes,
+            fetcher.address,
+            self._delay_s,
+        )
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._ended: deque[asyncio.Task[None]] = deque()
-        self._quests: dict[str, deque[Quest]] = {}
-        self._asked: set[str] = set()
         self._woken = asyncio.Event()
 
     async def run(self) -> None:
@@ -106,12 +111,12 @@ class Crawler:
             self._frontier.add([(url, host, tier, refusal)], depth=0, kind=kind)
 
     async def _crawl_wave(self) -> None:
-        for host in self._frontier.wave_hosts():
-            self._enter(host)
+        self._turns.open(self._frontier.wave_hosts())
         while True:
             self._reap()
             if self._ctx.pause.requested:
                 await self._rest()
+            self._turns.gather()
             self._hand_out()
             if self._is_done():
                 break
@@ -124,8 +129,8 @@ class Crawler:
         await self._committer.durable()
 
     def _is_done(self) -> bool:
-        idle = not self._tasks and not self._committer.waiting
-        return idle and self._lanes.next_at() is None
+        busy = self._tasks or self._committer.waiting or self._turns.gathering
+        return not busy and self._lanes.next_at() is None
 
     # Handing out.
 
@@ -134,7 +139,7 @@ class Crawler:
             host = self._lanes.take(time.monotonic())
             if host is None:
                 return
-            job = self._next_job(host)
+            job = self._turns.next(host)
             if job is None:
                 continue
             task = asyncio.create_task(self._do(host, job))
@@ -147,44 +152,10 @@ class Crawler:
             self._woken.set()
 
     def _free(self, hosts: list[str]) -> None:
-        """The results of these hosts are durable: each may be asked again after its delay."""
+        """The results of these hosts are durable."""
         for host in hosts:
-            self._lanes.leave(host)
-            self._enter(host)
+            self._turns.end(host)
         self._woken.set()
-
-    def _next_job(self, host: str) -> Job | None:
-        """What to ask this free host; where there is nothing now, its lane is left."""
-        if self._quests.get(host):
-            return self._quests[host].popleft()
-        now = time.time()
-        for _ in range(_REFUSALS_A_TURN):
-            entry = self._frontier.next(host, now)
-            if entry is None:
-                break
-            origin = origin_of(entry.url)
-            if self._permissions.answer(origin, now) is None:
-                self._frontier.release(entry)
-                if origin in self._asked:
-                    self._lanes.leave(host)
-                    return None
-                self._asked.add(origin)
-                return Quest.start(origin)
-            if why := self._patience.given_up(host):
-                self._frontier.fail(entry, why)
-            elif refusal := self._patience.refuse(host) or self._permissions.refuse(entry.url):
-                self._frontier.refuse(entry, refusal)
-            else:
-                return entry
-        self._lanes.leave(host)
-        due = self._frontier.next_due(host)
-        if due is not None:
-            self._enter(host, time.monotonic() + max(0.0, due - now))
-        return None
-
-    def _enter(self, host: str, not_before: float = 0.0) -> None:
-        self._patience.meet(host, self._fetcher.address(host), self._delay_s(host))
-        self._lanes.enter(host, not_before)
 
     # Asking.
 
@@ -208,15 +179,8 @@ class Crawler:
             if settled:
                 self._committer.settled(host)
             else:
-                self._give_up(job)
+                self._turns.give_up(job)
                 self._free([host])
-
-    def _give_up(self, job: Job) -> None:
-        if isinstance(job, Entry):
-            self._frontier.release(job)
-        else:
-            self._asked.discard(job.origin)
-            self._enter(host_of(job.origin + "/"))
 
     def _delay_s(self, host: str) -> float:
         """The least time between two requests to a host, robots.txt's wish above all."""
@@ -235,10 +199,9 @@ class Crawler:
         step = advance(quest, result, self._settings, time.time())
         if isinstance(step, Answer):
             self._permissions.learn(step)
-            self._asked.discard(step.origin)
             if self._settings.sitemaps:
                 self._intake.take_sitemaps(step)
-            self._enter(host_of(step.origin + "/"))
+            self._turns.answered(step.origin)
             self._ctx.emit.log(
                 "info", f"robots.txt of {step.origin}: {step.outcome}, {step.reason}"
             )
@@ -248,8 +211,7 @@ class Crawler:
             self._frontier.note_crawl_delay(host, step.so_far.group.crawl_delay_s)
         if step.wait_s:
             self._patience.hold(host, step.wait_s, f"{step.file} is not to be had")
-        self._quests.setdefault(host, deque()).append(step)
-        self._enter(host)
+        self._turns.go_on(step)
 
     async def _settle_page(self, entry: Entry, result: Response | Failure) -> None:
         if isinstance(result, Failure) or result.status in RETRYABLE_STATUS:
@@ -287,7 +249,7 @@ class Crawler:
         due = self._lanes.next_at()
         free = len(self._tasks) < self._limit()
         left = due - time.monotonic() if due is not None and free else _POLL_S
-        if self._ended or left <= 0:
+        if self._ended or left <= 0 or self._turns.gathering:
             await asyncio.sleep(0)
             return
         self._woken.clear()

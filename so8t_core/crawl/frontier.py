@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -48,7 +47,7 @@ class Frontier:
         emptied: its pages would not be those that are asked for now.
         """
         self._store = Store(path)
-        try:
+        with self._store.guarded():
             same = self._store.meta("fingerprint") == fingerprint
             self.resumed = same and self._store.meta("outcome") != "unreachable"
             if not self.resumed:
@@ -58,8 +57,6 @@ class Frontier:
             self.census = Census(self._store.reader)
             stored = self._store.reader.execute("SELECT host, standing FROM hosts")
             self.hosts = HostBook(dict(stored.fetchall()))
-        except sqlite3.DatabaseError as error:
-            raise self._store.damaged(error) from error
         self._batch = Batch()
         self._writing = Batch()
         self._recent: dict[str, tuple[int, int]] = {}
@@ -83,8 +80,9 @@ class Frontier:
 
     def set_meta(self, name: str, value: str) -> None:
         """Write such a note, durably."""
-        self._store.set_meta(name, value)
-        self._store.writer.commit()
+        with self._store.guarded():
+            self._store.set_meta(name, value)
+            self._store.writer.commit()
 
     # Making changes durable.
 
@@ -155,11 +153,12 @@ class Frontier:
         """
         self.commit()
         opening = WaveOpening(self._store, budgets, self.hosts.kept)
-        while (opened := await asyncio.to_thread(opening.step)) is None:
-            pass
-        if not opened:
-            return None
-        self._windows = Windows(self._store.reader, opening.wave)
+        with self._store.guarded():
+            while (opened := await asyncio.to_thread(opening.step)) is None:
+                pass
+            if not opened:
+                return None
+            self._windows = Windows(self._store.reader, opening.wave)
         return opening.wave
 
     def wave_hosts(self) -> list[str]:

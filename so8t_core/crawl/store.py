@@ -10,6 +10,8 @@ import json
 import sqlite3
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -130,7 +132,7 @@ class Store:
         self._path = path
         self._lock = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with self.guarded():
             self.writer = sqlite3.connect(
                 path, isolation_level="IMMEDIATE", check_same_thread=False
             )
@@ -145,8 +147,6 @@ class Store:
             self.writer.commit()
             self.reader = sqlite3.connect(path, isolation_level=None)
             self.reader.execute("PRAGMA query_only = ON")
-        except sqlite3.DatabaseError as error:
-            raise self.damaged(error) from error
 
     def damaged(self, error: sqlite3.DatabaseError) -> StoreError:
         """What to tell of a database that cannot be read or written."""
@@ -199,21 +199,26 @@ class Store:
 
     def write(self, batch: Batch, *, commit: bool = True) -> None:
         """Apply a batch; durable on return with `commit`. May be called from any thread."""
-        with self._lock:
-            try:
-                for statement, rows in (
-                    (_FOUND, batch.found),
-                    (_DECIDED, batch.decided),
-                    (_RETRIED, batch.retried),
-                    (_PAGES, list(batch.pages.items())),
-                    (_ROBOTS, list(batch.robots.values())),
-                    (_HOSTS, list(batch.hosts.items())),
-                    (_ARCHIVES, list(batch.archives.items())),
-                    (_TALLIES, list(batch.tallies.items())),
-                ):
-                    if rows:
-                        self.writer.execute(statement, (json.dumps(rows, ensure_ascii=False),))
-                if commit:
-                    self.writer.commit()
-            except sqlite3.DatabaseError as error:
-                raise self.damaged(error) from error
+        with self._lock, self.guarded():
+            for statement, rows in (
+                (_FOUND, batch.found),
+                (_DECIDED, batch.decided),
+                (_RETRIED, batch.retried),
+                (_PAGES, list(batch.pages.items())),
+                (_ROBOTS, list(batch.robots.values())),
+                (_HOSTS, list(batch.hosts.items())),
+                (_ARCHIVES, list(batch.archives.items())),
+                (_TALLIES, list(batch.tallies.items())),
+            ):
+                if rows:
+                    self.writer.execute(statement, (json.dumps(rows, ensure_ascii=False),))
+            if commit:
+                self.writer.commit()
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Turn trouble with the database, such as a full disk, into a `StoreError`."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            raise self.damaged(error) from error

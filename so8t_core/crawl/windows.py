@@ -79,7 +79,9 @@ class Windows:
         window = self._windows.get(host)
         if window is None:
             return None
-        if window.ready or window.more:
+        if not window.ready and window.more:
+            self._look_ahead(host, window)
+        if window.ready:
             return 0.0
         return window.later[0][0] if window.later else None
 

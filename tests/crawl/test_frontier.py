@@ -251,6 +251,43 @@ def test_a_damaged_file_or_one_of_the_future_is_refused(tmp_path: Path) -> None:
     db.close()
 
 
+def fill_up(frontier: Frontier) -> None:
+    """From now on the database may not grow: SQLite answers as on a full disk."""
+    db = frontier._store.writer
+    (pages,) = db.execute("PRAGMA page_count").fetchone()
+    db.execute(f"PRAGMA max_page_count = {pages}")
+
+
+def test_a_full_disk_says_so_and_what_was_committed_is_there_after_it(tmp_path: Path) -> None:
+    with opened(tmp_path) as frontier:
+        add(frontier, "http://a.jp/kept")
+        frontier.commit()
+        fill_up(frontier)
+        add(frontier, *(f"http://a.jp/{number:06d}" for number in range(5_000)))
+        with pytest.raises(StoreError, match="the disk is full") as caught:
+            frontier.commit()
+        assert "Free some space and resume" in caught.value.hint
+    with opened(tmp_path) as frontier:
+        assert frontier.census.counts()["queued"] == 1
+        open_wave(frontier)
+        assert drain(frontier) == ["http://a.jp/kept"]
+
+
+def test_a_disk_that_fills_while_a_wave_opens_says_so_and_the_wave_opens_later(
+    tmp_path: Path,
+) -> None:
+    urls = [f"http://a.jp/{number:06d}" for number in range(5_000)]
+    with opened(tmp_path) as frontier:
+        add(frontier, *urls)
+        frontier.commit()
+        fill_up(frontier)
+        with pytest.raises(StoreError, match="the disk is full"):
+            open_wave(frontier, budgets(9_999))
+    with opened(tmp_path) as frontier:
+        open_wave(frontier, budgets(9_999))
+        assert drain(frontier) == urls
+
+
 def test_a_frontier_of_an_older_version_begins_anew(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "frontier.db") as db:
         db.execute("CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)")

@@ -6,10 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from so8t_core.contract.errors import Unreachable
+from so8t_core.contract.settings.crawl import CrawlSettings
 from so8t_core.crawl.cdxj import url_key
+from so8t_core.crawl.fetcher import Response
+from so8t_core.crawl.frontier import Frontier
 from so8t_core.crawl.hosts import HostBook
 from so8t_core.crawl.masking import clean_title, mask_url
+from so8t_core.crawl.patience import Patience
+from so8t_core.crawl.politeness import Lanes
+from so8t_core.crawl.refusal import Refusal
 from so8t_core.crawl.retention import expired, remove
+from so8t_core.crawl.scope import Scope
 from so8t_core.phases import crawl
 from so8t_core.phases.standalone import RecordingEmitter
 
@@ -51,6 +59,32 @@ def test_bytes_of_a_host_have_a_budget(tmp_path: Path) -> None:
     assert len(kept(tmp_path)) == 3
     state = outcome_of(tmp_path, f"{A}/4")
     assert state == ("refused", "host-budget", "crawl.host_max_bytes")
+
+
+def test_time_with_a_host_has_a_budget_that_counts_its_delays_and_outlives_a_kill(
+    tmp_path: Path,
+) -> None:
+    settings = CrawlSettings(delay_s=1.0, adaptive_delay=0.0, host_max_s=10.0)
+    answer = Response(f"{A}/", 200, "OK", "HTTP/1.1", (), (), b"", "whole", 0.0, 0.0)
+    used_up = Refusal("host-budget", "crawl.host_max_s", "10 of 10")
+    for expected in (None, None, used_up):
+        with Frontier(tmp_path / "frontier.db", "f") as frontier:
+            patience = Patience(settings, Scope(settings), frontier, Lanes())
+            assert patience.refuse("a.example") == expected
+            patience.note("a.example", answer, 0, 4.0)  # and a second of delay
+            frontier.commit()
+
+
+def test_a_host_without_time_is_not_asked_for_a_page(tmp_path: Path) -> None:
+    with Site({f"{A}/": html("/1"), f"{B}/": html(f"{A}/2")}) as site:
+        run_crawl(tmp_path, site, f"{A}/", f"{B}/")
+        fair = site.pages_asked()
+        with pytest.raises(Unreachable) as caught:
+            run_crawl(tmp_path / "none", site, f"{A}/", f"{B}/", host_max_s=0)
+        assert site.pages_asked() == fair
+    assert "a.example: host-budget 0 of 0; b.example: host-budget 0 of 0" in caught.value.where
+    state = outcome_of(tmp_path / "none", f"{A}/")
+    assert state == ("refused", "host-budget", "crawl.host_max_s")
 
 
 def test_sources_have_tiers_terms_limits_and_paths(tmp_path: Path) -> None:
