@@ -66,6 +66,7 @@ class SO8TTrainer(Trainer):
 
     _given: list[dict[str, Any]]  # the step's micro-batches so far
     _passed: bool  # whether the step has had its first pass
+    _step_targets: Tensor | int  # what the step's losses are divided by
 
     def __init__(
         self,
@@ -176,7 +177,7 @@ class SO8TTrainer(Trainer):
         loss = super().compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)
         assert isinstance(loss, Tensor)
         self._task_loss += loss.detach().float()
-        self._step_targets = int(num_items_in_batch)
+        self._step_targets = num_items_in_batch
         if self._pet is not None:
             loss = self._pet.add(loss, self.accelerator.num_processes)
         first, self._passed = not self._passed, True
@@ -229,7 +230,7 @@ class SO8TTrainer(Trainer):
                 self._pet.take(part)
             total += super().training_step(model, part, targets)
         self._loss += total
-        self._step_tokens += int(batch["tokens"])
+        self._counts.append(batch["tokens"])  # read when the step is over: reading waits
         self._micro_batches += 1
         return total
 
@@ -253,7 +254,7 @@ class SO8TTrainer(Trainer):
         self._given = []
         self._passed = False
         self._micro_batches = 0
-        self._step_tokens = 0
+        self._counts: list[Tensor] = []
         self._step_targets = 0
         self._loss: Tensor = torch.zeros((), device=self.args.device)
         self._task_loss: Tensor = torch.zeros((), device=self.args.device)
@@ -300,9 +301,10 @@ class SO8TTrainer(Trainer):
         self.control = self.callback_handler.on_log(self.args, self.state, self.control, logs)
 
     def _finish_step(self) -> None:
-        self._step_tokens = round(self._ranks.total(self._step_tokens, self.args.device))
+        own = sum(int(count) for count in self._counts)
+        self._step_tokens = round(self._ranks.total(own, self.args.device))
         self.counters["tokens"] += self._step_tokens
-        self.counters["targets"] += self._step_targets
+        self.counters["targets"] += int(self._step_targets)
         step = self.state.global_step
         measured, layers = self.terms.measure_with_layers()
         if self._pet is not None:
