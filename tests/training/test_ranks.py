@@ -177,9 +177,7 @@ def test_more_gpus_than_there_are_is_an_error(monkeypatch: pytest.MonkeyPatch) -
         Ranks.join("auto")
 
 
-def test_passes_are_shared_out_and_what_cannot_be_is_refused(
-    tmp_path: Path, new_run: NewRun
-) -> None:
+def test_the_passes_of_a_step_are_shared_out(tmp_path: Path) -> None:
     settings = TrainSettings(accumulation_steps=4, device="cpu")
     arguments = training_arguments(
         tmp_path, settings, 3, 0, torch.device("cpu"), bf16=False, ranks=2
