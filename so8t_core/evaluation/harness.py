@@ -70,7 +70,7 @@ class _LedgerModel(LM):  # type: ignore[misc]
             key = self._key([[*context], [list(choice) for choice in choices]])
             if key not in self._run.ledger:
                 reader = self._at(prefix)
-                weighed = weigh(reader, prefix, context[len(prefix) :], choices)
+                weighed = weigh(reader, context[len(prefix) :], choices)
                 values = [[one.logprob, one.greedy] for one in weighed]
                 self._run.ledger.append(key, {"choices": values})
             self._run.told(self._items.name, str(group[0].doc["id"]))

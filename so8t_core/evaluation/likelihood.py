@@ -36,22 +36,18 @@ class Continuation:
 
 
 def weigh(
-    reader: Reader, prefix: Sequence[int], context: Sequence[int], choices: Sequence[Sequence[int]]
+    reader: Reader, context: Sequence[int], choices: Sequence[Sequence[int]]
 ) -> list[Continuation]:
-    """How likely each choice is after `prefix` and `context`.
+    """How likely each choice is after what `reader` has read and `context`, a token at least.
 
-    The reader must have read exactly `prefix`, which the next call finds again: items that share
-    their examples read them once. Portions are the same for every item order, so results are too.
+    The reader is left as it was: items that share their examples read them once. Portions are the
+    same for every item order, so results are too.
     """
-    start = reader.read(context, last_only=True)
     weighed = []
-    for choice in choices:
-        reader.cut(len(prefix) + len(context))
-        rest = [reader.read(choice[:-1])] if len(choice) > 1 else []
-        logits = torch.cat([start, *rest])
+    found = reader.branch(context, [choice[:-1] for choice in choices])
+    for choice, logits in zip(choices, found, strict=True):
         wanted = torch.tensor(list(choice), device=logits.device)
         losses = functional.cross_entropy(logits, wanted, reduction="none")
         greedy = bool((logits.argmax(-1) == wanted).all())
         weighed.append(Continuation(-float(losses.double().sum()), greedy))
-    reader.cut(len(prefix))
     return weighed

@@ -28,6 +28,13 @@ class Reader(Protocol):
     def read(self, ids: Sequence[int], *, last_only: bool = False) -> Tensor:
         """Read on; logits after each of `ids`, (len(ids) or 1, vocabulary), float32."""
 
+    def branch(self, context: Sequence[int], branches: Sequence[Sequence[int]]) -> list[Tensor]:
+        """Read `context` and then each branch as if it alone followed; forget all of them.
+
+        For each branch the logits after the context and after each of its tokens,
+        (1 + len(branch), vocabulary), float32.
+        """
+
     def cut(self, length: int) -> None:
         """Forget all but the first `length` tokens."""
 
@@ -65,6 +72,41 @@ class TorchReader:
         logits: Tensor = output.logits[0].float()
         return logits
 
+    def branch(self, context: Sequence[int], branches: Sequence[Sequence[int]]) -> list[Tensor]:
+        """All in one forward pass: a small one takes as long as reading the weights from memory.
+
+        Branches stand one behind another; a mask hides each from the others, and each counts its
+        positions on from the context's end.
+        """
+        before = 0 if self._cache is None else int(self._cache.get_seq_length())
+        owners, positions, kept = _layout(len(context), [len(branch) for branch in branches])
+        given = [*context, *(token for branch in branches for token in branch)]
+        with torch.inference_mode():
+            output = self._model(
+                input_ids=torch.tensor([given], device=self._device),
+                attention_mask=self._tree_mask(owners, before),
+                position_ids=torch.tensor([positions], device=self._device) + before,
+                past_key_values=self._cache,
+                use_cache=True,
+                logits_to_keep=torch.tensor(kept, device=self._device),
+            )
+        self._cache = output.past_key_values
+        self.cut(before)
+        after, *rest = output.logits[0].float().split([1, *map(len, branches)])
+        return [torch.cat([after, own]) for own in rest]
+
+    def _tree_mask(self, owners: Sequence[int], before: int) -> Tensor:
+        """What is added to attention's scores, (1, 1, tokens, before + tokens): 0, or very little.
+
+        A token sees what was read before, and earlier tokens of the context (owner 0) and its own.
+        """
+        owner = torch.tensor(owners, device=self._device)
+        seen = ((owner == owner[:, None]) | (owner == 0)).tril()
+        seen = torch.cat([seen.new_ones(len(owners), before), seen], dim=1)
+        dtype = self._model.dtype
+        mask = torch.full(seen.shape, torch.finfo(dtype).min, dtype=dtype, device=self._device)
+        return mask.masked_fill(seen, 0)[None, None]
+
     def cut(self, length: int) -> None:
         if length == 0:
             self._cache = None
@@ -94,11 +136,34 @@ class LlamaReader:
         first = self._llama.n_tokens - 1 if last_only else before
         return torch.from_numpy(self._llama.scores[first : self._llama.n_tokens].copy())
 
+    def branch(self, context: Sequence[int], branches: Sequence[Sequence[int]]) -> list[Tensor]:
+        before = self._llama.n_tokens
+        after = self.read(context, last_only=True)
+        found = []
+        for branch in branches:
+            self.cut(before + len(context))
+            found.append(torch.cat([after, self.read(branch)]) if branch else after)
+        self.cut(before)
+        return found
+
     def cut(self, length: int) -> None:
         self._llama.n_tokens = min(length, self._llama.n_tokens)
 
     def memory_bytes(self) -> int:
         return int(psutil.Process().memory_info().rss)
+
+
+def _layout(context: int, branches: Sequence[int]) -> tuple[list[int], list[int], list[int]]:
+    """How a context and branches of these lengths stand in a row.
+
+    Each token's owner (0 for the context, then 1, 2, ...), its position after what was read before,
+    and the places whose logits are wanted: the context's last one, and all of the branches.
+    """
+    owners, positions = [0] * context, list(range(context))
+    for number, length in enumerate(branches, start=1):
+        owners += [number] * length
+        positions += range(context, context + length)
+    return owners, positions, list(range(context - 1, len(owners)))
 
 
 @contextmanager

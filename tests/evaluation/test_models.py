@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from so8t_core.contract.errors import InputMissing, ModelError
 from so8t_core.evaluation.generation import answer_greedily
 from so8t_core.evaluation.items import ScoredText
-from so8t_core.evaluation.likelihood import bits_of
+from so8t_core.evaluation.likelihood import bits_of, weigh
 from so8t_core.evaluation.models import FrozenRotation, load_tuned
 from so8t_core.evaluation.readers import TorchReader
 from so8t_core.model.loading import load_base, load_tokenizer
@@ -37,6 +37,45 @@ def test_bits_are_minus_log2_of_the_product_of_probabilities(base):
                 logits = base(torch.tensor([IDS[:position]])).logits[0, -1].double()
                 expected -= math.log2(float(logits.softmax(-1)[IDS[position]]))
     assert bits_of(TorchReader(base), text) == pytest.approx(expected, rel=1e-5)
+
+
+BEFORE, CONTEXT = (0, 300, 17), (42, 401)
+BRANCHES: tuple[tuple[int, ...], ...] = ((5, 77, 260), (), (5,), (12, 12, 12, 9))
+
+
+@pytest.mark.parametrize("before", [BEFORE, ()], ids=["after examples", "from nothing"])
+@pytest.mark.parametrize("tuned", [False, True], ids=["base", "tuned"])
+def test_branches_read_at_once_give_the_logits_of_each_read_alone(
+    base, trained: Path, before: tuple[int, ...], tuned: bool
+):
+    folders = (trained / "integrate" / "checkpoint", trained / "train" / "adapter")
+    model = load_tuned(*folders, "cpu", torch.float32) if tuned else base
+    reader = TorchReader(model)
+    if before:
+        reader.read(before)
+    first = reader.branch(CONTEXT, BRANCHES)
+    for branch, logits in zip(BRANCHES, first, strict=True):
+        with torch.inference_mode():
+            alone = model(torch.tensor([[*before, *CONTEXT, *branch]])).logits[0]
+        torch.testing.assert_close(logits, alone[-1 - len(branch) :], atol=2e-5, rtol=0)
+    again = reader.branch(CONTEXT, BRANCHES)  # nothing of the first was left behind
+    assert all(torch.equal(*pair) for pair in zip(first, again, strict=True))
+
+
+def test_a_choice_weighs_what_its_tokens_weigh_one_by_one(base):
+    choices = [[5, 77, 260], [9], [5, 78]]
+    reader = TorchReader(base)
+    reader.read(BEFORE)
+    for choice, found in zip(choices, weigh(reader, CONTEXT, choices), strict=True):
+        expected, greedy = 0.0, True
+        for place, token in enumerate(choice):
+            ids = torch.tensor([[*BEFORE, *CONTEXT, *choice[:place]]])
+            with torch.no_grad():
+                likely = base(ids).logits[0, -1].double().log_softmax(-1)
+            expected += float(likely[token])
+            greedy = greedy and int(likely.argmax()) == token
+        assert found.logprob == pytest.approx(expected, abs=1e-4)
+        assert found.greedy == greedy
 
 
 def test_answers_are_those_of_the_librarys_greedy_search(base, trained: Path):
