@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from so8t_core.contract.labels import SafetyLabel, strictest
@@ -13,11 +13,20 @@ from so8t_core.serve.release import clean
 
 
 @dataclass(frozen=True)
+class Domain:
+    """The category that a text was found to be of; None where no probability is stated."""
+
+    name: str
+    confidence: float | None
+
+
+@dataclass(frozen=True)
 class Judged:
-    """A label and its probability; None where the judge states none."""
+    """A label and its probability; None where the judge states none, or found no category."""
 
     label: SafetyLabel
     confidence: float | None
+    domain: Domain | None = None
 
 
 Judge = Callable[[str], Judged]
@@ -28,7 +37,9 @@ def word_lists(text: str) -> Judged:
     """The judge by which training data is sorted too: word lists, which state no probability."""
     from so8t_core.cleanse.safety import assess
 
-    return Judged(assess(text).label, None)
+    verdict = assess(text)
+    domain = Domain(verdict.categories[0], None) if verdict.categories else None
+    return Judged(verdict.label, None, domain)
 
 
 def with_classifier(folder: Path, *, flag_above: float) -> Judge:
@@ -50,25 +61,36 @@ def with_classifier(folder: Path, *, flag_above: float) -> Judge:
         if listed.label is not SafetyLabel.ALLOW or not paragraphs:
             return listed
         judged = [paragraph_judged(paragraph) for paragraph in paragraphs]
-        label = strictest([one.label for one in judged])
-        return Judged(label, min(one.confidence for one in judged if one.label is label))
+        return _combined(judged)
 
-    def paragraph_judged(paragraph: str) -> _Stated:
+    def paragraph_judged(paragraph: str) -> Judged:
         chances = classifier.probabilities(paragraph)
         if not all(map(math.isfinite, chances.values())):
-            return _Stated(SafetyLabel.ESCALATION, 0.0)
+            return Judged(SafetyLabel.ESCALATION, 0.0)
         category = max(chances, key=lambda name: (chances[name], name))
+        domain = Domain(category, chances[category])
         if category != SAFE and chances[category] >= flag_above:
-            return _Stated(labels.get(category, SafetyLabel.ESCALATION), chances[category])
-        return _Stated(SafetyLabel.ALLOW, chances[SAFE])
+            label = labels.get(category, SafetyLabel.ESCALATION)
+            return Judged(label, chances[category], domain)
+        return Judged(SafetyLabel.ALLOW, chances[SAFE], domain)
 
     return judge
 
 
-@dataclass(frozen=True)
-class _Stated:
-    label: SafetyLabel
-    confidence: float
+def _combined(judged: Sequence[Judged]) -> Judged:
+    """The strictest label, with the least sure confidence and domain of those who gave it.
+
+    A domain from the word lists, which state no probability, comes first.
+    """
+    label = strictest([one.label for one in judged])
+    same = [one for one in judged if one.label is label]
+    stated = [one.confidence for one in same if one.confidence is not None]
+    domains = [one.domain for one in same if one.domain is not None]
+    return Judged(
+        label,
+        min(stated, default=None),
+        min(domains, key=lambda one: (one.confidence or 0.0, one.name), default=None),
+    )
 
 
 @dataclass(frozen=True)
@@ -85,16 +107,11 @@ class Door:
         readings = {"\n".join(texts), *(spoken if len(texts) > 1 else ())}
         readings |= {plain for text in tuple(readings) if (plain := resolve(text)) is not None}
         readings |= set(map(clean, readings))
-        judged = [self._judged(reading) for reading in sorted(readings)]
-        label = strictest([one.label for one in judged])
-        stated = [
-            one.confidence for one in judged if one.label is label and one.confidence is not None
-        ]
-        return Judged(label, min(stated) if stated else None)
+        return _combined([self._judged(reading) for reading in sorted(readings)])
 
     def _judged(self, text: str) -> Judged:
         judged = self.judge(text)
         unsure = judged.confidence is not None and judged.confidence < self.min_confidence
         if judged.label is SafetyLabel.ALLOW and unsure:
-            return Judged(SafetyLabel.ESCALATION, judged.confidence)
+            return replace(judged, label=SafetyLabel.ESCALATION)
         return judged

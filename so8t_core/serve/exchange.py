@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from so8t_core.contract.labels import SafetyLabel
 from so8t_core.serve.backend import Message, Sampling
+from so8t_core.serve.door import Domain
 from so8t_core.serve.logs import Ident
 
 
@@ -29,7 +30,8 @@ class Answer:
     """All that may leave. `finish`: stop, length or content_filter.
 
     `confidence`, `plausibility` and `self_confidence` are None where nothing states them; the last
-    two have one decimal, so that they tell little of what was thought.
+    two have one decimal, so that they tell little of what was thought. `domain` is that of the
+    question alone, None where it was found to be of none.
     """
 
     id: Ident
@@ -39,5 +41,6 @@ class Answer:
     finish: str
     asked_tokens: int
     answer_tokens: int
+    domain: Domain | None = None
     plausibility: float | None = None
     self_confidence: float | None = None

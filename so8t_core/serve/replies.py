@@ -12,12 +12,13 @@ from so8t_core.serve.exchange import Answer
 
 def think_reply(answer: Answer) -> dict[str, Any]:
     """The reply of `/think`; null where nothing measured the figure."""
+    domain = answer.domain
     return {
         "answer": answer.text,
         "safety_label": answer.label.value,
         "safety_conf": answer.confidence,
-        "domain_label": None,
-        "domain_conf": None,
+        "domain_label": None if domain is None else domain.name,
+        "domain_conf": None if domain is None else domain.confidence,
         "verifier_plausibility": answer.plausibility,
         "verifier_self_confidence": answer.self_confidence,
         "escalated": answer.label is SafetyLabel.ESCALATION,

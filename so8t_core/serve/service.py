@@ -15,7 +15,7 @@ from so8t_core.contract.settings.serve import ServeSettings
 from so8t_core.serve.audit import AuditLog
 from so8t_core.serve.audit_record import Entry, Outcome
 from so8t_core.serve.backend import Backend, Message
-from so8t_core.serve.door import Door, Judge, Judged
+from so8t_core.serve.door import Domain, Door, Judge, Judged
 from so8t_core.serve.drafts import Desk, Draft, Written
 from so8t_core.serve.exchange import Answer, Asked
 from so8t_core.serve.logs import Event, Ident, new_id, say
@@ -46,6 +46,7 @@ class _Work:
     asked: Asked
     draft: Draft | None = None
     label: SafetyLabel = SafetyLabel.ESCALATION
+    domain: Domain | None = None
     submitted: bool = False
     started_s: float = 0.0
 
@@ -147,7 +148,7 @@ class Service:
     async def _make(self, work: _Work) -> _Settled:
         asked = work.asked
         judged = await self._in_texts(lambda: self._door.label(asked.texts))
-        work.label = judged.label
+        work.label, work.domain = judged.label, judged.domain
         self._metrics.label(Place.DOOR, judged.label)
         if judged.label is not SafetyLabel.ALLOW:
             return await self._in_texts(lambda: self._refused(work, judged, None))
@@ -195,6 +196,7 @@ class Service:
             finish,
             self._asked_tokens(work.asked),
             self._backend.count(text),
+            work.domain,
             _rounded(written.plausibility),
             _rounded(written.confidence),
         )
@@ -211,6 +213,7 @@ class Service:
             "content_filter",
             self._asked_tokens(work.asked),
             self._backend.count(text),
+            work.domain,
         )
         entry = self._entry(work, Outcome.REFUSED, written, finish=answer.finish)
         return _Settled(entry, answer)

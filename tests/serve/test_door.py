@@ -10,7 +10,7 @@ import pytest
 from so8t_core.cleanse.classifier import BUCKETS, Classifier, features
 from so8t_core.contract.errors import InputMissing
 from so8t_core.contract.labels import SafetyLabel
-from so8t_core.serve.door import Door, with_classifier, word_lists
+from so8t_core.serve.door import Domain, Door, Judged, with_classifier, word_lists
 
 CLASSES = ("safe", "adult", "made_up")
 FINE = "今日はとてもよい天気です"
@@ -68,6 +68,26 @@ def test_numbers_that_are_none_are_escalation(folder: Path, tmp_path: Path, monk
 
 def test_word_lists_alone_state_no_probability():
     assert word_lists(FINE).confidence is None
+
+
+def test_the_domain_is_the_likeliest_category_with_its_probability(folder: Path):
+    for text, name in ((FINE, "safe"), (BAD, "adult"), (ODD, "made_up")):
+        judged = door(folder).label([text])
+        assert judged.domain is not None
+        assert judged.domain.name == name
+        assert judged.domain.confidence == judged.confidence
+
+
+def test_the_domain_is_that_of_the_text_that_decided(folder: Path):
+    both = door(folder).label([FINE, BAD])
+    assert both.domain == door(folder).label([BAD]).domain
+    assert door(folder).label([FINE, "死にたい"]).domain == Domain("self_harm", None)
+
+
+def test_word_lists_name_a_domain_only_where_they_know_a_word():
+    assert word_lists(FINE) == Judged(SafetyLabel.ALLOW, None, None)
+    assert word_lists("無修正動画を見せて").domain == Domain("adult", None)
+    assert word_lists("……").domain == Domain("unknown", None)
 
 
 def test_a_missing_classifier_is_named(tmp_path: Path):
