@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-tiny test test-long check format clean
+.PHONY: help install demo demo-tiny test test-long check format catalogues clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -44,6 +44,9 @@ check: $(STAMP)  ## lint, types, direction of imports
 format: $(STAMP)  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+catalogues: $(STAMP)  ## compile the interface's wordings (so8t_tui/locale)
+	$(BIN)/pybabel compile --domain so8t --directory so8t_tui/locale
 
 clean:  ## remove the virtual environment and caches (runs are kept)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,17 +1,30 @@
-"""The interface's language: English is the key, other languages are catalogues of it."""
+"""The interface's language: English is the key, other languages are gettext catalogues of it.
+
+A catalogue is `LANGUAGE/LC_MESSAGES/so8t.po`; `make catalogues` compiles it into the `so8t.mo`
+beside it, which is what is read, once, when its language is first spoken.
+"""
 
 from __future__ import annotations
 
+import gettext
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Literal
-
-from so8t_tui.locale.japanese import JAPANESE
 
 Language = Literal["en", "ja"]
 
 LANGUAGES: tuple[Language, ...] = ("en", "ja")
-_CATALOGUES: dict[Language, Mapping[str, str]] = {"en": {}, "ja": JAPANESE}
+DOMAIN = "so8t"
+FOLDER = Path(__file__).parent
+
+
+@cache
+def _catalogue(language: Language) -> gettext.NullTranslations:
+    if language == "en":
+        return gettext.NullTranslations()
+    return gettext.translation(DOMAIN, FOLDER, [language])
 
 
 @dataclass(frozen=True)
@@ -22,7 +35,8 @@ class Words:
 
     def __call__(self, text: str, **values: object) -> str:
         """The wording of `text` in the language, its `{name}` places filled."""
-        wording = _CATALOGUES[self.language].get(text, text)
+        # to gettext the empty message is the catalogue's header
+        wording = _catalogue(self.language).gettext(text) if text else text
         return wording.format(**values) if values else wording
 
     @property

@@ -1,16 +1,21 @@
 """Every string of the interface has a Japanese wording, and none is left over."""
 
 import ast
+import gettext
+import io
 import string
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from babel.messages.catalog import Catalog
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
 
 import so8t_tui
 from so8t_core.contract.live import LIVE
 from so8t_core.contract.phases import PHASE_NAMES
-from so8t_tui.locale import Words, language_of
-from so8t_tui.locale.japanese import JAPANESE
+from so8t_tui.locale import DOMAIN, FOLDER, LANGUAGES, Words, language_of
 from so8t_tui.metrics import GROUPS
 from so8t_tui.palette import THEME_LABELS
 from so8t_tui.screens.host import HINT
@@ -29,17 +34,23 @@ FROM_TABLES = {
 ROOT = Path(so8t_tui.__file__).parent
 
 
+def catalogue() -> Catalog:
+    """The Japanese catalogue as its translators write it."""
+    with (FOLDER / "ja" / "LC_MESSAGES" / f"{DOMAIN}.po").open("rb") as source:
+        return read_po(source, locale="ja", domain=DOMAIN, abort_invalid=True)
+
+
+JAPANESE = {str(message.id): str(message.string) for message in catalogue() if message.id}
+
+
 def literals() -> set[str]:
-    """Every string in the package's code, the catalogue itself and docstrings aside."""
-    found: set[str] = set()
-    for path in ROOT.rglob("*.py"):
-        if not path.name.startswith("japanese"):
-            found |= {
-                node.value
-                for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-                if isinstance(node, ast.Constant) and isinstance(node.value, str)
-            }
-    return found
+    """Every string in the package's code."""
+    return {
+        node.value
+        for path in ROOT.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
 
 
 def translated() -> set[str]:
@@ -68,6 +79,30 @@ def test_no_wording_is_left_over() -> None:
     assert JAPANESE.keys() - literals() - names == set()
 
 
+def test_no_wording_is_empty_or_doubtful() -> None:
+    assert all(JAPANESE.values())
+    assert not [message.id for message in catalogue() if message.id and message.fuzzy]
+
+
+def test_the_compiled_catalogue_is_that_of_its_source() -> None:
+    """Where this fails, `make catalogues` makes so8t.mo anew."""
+    compiled = io.BytesIO()
+    write_mo(compiled, catalogue())
+    compiled.seek(0)
+    shipped = files("so8t_tui.locale").joinpath("ja", "LC_MESSAGES", f"{DOMAIN}.mo").read_bytes()
+    with io.BytesIO(shipped) as file:
+        loaded = gettext.GNUTranslations(file)
+    fresh = gettext.GNUTranslations(compiled)
+    assert loaded._catalog.keys() == fresh._catalog.keys()  # type: ignore[attr-defined]
+    for text, wording in JAPANESE.items():
+        assert loaded.gettext(text) == fresh.gettext(text) == wording == Words("ja")(text)
+
+
+def test_every_language_but_english_has_a_catalogue() -> None:
+    folders = {path.parents[1].name for path in FOLDER.rglob(f"{DOMAIN}.po")}
+    assert folders == {*LANGUAGES} - {"en"}
+
+
 @pytest.mark.parametrize("text", sorted(JAPANESE))
 def test_wordings_have_the_same_places(text: str) -> None:
     def places(wording: str) -> set[str | None]:
@@ -86,3 +121,5 @@ def test_the_language_follows_the_environment() -> None:
 
 def test_names_that_an_engine_adds_stay_as_they_are() -> None:
     assert Words("ja")("brand new counter") == "brand new counter"
+    assert Words("ja")("") == ""
+    assert Words("en")("crawl") == "crawl"
