@@ -20,6 +20,7 @@ from transformers.models.phi3.modeling_phi3 import (
 
 from so8t_core.model import ops
 from so8t_core.model.modeling_phi3_so8t import SO8TPhi3Attention
+from so8t_core.training.packed_attention import ENDS, packed_attention
 
 
 class SwiGLU(Function):
@@ -143,20 +144,27 @@ def _attention_forward(
         config.num_attention_heads,
         config.num_key_value_heads,
     )
-    attend = ALL_ATTENTION_FUNCTIONS.get_interface(
-        config._attn_implementation, eager_attention_forward
-    )
-    out, weights = attend(
-        self,
-        q,
-        k,
-        v,
-        attention_mask,
-        dropout=self.attention_dropout if self.training else 0.0,
-        scaling=self.scaling,
-        sliding_window=getattr(config, "sliding_window", None),
-        **kwargs,
-    )
+    ends = kwargs.pop(ENDS, None)
+    dropout = self.attention_dropout if self.training else 0.0
+    window = getattr(config, "sliding_window", None)
+    weights = None
+    if ends is not None and not dropout and (window is None or window >= q.shape[2]):
+        out = packed_attention(q, k, v, ends, self.scaling)  # the mask says the same
+    else:
+        attend = ALL_ATTENTION_FUNCTIONS.get_interface(
+            config._attn_implementation, eager_attention_forward
+        )
+        out, weights = attend(
+            self,
+            q,
+            k,
+            v,
+            attention_mask,
+            dropout=dropout,
+            scaling=self.scaling,
+            sliding_window=window,
+            **kwargs,
+        )
     projected = self.o_proj(out.reshape(*hidden_states.shape[:-1], -1))
     if self.rotation_gate is None or self.projection_turns:
         return projected, weights

@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 
 from so8t_core.training.dataset import IGNORED, SampleSet
 from so8t_core.training.encoding import Encoded
+from so8t_core.training.packed_attention import ENDS, ends_of
 
 Row = tuple[Encoded, ...]
 
@@ -84,11 +85,13 @@ class PackingCollator:
     """
 
     pad_id: int
+    tells_ends: bool = False
+    """Whether batches say where samples end, for `packed_attention`."""
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, Tensor]:
         """Give `input_ids`, `position_ids` and `labels`, each int64 (rows, longest), and `tokens`.
 
-        `tokens`: int64 (), without what fills up.
+        `tokens`: int64 (), without what fills up. With `tells_ends` also those.
         """
         lengths = [sum(len(sample.ids) for sample in row) for row in rows]
         shape = (len(rows), max(lengths))
@@ -106,9 +109,13 @@ class PackingCollator:
                 labels[number, part] = torch.where(learnt, ids[number, part], IGNORED)
                 at = part.stop
             positions[number, at:] = torch.arange(shape[1] - at)
-        return {
+        batch = {
             "input_ids": ids,
             "position_ids": positions,
             "labels": labels,
             "tokens": torch.tensor(sum(lengths)),
         }
+        if self.tells_ends:
+            of_rows = [[len(sample.ids) for sample in row] for row in rows]
+            batch[ENDS] = ends_of(of_rows, shape[1])
+        return batch

@@ -106,7 +106,8 @@ class SO8TTrainer(Trainer):
         self._held_s = 0.0
         self._padding = PaddingCollator(pad_id)
         packed = isinstance(samples, PackedSet)
-        collator: Any = PackingCollator(pad_id) if packed else self._padding
+        told = settings.packed_attention == "ends"
+        collator: Any = PackingCollator(pad_id, told) if packed else self._padding
         self._pet: PetTerm | None = None
         if settings.pet_weight:
             collator = MarkingCollator(collator)

@@ -15,6 +15,8 @@ from so8t_core.model.loading import load_gated
 from so8t_core.phases.base import HardPause
 from so8t_core.training.dataset import IGNORED, PaddingCollator, SampleSet
 from so8t_core.training.encoding import Encoded
+from so8t_core.training.fused_phi3 import fuse_phi3
+from so8t_core.training.packed_attention import bounds_of, ends_of
 from so8t_core.training.packing import PackedSet, PackingCollator, pack
 from tests.training.trial import PlannedGate, context, train
 
@@ -85,6 +87,36 @@ def test_packed_losses_and_gradients_are_those_of_the_samples_alone(
         assert torch.allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
+def test_attention_that_is_told_ends_is_attention_under_the_mask(model: Path) -> None:
+    gated = load_gated(model, dtype=torch.float32)
+    randomise(gated, spread=0.3, seed=1)
+    thetas = [value for name, value in gated.named_parameters() if name.endswith("theta")]
+    packed = PackedSet(SampleSet(drawn(7, 12, 3, 20, 9, 15)), capacity=32)
+    rows = [packed[index] for index in range(len(packed))]
+    told = PackingCollator(0, tells_ends=True)(rows)
+    assert (told["sample_ends"][:, -1] == told["input_ids"].shape[1]).all()
+    assert fuse_phi3(gated) > 0
+    masked, ended = summed(gated, PackingCollator(0)(rows)), summed(gated, told)
+    assert torch.allclose(masked, ended, rtol=1e-6)
+    for one, other in zip(
+        torch.autograd.grad(masked, thetas), torch.autograd.grad(ended, thetas), strict=True
+    ):
+        assert torch.allclose(one, other, rtol=1e-4, atol=1e-5)
+    parts = [
+        summed(
+            gated, {name: value[at : at + 1] for name, value in told.items() if name != "tokens"}
+        )
+        for at in range(len(rows))
+    ]
+    assert torch.allclose(torch.stack(parts).sum(), ended, rtol=1e-5)
+
+
+def test_ends_fill_rows_up_and_bound_every_sequence() -> None:
+    ends = ends_of([[3, 4], [7], [2]], 7)
+    assert ends.tolist() == [[3, 7], [7, 7], [2, 7]]
+    assert bounds_of(ends, 7).tolist() == [0, 3, 7, 14, 14, 16, 21]
+
+
 def test_no_token_sees_another_sample(model: Path) -> None:
     gated = load_gated(model, dtype=torch.float32)
     fixed, first, second = drawn(11)[0], drawn(9, seed=1)[0], drawn(9, seed=2)[0]
@@ -110,4 +142,8 @@ def test_a_packed_training_counts_rows_and_resumes_to_the_bit(
         with pytest.raises(HardPause):
             train(context(root, PlannedGate(pause_at=pause_at), packing=True))
     assert train(context(root, packing=True)).digest == straight.digest
+    joined = {"packing": True, "fused": "on"}
+    masked = train(context(new_run("masked"), **joined)).figures["final_loss"]
+    told = train(context(new_run("told"), packed_attention="ends", **joined)).figures["final_loss"]
+    assert told == pytest.approx(masked, rel=1e-3)
     assert train(context(new_run("padded"))).digest != straight.digest

@@ -90,6 +90,12 @@ class TrainSettings(Section):
         description="Fill rows of `max_length_tokens` with several samples, which never see one "
         "another: no padding, so more tokens a second. `micro_batch_size` and steps count rows.",
     )
+    packed_attention: Literal["mask", "ends"] = Field(
+        "mask",
+        description="How attention keeps packed samples apart. mask: one mask for each batch; "
+        "ends: flash attention is told where samples end, with `fused` operations alone. Not "
+        "measured on a GPU yet, and its gradients there need not have the same bits twice.",
+    )
 
     base_storage: Literal["int8", "nf4", "bf16", "float32"] = Field(
         "int8", description="How the frozen linears are stored: LLM.int8, NF4, or unquantised."
