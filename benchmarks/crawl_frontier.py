@@ -26,8 +26,8 @@ from so8t_core.crawl.waves import Budgets
 
 HOSTS = 1_000
 LINKS = 20
-PAGES_A_COMMIT = 50
-URLS_A_COMMIT = 500
+PAGES_A_COMMIT = 200
+URLS_A_COMMIT = 2_000
 MEMORY_BAR_MB = 150.0
 GROWTH_BAR = 0.10
 
@@ -82,6 +82,17 @@ def work_off(frontier: Frontier, urls: int) -> Iterator[tuple[int, float]]:
     frontier.commit()
 
 
+def told(what: str, tenths: Iterator[tuple[int, float]]) -> list[tuple[int, float]]:
+    """All tenths, each shown on standard error as it comes."""
+    started = time.perf_counter()
+    seen = []
+    for done, mb in tenths:
+        seen.append((done, mb))
+        seconds = time.perf_counter() - started
+        print(f"{done} {what} after {seconds:.1f} s, {mb:.1f} MB", file=sys.stderr, flush=True)
+    return seen
+
+
 def main() -> int:
     """Measure, print, judge."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -94,13 +105,13 @@ def main() -> int:
         path = Path(folder) / "frontier.db"
         with Frontier(path, "benchmark") as frontier:
             started = time.perf_counter()
-            growing = list(take_in(frontier, arguments.urls))
+            growing = told("taken in", take_in(frontier, arguments.urls))
             taken_s = time.perf_counter() - started
             started = time.perf_counter()
             asyncio.run(frontier.open_wave(budgets))
             opened_s = time.perf_counter() - started
             started = time.perf_counter()
-            shrinking = list(work_off(frontier, arguments.urls))
+            shrinking = told("handed out", work_off(frontier, arguments.urls))
             worked_s = time.perf_counter() - started
             counts = frontier.census.counts()
         size_mb = path.stat().st_size / 1e6

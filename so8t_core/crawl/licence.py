@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Literal
 
 from so8t_core.contract.settings.crawl_policy import (
@@ -72,6 +73,8 @@ _STRICTNESS: dict[LicenceDecision, int] = {
 }
 _EVIDENCE_CHARS = 160
 
+Patterns = tuple[str, ...]
+
 
 @dataclass(frozen=True)
 class Mark:
@@ -134,11 +137,18 @@ def quoted(value: str) -> str:
 
 def decide(licence_id: str, policy: LicenceSettings) -> LicenceDecision:
     """What the policy says of a licence id; `unknown` where no pattern names it."""
-    if any(fnmatchcase(licence_id, pattern) for pattern in policy.deny):
+    return _decide(licence_id, policy.deny, policy.allow_noncommercial, policy.allow)
+
+
+@lru_cache(maxsize=1024)
+def _decide(
+    licence_id: str, deny: Patterns, allow_noncommercial: Patterns, allow: Patterns
+) -> LicenceDecision:
+    if any(fnmatchcase(licence_id, pattern) for pattern in deny):
         return "deny"
-    if any(fnmatchcase(licence_id, pattern) for pattern in policy.allow_noncommercial):
+    if any(fnmatchcase(licence_id, pattern) for pattern in allow_noncommercial):
         return "allow-noncommercial"
-    if any(fnmatchcase(licence_id, pattern) for pattern in policy.allow):
+    if any(fnmatchcase(licence_id, pattern) for pattern in allow):
         return "allow"
     return "unknown"
 

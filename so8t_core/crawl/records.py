@@ -13,8 +13,11 @@ from functools import lru_cache
 from so8t_core.crawl.fetcher import Response
 
 _TRANSPORT_HEADERS = frozenset({"content-encoding", "transfer-encoding", "content-length"})
-_GZIP = zlib.MAX_WBITS | 16
+_GZIP = 16
 _LEVEL = 4
+_SMALL_BYTES = 8192
+_SMALL_WINDOW = (13, 6)
+_LARGE_WINDOW = (zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL)
 NOT_MODIFIED = "http://netpreserve.org/warc/1.1/revisit/server-not-modified"
 
 Headers = Iterable[tuple[str, str]]
@@ -48,9 +51,14 @@ def record(kind: str, headers: Headers, block: bytes, content_type: str = "") ->
     if content_type:
         named.append(f"Content-Type: {content_type}\r\n")
     named.append(f"Content-Length: {len(block)}\r\n\r\n")
-    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
-    head = packer.compress("".join(named).encode())
-    return head + packer.compress(block) + packer.compress(b"\r\n\r\n") + packer.flush()
+    return _packed(b"".join(("".join(named).encode(), block, b"\r\n\r\n")))
+
+
+def _packed(data: bytes) -> bytes:
+    """One gzip member. To set up the largest window costs more than to pack a small record."""
+    bits, memory = _SMALL_WINDOW if len(data) <= _SMALL_BYTES else _LARGE_WINDOW
+    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP | bits, memory)
+    return packer.compress(data) + packer.flush()
 
 
 def warcinfo(name: str, fields: Mapping[str, str]) -> bytes:

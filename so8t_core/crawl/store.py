@@ -34,7 +34,9 @@ CREATE TABLE IF NOT EXISTS urls (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS waiting ON urls (tier, depth, url)
     WHERE state = 'queued' AND wave IS NULL;
-CREATE INDEX IF NOT EXISTS handed_out ON urls (wave, host, url) WHERE state = 'queued';
+DROP INDEX IF EXISTS handed_out;
+CREATE INDEX IF NOT EXISTS in_wave ON urls (wave, host, url)
+    WHERE state = 'queued' AND wave IS NOT NULL;
 CREATE TABLE IF NOT EXISTS pages (url TEXT PRIMARY KEY, line TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS robots (
     origin TEXT PRIMARY KEY, host TEXT NOT NULL, outcome TEXT NOT NULL, reason TEXT NOT NULL,
