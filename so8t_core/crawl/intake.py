@@ -13,11 +13,11 @@ from so8t_core.crawl.assess import refuse_media
 from so8t_core.crawl.earlier import Earlier, EarlierPage
 from so8t_core.crawl.fetcher import Response
 from so8t_core.crawl.frontier import Frontier
-from so8t_core.crawl.index import placed
+from so8t_core.crawl.index import fetched, placed
 from so8t_core.crawl.monitor import Monitor
 from so8t_core.crawl.permission import Answer, Permissions
 from so8t_core.crawl.reading import PageReader, wanted_links, wanted_listings
-from so8t_core.crawl.records import NOT_MODIFIED, warc_date
+from so8t_core.crawl.records import IDENTICAL, NOT_MODIFIED, digest, warc_date
 from so8t_core.crawl.refusal import Refusal
 from so8t_core.crawl.scope import Scope
 from so8t_core.crawl.sitemap import read_listing
@@ -54,12 +54,10 @@ class Intake:
 
     def settle(self, entry: Entry, result: Response) -> None:
         """Keep, refuse, fail or redirect a URL. Runs without waiting, so it happens whole."""
-        known = None
-        if result.status == 304 and self._earlier is not None:
-            known = self._earlier.page(entry.url)
+        known = self._unchanged_page(entry, result)
         if result.status in _REDIRECTS:
             self._redirect(entry, result)
-        elif known is not None:
+        elif result.status == 304 and known is not None:
             self._page(entry, result, known)
         elif result.status != 200:
             self._frontier.fail(entry, Refusal(f"http-{result.status}", "server", result.reason))
@@ -67,7 +65,17 @@ class Intake:
             self._frontier.tally("pages_fetched")
             self._frontier.refuse(entry, refusal)
         else:
-            self._page(entry, result, None)
+            self._page(entry, result, known)
+
+    def _unchanged_page(self, entry: Entry, result: Response) -> EarlierPage | None:
+        """The earlier page, where the server says that it is the same, or sent the same body."""
+        if self._earlier is None or result.status not in (200, 304):
+            return None
+        known = self._earlier.page(entry.url)
+        if known is None or result.status == 304:
+            return known
+        whole = result.body_state == "whole"
+        return known if whole and digest(result.body) == known.line["digest"] else None
 
     async def settle_listing(self, entry: Entry, result: Response) -> None:
         """Take in what a sitemap or feed names."""
@@ -117,7 +125,7 @@ class Intake:
 
     def _page(self, entry: Entry, result: Response, known: EarlierPage | None) -> None:
         """Read a page, then keep or refuse it."""
-        answer = known.answer(result) if known is not None else result
+        answer = known.answer(result) if known is not None and result.status == 304 else result
         robots = self._permission(entry)
         read = self._reader.read(entry, answer, robots, recorded=known is None)
         self._frontier.tally("pages_fetched")
@@ -141,10 +149,12 @@ class Intake:
         """The line of a page that is as it was: its earlier record is taken over."""
         self._frontier.tally("pages_unchanged")
         of = (known.line["digest"], known.line["fetched_at"])
-        place, revisit = self._archive.append_revisit(result, NOT_MODIFIED, known.record, of)
-        line |= {
-            name: known.line[name] for name in ("digest", "fetched_at", "etag", "last_modified")
-        }
+        said_so = result.status == 304
+        profile = NOT_MODIFIED if said_so else IDENTICAL
+        place, revisit = self._archive.append_revisit(result, profile, known.record, of)
+        line |= fetched(result, of[0]) | {"fetched_at": of[1]}
+        if said_so:
+            line |= {name: known.line[name] for name in ("etag", "last_modified")}
         line["revisit"] = {
             "date": warc_date(result.sent_at),
             "offset": revisit.offset,

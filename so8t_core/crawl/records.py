@@ -19,6 +19,7 @@ _SMALL_BYTES = 8192
 _SMALL_WINDOW = (13, 6)
 _LARGE_WINDOW = (zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL)
 NOT_MODIFIED = "http://netpreserve.org/warc/1.1/revisit/server-not-modified"
+IDENTICAL = "http://netpreserve.org/warc/1.1/revisit/identical-payload-digest"
 
 Headers = Iterable[tuple[str, str]]
 
@@ -120,7 +121,11 @@ def metadata_record(answer: Response, concurrent_to: str, fields: Mapping[str, s
 def revisit_record(
     answer: Response, record_id: str, profile: str, payload_digest: str, refers_to_date: str
 ) -> bytes:
-    """A page that is as it was: the answer's head without a body, and the date of the earlier."""
+    """A page that is as it was: the answer's head without a body, and the date of the earlier.
+
+    `profile`: the server said that it had not changed, or sent the same body again. Source: WARC
+    1.1, section 6.7.
+    """
     status = f"{answer.version} {answer.status} {answer.reason}".strip()
     lines = [status, *(f"{name}: {_one_line(value)}" for name, value in answer.headers)]
     headers = [
@@ -132,6 +137,8 @@ def revisit_record(
         ("WARC-Refers-To-Date", refers_to_date),
         ("WARC-Payload-Digest", payload_digest),
     ]
+    if profile == IDENTICAL:
+        headers.append(("WARC-Truncated", "length"))
     block = ("\r\n".join(lines) + "\r\n\r\n").encode()
     return record("revisit", headers, block, "application/http; msgtype=response")
 

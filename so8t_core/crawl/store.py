@@ -141,7 +141,7 @@ class Store:
             path.chmod(0o600)
             self.writer.execute("PRAGMA journal_mode = WAL")
             self.writer.execute("PRAGMA synchronous = FULL")
-            self.writer.execute("PRAGMA cache_size = -32000")
+            self.writer.execute("PRAGMA cache_size = -16000")
             self.writer.execute("PRAGMA wal_autocheckpoint = 8000")
             self._refuse_others()
             self.writer.executescript(_SCHEMA)

@@ -13,7 +13,7 @@ from so8t_core.crawl.url import host_of
 
 Kind = Literal["page", "sitemap", "feed"]
 
-_READ_AHEAD_URLS = 16_000
+_READ_AHEAD_URLS = 8_000
 _READ_AHEAD_BOUNDS = (4, 64)
 
 

@@ -7,7 +7,7 @@ from warcio.archiveiterator import ArchiveIterator
 
 from so8t_core.cleanse.source import read_index, read_payload, rows_at
 from so8t_core.contract.errors import InputMissing
-from so8t_core.crawl.records import NOT_MODIFIED
+from so8t_core.crawl.records import IDENTICAL, NOT_MODIFIED
 from so8t_core.phases import crawl
 
 from .site import Answer, Reply, Site, html
@@ -50,7 +50,7 @@ def test_what_has_not_changed_is_taken_from_the_earlier_crawl(tmp_path: Path) ->
         outcome = run_crawl(tmp_path / "two", site, revisit=earlier)
     assert sorted(asked) == [("/dated", None, DATE), ("/etag", '"1"', None)]
     assert kept(tmp_path / "two") == kept(tmp_path / "one")
-    assert outcome.figures["pages_unchanged"] == 2
+    assert outcome.figures["pages_unchanged"] == 3  # the start page came again as it was
     folder = tmp_path / "two" / "crawl"
     rows = rows_at(folder, [entry.place for entry in read_index(folder)])
     bodies = {row.url: read_payload(folder, row) for row in rows}
@@ -68,7 +68,7 @@ def test_a_revisit_record_names_the_earlier_one_and_a_third_crawl_goes_on(tmp_pa
         run_crawl(tmp_path / "one", site)
         run_crawl(tmp_path / "two", site, revisit=str(tmp_path / "one" / "crawl"))
         third = run_crawl(tmp_path / "three", site, revisit=str(tmp_path / "two" / "crawl"))
-    assert third.figures["pages_unchanged"] == 2
+    assert third.figures["pages_unchanged"] == 4
     revisits = []
     for path in (tmp_path / "two" / "crawl" / "warc").iterdir():
         with path.open("rb") as file:
@@ -76,15 +76,53 @@ def test_a_revisit_record_names_the_earlier_one_and_a_third_crawl_goes_on(tmp_pa
                 record.content_stream().read()
                 if record.rec_type == "revisit":
                     revisits.append(record.rec_headers)
-    assert len(revisits) == 2
+    assert len(revisits) == 3
     page = next(page for page in index(tmp_path / "one") if page["url"] == f"{A}/etag")
     named = next(one for one in revisits if one.get_header("WARC-Target-URI") == f"{A}/etag")
     assert named.get_header("WARC-Profile") == NOT_MODIFIED
     assert named.get_header("WARC-Refers-To-Date") == page["fetched_at"]
     assert named.get_header("WARC-Payload-Digest") == page["digest"]
     lines = (tmp_path / "two" / "crawl" / "index.cdxj").read_text().splitlines()
-    assert sum('"warc/revisit"' in line for line in lines) == 2
+    assert sum('"warc/revisit"' in line for line in lines) == 3
     assert lines == sorted(lines)
+
+
+def test_a_body_that_came_again_is_a_revisit_with_its_new_head(tmp_path: Path) -> None:
+    same = html(text="同じ")
+    answers: dict[str, Answer] = {
+        f"{A}/": html("/tagged", "/closed"),
+        f"{A}/tagged": [tagged(same, ETag='"a"'), tagged(same, ETag='"b"')],
+        f"{A}/closed": [same, tagged(same, X_Robots_Tag="noai")],
+    }
+    with Site(answers) as site:
+        run_crawl(tmp_path / "one", site)
+        outcome = run_crawl(tmp_path / "two", site, revisit=str(tmp_path / "one" / "crawl"))
+    assert outcome.figures["pages_unchanged"] == 2  # the start page is the other
+    assert kept(tmp_path / "two") == [f"{A}/", f"{A}/tagged"]  # the owner's new word counts
+    first, second = (
+        {page["url"]: page for page in index(tmp_path / name)}[f"{A}/tagged"]
+        for name in ("one", "two")
+    )
+    assert (first["etag"], second["etag"]) == ('"a"', '"b"')
+    assert first["digest"] == second["digest"]
+    assert first["fetched_at"] == second["fetched_at"] < second["revisit"]["date"]
+    revisits = {}
+    for path in (tmp_path / "two" / "crawl" / "warc").iterdir():
+        with path.open("rb") as file:
+            for record in ArchiveIterator(file, check_digests="raise"):
+                record.content_stream().read()
+                if record.rec_type == "revisit":
+                    revisits[record.rec_headers.get_header("WARC-Target-URI")] = record
+    named = revisits[f"{A}/tagged"]
+    assert named.rec_headers.get_header("WARC-Profile") == IDENTICAL
+    assert named.rec_headers.get_header("WARC-Truncated") == "length"
+    assert named.rec_headers.get_header("WARC-Refers-To-Date") == first["fetched_at"]
+    assert named.rec_headers.get_header("WARC-Payload-Digest") == first["digest"]
+    assert named.http_headers.get_statuscode() == "200"
+    assert named.http_headers.get_header("ETag") == '"b"'
+    folder = tmp_path / "two" / "crawl"
+    rows = rows_at(folder, [entry.place for entry in read_index(folder)])
+    assert {read_payload(folder, row) for row in rows if row.url == f"{A}/tagged"} == {same.body}
 
 
 def test_the_cdxj_index_leads_to_the_records(tmp_path: Path) -> None:
