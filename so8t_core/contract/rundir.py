@@ -50,6 +50,11 @@ class RunDir:
         return self.root / "heartbeat"
 
     @property
+    def publication(self) -> Path:
+        """The newest word of `so8t export ollama`."""
+        return self.root / "ollama-progress.json"
+
+    @property
     def logs(self) -> Path:
         """Raw logs: engine.log and one file a phase."""
         return self.root / "logs"

@@ -11,6 +11,7 @@ from so8t_core.contract.errors import JournalError
 from so8t_core.contract.journal import JournalReader
 from so8t_core.contract.lock import Liveness, engine_liveness
 from so8t_core.contract.phases import PHASE_NAMES
+from so8t_core.contract.publication import Publication, read_publication
 from so8t_core.contract.rundir import RunDir
 from so8t_core.contract.snapshot import read_snapshot
 from so8t_core.contract.state import PhaseView, RunState, Status, fold
@@ -24,6 +25,7 @@ class Seen:
 
     state: RunState
     liveness: Liveness
+    publication: Publication | None = None
 
     @property
     def status(self) -> SeenStatus:
@@ -79,8 +81,8 @@ class Watch:
         return self.state
 
     def seen(self) -> Seen:
-        """The state as folded so far, with the engine's liveness now."""
-        return Seen(self.state, engine_liveness(self.run))
+        """The state as folded so far, with what lives now. Raises `StoreError`."""
+        return Seen(self.state, engine_liveness(self.run), read_publication(self.run))
 
     def close(self) -> None:
         """Close the journal."""
@@ -107,6 +109,13 @@ def _phase_status(view: PhaseView, *, crashed: bool, now: float) -> dict[str, An
         "checkpoints": len(view.checkpoints),
         "last": {name: series.last for name, series in view.series.items()},
     }
+
+
+def _publication_status(told: Publication | None) -> dict[str, Any] | None:
+    if told is None:
+        return None
+    state = "cut off" if told.cut_off else told.state
+    return {**told.model_dump(exclude={"pid", "boot_id"}), "state": state}
 
 
 def status_document(run: RunDir) -> dict[str, Any]:
@@ -142,6 +151,7 @@ def status_document(run: RunDir) -> dict[str, Any]:
             name: _phase_status(state.phases[name], crashed=crashed, now=now)
             for name in PHASE_NAMES
         },
+        "ollama": _publication_status(seen.publication),
         "events": state.last_seq,
         "settings_sha256": state.settings_sha256,
     }

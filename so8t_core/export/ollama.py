@@ -94,15 +94,24 @@ class Published:
 
 
 @dataclass(frozen=True)
+class Step:
+    """What is being done, and how many bytes of it are, where Ollama counts them."""
+
+    text: str
+    done_bytes: int | None = None
+    total_bytes: int | None = None
+
+
+@dataclass(frozen=True)
 class Publishing:
-    """Everything that one publication needs. `tell` hears of each step."""
+    """Everything that one publication needs. `tell` hears of each step, and of its bytes."""
 
     folder: Path
     recipe: Recipe
     name: str
     host: str
     quantize: str | None
-    tell: Callable[[str], None]
+    tell: Callable[[Step], None]
 
     def by_hand(self) -> str:
         """The commands that do the same with Ollama's own client."""
@@ -194,11 +203,11 @@ def _publish(client: ollama.Client, plan: Publishing, manifest: Manifest) -> Pub
     version = _version(plan)
     path = plan.folder / plan.recipe.gguf
     _check_file(plan, path, manifest)
-    plan.tell(f"uploading {path.name} ({path.stat().st_size:,} bytes)")
+    plan.tell(Step(f"uploading {path.name} ({path.stat().st_size:,} bytes)"))
     digest = client.create_blob(path)
     _create(client, plan, {path.name: digest})
     _check_template(client, plan)
-    plan.tell("asking a first question")
+    plan.tell(Step("asking a first question"))
     return Published(plan.name, digest, version, plan.quantize, _first_answer(client, plan))
 
 
@@ -260,8 +269,9 @@ def _create(client: ollama.Client, plan: Publishing, files: Mapping[str, str]) -
     )
     last = None
     for step in steps:
-        if step.status and step.status != last:
-            plan.tell(plain_text(step.status, limit=120))
+        if step.status:
+            text = plain_text(step.status, limit=120)
+            plan.tell(Step(text, step.completed, step.total))
         last = step.status
     if last != "success":
         raise ModelError(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from textual.app import ComposeResult
 
 from so8t_core.contract.state import Item
 from so8t_tui.text import outside
-from so8t_tui.widgets.facts import Facts
+from so8t_tui.widgets.facts import Fact, Facts
 from so8t_tui.widgets.panel import Panel, Scene
 from so8t_tui.widgets.rows import Cell, Row, Rows
 
@@ -38,6 +39,12 @@ class Evaluate(Panel):
         self.query_one("#figures", Facts).put(self.facts_from(uncompared(values)))
         samples = [row for item in reversed(view.items) for row in self._sample(item)]
         self.query_one("#samples", Rows).put(tuple(samples))
+
+    def fact(self, key: str, value: object) -> Fact:
+        """As every panel's, with verdicts and yes or no in the interface's language."""
+        fact = super().fact(key, value)
+        told = isinstance(value, bool) or key == "verdict"
+        return replace(fact, value=self.words(fact.value)) if told else fact
 
     def _table(self, rows: list[Compared]) -> tuple[Row, ...]:
         if not rows:

@@ -13,6 +13,7 @@ from so8t_tui.widgets.chart import Chart
 from so8t_tui.widgets.facts import Facts
 from so8t_tui.widgets.heat import HeatMap, HeatRow
 from so8t_tui.widgets.panel import Panel, Scene
+from so8t_tui.widgets.publication import publication_facts
 
 _SHOWN: tuple[PhaseName, ...] = ("verify", "integrate", "export")
 
@@ -48,8 +49,10 @@ class Model(Panel):
     def show(self, scene: Scene) -> None:
         for name in _SHOWN:
             view = scene.seen.state.phases[name]
-            values = view.figures or view.stats
-            self.query_one(f"#{name}", Facts).put(self.facts_from(values))
+            facts = self.facts_from(view.figures or view.stats)
+            if name == "export":
+                facts = (*publication_facts(scene.seen.publication, self.words), *facts)
+            self.query_one(f"#{name}", Facts).put(facts)
         series = scene.seen.state.phases["train"].series
         layers = sorted(
             (int(found[1]), name) for name in series if (found := LAYER.fullmatch(name))

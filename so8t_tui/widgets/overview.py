@@ -18,6 +18,7 @@ from so8t_tui.standing import LOOKS, phase_standing
 from so8t_tui.text import outside
 from so8t_tui.widgets.chart import Chart
 from so8t_tui.widgets.panel import Panel, Scene
+from so8t_tui.widgets.publication import publication_tale
 from so8t_tui.widgets.resources import Resources, gauges_of, gpu_numbers
 from so8t_tui.widgets.rows import Cell, Row, Rows
 
@@ -86,12 +87,14 @@ class Overview(Panel):
             Cell(self.words(look.word), look.style),
             Cell(active, "$ink", flush_right=True),
             Cell(_amount(view), "$soft", flush_right=True),
-            Cell(self._tale(view, now), "$soft" if standing != "failed" else "$bad"),
+            Cell(self._tale(seen, view, now), "$soft" if standing != "failed" else "$bad"),
         )
 
-    def _tale(self, view: PhaseView, now: float) -> str:
+    def _tale(self, seen: Seen, view: PhaseView, now: float) -> str:
         """What is worth saying: the error, what it does now, why it waits, or what came out."""
         parts: list[str] = []
+        if view.name == "export" and seen.publication is not None:
+            parts.append(publication_tale(seen.publication, self.words))
         if view.error is not None:
             parts.append(outside(view.error.get("what", ""), 200))
         if view.retry_at is not None:

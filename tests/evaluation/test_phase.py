@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from so8t_core.contract.errors import DataError, InputMissing, ModelError
+from so8t_core.contract.labels import SafetyLabel
+from so8t_core.contract.settings.tasks import TaskName
 from so8t_core.phases.base import HardPause, Outcome
 from so8t_core.phases.evaluate import run
+from so8t_tui.amounts import measured
+from so8t_tui.locale import Words
 from tests.evaluation.benchmarks import PLACES, write_benchmarks
 from tests.evaluation.trial import (
     TINY_EVALUATION,
@@ -165,6 +170,27 @@ def test_benchmarks_have_a_figure_for_each_metric_and_side(with_tasks: tuple[Out
     assert set(with_tasks[0].extra_inputs) == {
         "benchmark_jcommonsenseqa", "benchmark_jsquad", "benchmark_xstest",
     }  # fmt: skip
+
+
+def test_the_interface_has_a_japanese_label_for_every_figure(
+    whole: tuple[Outcome, Path], with_tasks: tuple[Outcome, Path]
+):
+    names = {*get_args(TaskName), *(label.value.lower() for label in SafetyLabel)}
+    labels = {name.replace("_", " ") for name in names}
+    for outcome, folder in (whole, with_tasks):
+        told = json.loads((folder / "evaluate" / "results.json").read_text())
+        labels |= set(labels_of({**told, "speed": outcome.figures["speed"]}))
+    assert sorted(label for label in labels if Words("ja")(label) == label) == []
+
+
+def labels_of(figures: dict[str, Any]) -> Iterator[str]:
+    """What the panel calls each key, lists and whole texts aside."""
+    for key, value in figures.items():
+        yield measured(key, value)[0]
+        if isinstance(value, dict):
+            yield from labels_of(value)
+        if key == "verdict":
+            yield value
 
 
 @pytest.mark.parametrize("pause_at", [5, 22, 31, 50])

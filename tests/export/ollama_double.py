@@ -75,8 +75,10 @@ class OllamaDouble:
         self.models[body["model"]] = body
         response = web.StreamResponse()
         await response.prepare(request)
-        for status in (*self.statuses, self.last_status):
-            await response.write(json.dumps({"status": status}).encode() + b"\n")
+        copied = [{"status": "copying", "completed": n, "total": 40} for n in (10, 20, 30, 40)]
+        steps = [*copied, *({"status": status} for status in (*self.statuses, self.last_status))]
+        for step in steps:
+            await response.write(json.dumps(step).encode() + b"\n")
         return response
 
     async def _show(self, request: web.Request) -> web.Response:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,11 +22,13 @@ from so8t_core.contract.errors import (
     Unreachable,
 )
 from so8t_core.contract.manifest import FileRecord, Manifest
+from so8t_core.contract.publication import read_publication, write_publication
 from so8t_core.contract.rundir import RunDir
 from so8t_core.contract.settings import Settings
 from so8t_core.export.ollama import (
     Publishing,
     Recipe,
+    Step,
     base_url,
     checked_name,
     publish,
@@ -58,13 +62,13 @@ def manifest_of(folder: Path) -> Manifest:
 
 
 def plan_of(folder: Path, host: str, **changed: Any) -> Publishing:
-    said: list[str] = []
+    said: list[Step] = []
     options = {"name": "so8t-ja", "host": host, "quantize": None, "tell": said.append}
     return Publishing(**{"folder": folder, "recipe": RECIPE, **options, **changed})
 
 
 def test_the_file_goes_up_by_digest_before_the_model_is_created(folder: Path, double: OllamaDouble):
-    said: list[str] = []
+    said: list[Step] = []
     found = publish(plan_of(folder, double.url, tell=said.append), manifest_of(folder))
     assert double.calls == ["version", "blob", "create", "show", "chat"]
     assert double.complaints == []
@@ -76,7 +80,8 @@ def test_the_file_goes_up_by_digest_before_the_model_is_created(folder: Path, do
     assert made["parameters"] == {"stop": ["<|end|>"], "num_ctx": 2048}
     assert "quantize" not in made
     assert found.answer == double.answer
-    assert "writing manifest" in said
+    assert Step("writing manifest") in said
+    assert Step("copying", 30, 40) in said
 
 
 def test_ollama_quantises_the_finer_file_where_it_is_asked_to(folder: Path, double: OllamaDouble):
@@ -203,8 +208,55 @@ def test_the_command_publishes_a_run(
     printed = json.loads(capsys.readouterr().out)
     assert printed["name"] == "so8t-ja"
     assert printed["answer"] == double.answer
+    told = read_publication(run)
+    assert told is not None
+    assert (told.state, told.name, told.host) == ("done", "so8t-ja", double.url)
+    assert told.step == double.answer
     assert main([*command, "--quantize", "q4_K_M"]) == 0
     assert double.models["so8t-ja"]["quantize"] == "q4_K_M"
+
+
+def test_watchers_hear_of_every_step_and_of_the_failure(
+    folder: Path, double: OllamaDouble, monkeypatch: pytest.MonkeyPatch
+):
+    run = RunDir(folder.parent)
+    save_settings(Settings(), run.settings_file)
+    manifest_of(folder).model_copy(update={"run": run.name}).write(folder)
+    double.answer = " "
+    told: list[tuple[str, str, int | None]] = []
+
+    def write(run: RunDir, **said: Any) -> None:
+        write_publication(run, **said)
+        read = read_publication(run)
+        assert read is not None
+        assert not read.cut_off
+        told.append((read.state, read.step, read.total_bytes))
+
+    monkeypatch.setattr("so8t_core.commands.ollama.write_publication", write)
+    monkeypatch.setattr("so8t_core.commands.ollama._TOLD_EVERY_S", 0.0)
+    assert main(["export", "ollama", "--run", str(run.root), "--host", double.url]) == 4
+    assert [step for _, step, _ in told[2:]] == [
+        *["copying"] * 4, *double.statuses, "success", "asking a first question",
+        "The model is in Ollama but answered nothing.",
+    ]  # fmt: skip
+    assert {total for _, step, total in told if step == "copying"} == {40}
+    assert [state for state, _, _ in told] == ["running"] * (len(told) - 1) + ["failed"]
+
+
+def test_a_publication_whose_process_is_gone_was_cut_off(tmp_path: Path):
+    run = RunDir(tmp_path)
+    write_publication(run, name="m", host="h", state="running", step="copying")
+    told = read_publication(run)
+    assert told is not None
+    assert not told.cut_off
+    with subprocess.Popen([sys.executable, "-S", "-c", ""]) as gone:
+        gone.wait()
+    assert told.model_copy(update={"pid": gone.pid}).cut_off
+    assert told.model_copy(update={"boot_id": "another"}).cut_off
+    assert not told.model_copy(update={"pid": gone.pid, "state": "done"}).cut_off
+    run.publication.write_text("{}")
+    with pytest.raises(StoreError, match="cannot be read"):
+        read_publication(run)
 
 
 def test_the_command_names_a_run_without_export(tmp_path: Path, capsys: Any):
