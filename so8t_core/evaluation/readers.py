@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from so8t_core.contract.errors import ModelError
+from so8t_core.model.llama_cpp_package import load
 
 
 class Reader(Protocol):
@@ -175,8 +176,7 @@ def llama_reader(
     The package llama-cpp-python must be installed. `end_ids`: those of the model that it was made
     from.
     """
-    import llama_cpp
-
+    llama_cpp = load()
     try:
         llama = llama_cpp.Llama(
             str(path), n_ctx=context_tokens, n_gpu_layers=0, logits_all=True, verbose=False

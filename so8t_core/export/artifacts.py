@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from so8t_core.contract.errors import InputMissing
 from so8t_core.contract.files import canonical_json, sha256_text, write_json, write_text
 from so8t_core.contract.settings.export import K_QUANTS, GgufType
-from so8t_core.export import llama_cpp_package
 from so8t_core.export.gguf import GgufFile, GgufSource, write_gguf
 from so8t_core.export.k_quants import require_llama_cpp, write_k_quant
 from so8t_core.export.llama_check import LlamaReference
@@ -20,6 +19,7 @@ from so8t_core.export.modelfile import ChatForm, recipe_for, recognise_chat, ren
 from so8t_core.export.ollama import RECIPE_FILE
 from so8t_core.export.progress import ExportProgress
 from so8t_core.export.proof import prove_fold, require_equal
+from so8t_core.model import llama_cpp_package
 from so8t_core.model.fold import fold_checkpoint
 from so8t_core.model.loading import load_tokenizer
 from so8t_core.model.weights import ModelFolder

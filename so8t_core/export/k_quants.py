@@ -16,7 +16,7 @@ from so8t_core.contract.files import replacing
 from so8t_core.contract.settings.export import GgufType
 from so8t_core.export.gguf import GgufFile, GgufSource, Inspect, Step
 from so8t_core.export.gguf_check import check_gguf
-from so8t_core.export.llama_cpp_package import require
+from so8t_core.model.llama_cpp_package import load, require
 
 if TYPE_CHECKING:
     from so8t_core.phases.base import PauseGate
@@ -92,8 +92,7 @@ def _quantise(finer: Path, target: Path, type_: GgufType, pause: PauseGate) -> N
 
 def main(arguments: list[str]) -> int:
     """`python -m so8t_core.export.k_quants SOURCE TARGET TYPE`; 0 where llama.cpp succeeded."""
-    import llama_cpp
-
+    llama_cpp = load()
     source, target, type_ = arguments
     parameters = llama_cpp.llama_model_quantize_default_params()
     parameters.ftype = int(_FILE_TYPES[type_])

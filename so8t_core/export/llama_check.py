@@ -16,6 +16,7 @@ from so8t_core.contract.errors import ModelError
 from so8t_core.contract.settings.export import ExportSettings, GgufType
 from so8t_core.export.odd_text import odd_texts
 from so8t_core.model.compare import logits_of
+from so8t_core.model.llama_cpp_package import load
 from so8t_core.model.loading import load_base, load_tokenizer
 
 _ODD_TEXTS = 300
@@ -98,8 +99,7 @@ class LlamaReference:
 @contextmanager
 def opened(path: Path, *, context_tokens: int) -> Iterator[Any]:
     """The file in llama.cpp, all logits kept, with a float32 cache that hides no difference."""
-    import llama_cpp
-
+    llama_cpp = load()
     try:
         llama = llama_cpp.Llama(
             str(path),

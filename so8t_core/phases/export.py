@@ -13,10 +13,10 @@ from so8t_core.contract.settings.export import GgufType
 from so8t_core.evaluation.exported import ExportedMeasuring
 from so8t_core.evaluation.models import choose_dtype, load_tuned
 from so8t_core.evaluation.readers import Reader, TorchReader, llama_reader
-from so8t_core.export import llama_cpp_package
 from so8t_core.export.artifacts import Artifacts, lasting, require_tools
 from so8t_core.export.gguf_values import load_gguf_values
 from so8t_core.export.model_card import CardFacts, render_card
+from so8t_core.model import llama_cpp_package
 from so8t_core.model.loading import load_base, load_tokenizer, pick_device, quiet_transformers
 from so8t_core.phases.base import Outcome, PhaseContext
 from so8t_core.training.encoding import Encoder

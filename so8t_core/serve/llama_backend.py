@@ -15,6 +15,7 @@ from so8t_core.contract.errors import DataError, InputMissing, ModelError
 from so8t_core.contract.files import canonical_json, sha256_file, sha256_text
 from so8t_core.contract.settings.serve import ServeSettings
 from so8t_core.contract.thinking import SEQUENCE
+from so8t_core.model.llama_cpp_package import load
 from so8t_core.serve.audit_record import Served
 from so8t_core.serve.backend import Message, Piece, Writing, draw
 from so8t_core.serve.prompt import PromptEncoder
@@ -52,8 +53,7 @@ class LlamaBackend:
         )
 
     def _read_tokens(self, template: str) -> None:
-        import llama_cpp
-
+        llama_cpp = load()
         vocabulary = llama_cpp.llama_model_get_vocab(self._llama.model)
         digest = hashlib.sha256()
         controls: set[int] = set()
@@ -112,8 +112,7 @@ class LlamaBackend:
         self._llama.close()
 
     def _logits(self) -> np.ndarray[Any, np.dtype[np.float32]]:
-        import llama_cpp
-
+        llama_cpp = load()
         pointer = llama_cpp.llama_get_logits_ith(self._llama.ctx, -1)
         return np.array(np.ctypeslib.as_array(pointer, shape=(self._llama.n_vocab(),)))
 
@@ -128,8 +127,7 @@ class LlamaBackend:
     def _bytes(self, token: int) -> bytes:
         import ctypes
 
-        import llama_cpp
-
+        llama_cpp = load()
         vocabulary = llama_cpp.llama_model_get_vocab(self._llama.model)
         size = 64
         while True:
@@ -181,7 +179,7 @@ def _checked_digest(path: Path, digest: str | None) -> str:
 
 def _load(path: Path, settings: ServeSettings) -> Any:
     try:
-        from llama_cpp import Llama
+        llama_cpp = load()
     except ImportError as error:
         raise ModelError(
             "llama-cpp-python is not installed.",
@@ -189,11 +187,11 @@ def _load(path: Path, settings: ServeSettings) -> Any:
             hint="pip install 'so8t[llama]', or serve the folded checkpoint instead.",
         ) from error
     try:
-        trained = Llama(str(path), vocab_only=True, verbose=False)
+        trained = llama_cpp.Llama(str(path), vocab_only=True, verbose=False)
         kind = trained.metadata["general.architecture"]
         longest = int(trained.metadata[f"{kind}.context_length"])
         trained.close()
-        return Llama(
+        return llama_cpp.Llama(
             str(path),
             n_ctx=min(settings.context_tokens, longest),
             n_threads=settings.threads,

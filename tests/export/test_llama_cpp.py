@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -37,8 +39,6 @@ installed = pytest.mark.skipif(
     reason="llama-cpp-python is an extra",
 )
 WIDE_SPACES = "\u3000\u00a0\u0085"
-WITHIN_LLAMA = "ignore:unclosed file:ResourceWarning"
-"""llama-cpp-python opens the null device to silence llama.cpp and leaves it to the collector."""
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,6 @@ def reference(base: Path) -> LlamaReference:
 
 
 @installed
-@pytest.mark.filterwarnings(WITHIN_LLAMA)
 def test_llama_cpp_computes_what_the_model_computes(reference: LlamaReference, exact: Path):
     found = reference.require_close(exact, "F32", None, lambda: None)
     assert found.relative < 1e-4
@@ -72,7 +71,6 @@ def test_llama_cpp_computes_what_the_model_computes(reference: LlamaReference, e
 
 
 @installed
-@pytest.mark.filterwarnings(WITHIN_LLAMA)
 @pytest.mark.parametrize("normaliser", ["library", "phi3"])
 def test_chats_of_a_sentencepiece_model_with_longrope_are_read_alike(
     tmp_path: Path, normaliser: str
@@ -102,7 +100,6 @@ def test_chats_of_a_sentencepiece_model_with_longrope_are_read_alike(
 
 
 @installed
-@pytest.mark.filterwarnings(WITHIN_LLAMA)
 def test_a_file_of_another_model_is_refused(base: Path, reference: LlamaReference, tmp_path: Path):
     folder = tmp_path / "other"
     shutil.copytree(base, folder)
@@ -121,7 +118,6 @@ def test_a_file_of_another_model_is_refused(base: Path, reference: LlamaReferenc
 
 
 @installed
-@pytest.mark.filterwarnings(WITHIN_LLAMA)
 def test_what_is_no_model_is_named(reference: LlamaReference, tmp_path: Path):
     path = tmp_path / "m.gguf"
     path.write_bytes(b"GGUF but not really" * 10)
@@ -130,7 +126,6 @@ def test_what_is_no_model_is_named(reference: LlamaReference, tmp_path: Path):
 
 
 @installed
-@pytest.mark.filterwarnings(WITHIN_LLAMA)
 def test_both_readers_read_the_same(source: GgufSource, exact: Path):
     ids = [5, 300, 17, 42, 401, 5, 77]
     values = load_gguf_values(source, exact, dtype=torch.float32, device="cpu")
@@ -222,7 +217,7 @@ def test_what_llama_cpp_says_of_a_failure_is_passed_on(
 
 
 def test_without_llama_cpp_k_quants_are_refused_by_name(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("so8t_core.export.llama_cpp_package.find_spec", lambda name: None)
+    monkeypatch.setattr("so8t_core.model.llama_cpp_package.find_spec", lambda name: None)
     with pytest.raises(InputMissing, match="which is not installed"):
         k_quants.require_llama_cpp("Q4_K_M")
 
@@ -246,3 +241,11 @@ def test_odd_texts_are_the_same_for_a_seed_and_hold_false_tags():
     joined = "".join(first)
     for piece in ("<|end|>", "<|end|", "<|END|>", "🏳️‍🌈", "\x07", "\u200b", "▁"):
         assert piece in joined
+
+
+@installed
+def test_llama_cpp_leaves_no_file_open_at_exit():
+    program = "from so8t_core.model.llama_cpp_package import load; load().llama_backend_init()"
+    command = [sys.executable, "-W", "error::ResourceWarning", "-c", program]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert "ResourceWarning" not in ended.stderr
