@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 import torch
+from bitsandbytes.nn import Int8Params, Linear4bit, Linear8bitLt, Params4bit
 from peft import PeftModel
 from torch import Tensor, nn
 from transformers.models.phi3.modeling_phi3 import Phi3RMSNorm, apply_rotary_pos_emb
 
 from so8t_core.contract.settings.train import TrainSettings
+from so8t_core.model.int8 import as_stored
 from so8t_core.model.modeling_phi3_so8t import SO8TPhi3Config, SO8TPhi3ForCausalLM
 from so8t_core.model.ops import reference
 from so8t_core.model.ops.reference import Dropout
@@ -239,3 +241,24 @@ def test_swiglu_and_turned_heads_have_the_gradients_of_autograd() -> None:
     (of_found,) = torch.autograd.grad((q, k, v), joined, gradients)
     (of_wanted,) = torch.autograd.grad(expected, joined, gradients)
     torch.testing.assert_close(of_found, of_wanted)
+
+
+def test_frozen_weights_are_what_their_linears_multiply_by() -> None:
+    torch.manual_seed(0)
+    plain = nn.Linear(128, 64, bias=False).requires_grad_(False)
+    four = Linear4bit(128, 64, bias=False, compute_dtype=torch.float32, quant_type="nf4")
+    four.weight = Params4bit(plain.weight.data, requires_grad=False, quant_type="nf4")
+    four = four.to("cpu")
+    eight = Linear8bitLt(128, 64, bias=False, has_fp16_weights=False)
+    eight.weight = Int8Params(plain.weight.data, requires_grad=False, has_fp16_weights=False)
+    eight = eight.to("cpu")
+    x = torch.randn(3, 128)
+    assert torch.equal(FrozenWeight(plain).dense(torch.float32, None), plain.weight)
+    assert torch.equal(x @ FrozenWeight(four).dense(torch.float32, None).t(), four(x))
+    assert torch.equal(FrozenWeight(eight).dense(torch.float32, None), as_stored(plain.weight))
+    matrices = rotation(0.3 * torch.randn(8, 28), "exp")
+    for linear in (plain, four, eight):
+        dense = FrozenWeight(linear).dense(torch.float32, None)
+        turned = torch.einsum("bij,bjc->bic", matrices, dense.view(8, 8, 128)).reshape(64, 128)
+        found = FrozenWeight(linear).dense(torch.float32, matrices)
+        torch.testing.assert_close(found, turned, rtol=1e-5, atol=1e-6)
