@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from so8t_core.contract.errors import Unreachable
+from so8t_core.contract.errors import StoreError, Unreachable
 from so8t_core.contract.settings.crawl import CrawlSettings
 from so8t_core.crawl.cdxj import url_key
 from so8t_core.crawl.fetcher import Response
@@ -18,6 +18,7 @@ from so8t_core.crawl.politeness import Lanes
 from so8t_core.crawl.refusal import Refusal
 from so8t_core.crawl.retention import expired, remove
 from so8t_core.crawl.scope import Scope
+from so8t_core.crawl.store import Store
 from so8t_core.phases import crawl
 from so8t_core.phases.standalone import RecordingEmitter
 
@@ -85,6 +86,32 @@ def test_a_host_without_time_is_not_asked_for_a_page(tmp_path: Path) -> None:
     assert "a.example: host-budget 0 of 0; b.example: host-budget 0 of 0" in caught.value.where
     state = outcome_of(tmp_path / "none", f"{A}/")
     assert state == ("refused", "host-budget", "crawl.host_max_s")
+
+
+def test_a_frontier_on_a_full_disk_ends_the_phase_and_a_resume_ends_as_if_it_had_not_been(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"/{'long' * 50}/{number}" for number in range(60)]
+    pages = {f"{A}/": html(*names)} | {f"{A}{name}": html(*names) for name in names}
+    opened = Store.__init__
+
+    def open_small(store: Store, path: Path) -> None:
+        opened(store, path)
+        store.writer.execute("PRAGMA max_page_count = 40")
+
+    with Site(pages) as site:
+        whole = run_crawl(tmp_path / "whole", site)
+        asked = len(site.pages_asked())
+        with monkeypatch.context() as small:
+            small.setattr(Store, "__init__", open_small)
+            with pytest.raises(StoreError, match="the disk is full") as caught:
+                run_crawl(tmp_path / "full", site)
+        assert "Free some space and resume" in caught.value.hint
+        assert asked < len(site.pages_asked()) < 2 * asked
+        assert run_crawl(tmp_path / "full", site).digest == whole.digest
+        again = len(site.pages_asked()) - 2 * asked
+    assert 0 <= again <= 1  # what was in flight, one request of the one host
+    assert kept(tmp_path / "full") == kept(tmp_path / "whole")
 
 
 def test_sources_have_tiers_terms_limits_and_paths(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 import errno
 import os
+import random
 import stat
+import zlib
 from pathlib import Path
 
 import pytest
@@ -85,6 +87,21 @@ def test_other_readers_find_the_page_at_its_place(tmp_path: Path) -> None:
         record = next(iter(FastIterator(file, record_types=WarcRecordType.response)))
         assert record.headers["WARC-Target-URI"] == "http://a.jp/2"
         assert record.reader.read() == b"two"
+
+
+@pytest.mark.parametrize("size_bytes", [0, 7_000, 9_000, 200_000])
+def test_records_small_and_large_are_whole_gzip_members(size_bytes: int) -> None:
+    body = random.Random(size_bytes).randbytes(size_bytes // 2) * 2
+    for packed_record in packed(response("http://a.jp/", body), {"note": "x"}):
+        member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        plain = member.decompress(packed_record)
+        assert member.eof
+        assert not member.unused_data
+        head, _, block = plain.partition(b"\r\n\r\n")
+        length = int(head.split(b"Content-Length: ")[-1].split(b"\r\n")[0])
+        assert block[length:] == b"\r\n\r\n"
+        if b"WARC-Type: response" in head:
+            assert block[:length].endswith(body)
 
 
 def test_only_the_owner_may_read_it(tmp_path: Path) -> None:
