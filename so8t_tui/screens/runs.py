@@ -151,7 +151,8 @@ class RunsScreen(Screen[None]):
             what = outside(summary.problem.what, 80)
             return ((f"{look.glyph} {words('unreadable')}", "$bad"),), (), ((what, "$soft"),), ()
         if summary.reading:
-            return ((words("reading the journal"), "$faint"),), (), (), ()
+            # in the wide column: a column keeps the width that it once had
+            return (("…", "$faint"),), (), ((words("reading the journal"), "$faint"),), ()
         looks = [LOOKS[summary.phases[name]] for name in PHASE_NAMES]
         share = f" {summary.progress:.0%}" if summary.progress is not None else ""
         phase = words(summary.current) + share if summary.current else ""

@@ -130,10 +130,13 @@ class Train(Panel):
         grid.styles.grid_rows = str(max(min(_CHART_HEIGHT, height), height // rows))
 
     def focus_target(self) -> Widget | None:
+        if not self.query_one("#charts", Grid).display:
+            return self.query_one(TrainSide)
         return next((chart for chart in self._charts.values() if chart.display), None)
 
     def scroll_target(self) -> Widget | None:
-        return self.query_one("#charts", Grid)
+        grid = self.query_one("#charts", Grid)
+        return grid if grid.display else self.query_one(TrainSide)
 
     def action_focus_chart(self, by: int) -> None:
         """Move between the charts."""
@@ -170,6 +173,7 @@ class Train(Panel):
     def action_details(self) -> None:
         """Show figures, checkpoints and samples, or the charts again, where not both fit."""
         self.toggle_class("-details")
+        self.call_after_refresh(self._focus_what_shows)
 
     def action_back(self) -> None:
         """Undo one thing: the filter, the large chart, the overlay, the details."""
@@ -186,6 +190,9 @@ class Train(Panel):
         self._note()
         self._lay_out()
         self._show_again()
+        self.call_after_refresh(self._focus_what_shows)
+
+    def _focus_what_shows(self) -> None:
         target = self.focus_target()
         if target is not None:
             target.focus()

@@ -14,9 +14,9 @@ from so8t_tui.plot import tick
 from so8t_tui.text import outside
 from so8t_tui.widgets.facts import Fact, Facts
 from so8t_tui.widgets.pipeline import eta_s
-from so8t_tui.widgets.recent import recent_rows
 from so8t_tui.widgets.resources import Resources, gauges_of
 from so8t_tui.widgets.rows import Cell, Row, Rows
+from so8t_tui.widgets.samples import Samples
 
 KNOWN = frozenset({"eta_s", "epoch", "tokens_per_s"})
 """Statistics that are shown with a wording of their own, or as a chart."""
@@ -28,7 +28,7 @@ _SERIES = (
 )
 
 
-class TrainSide(VerticalScroll, can_focus=False):
+class TrainSide(VerticalScroll, can_focus=True):
     """Blocks under one another, each as high as what it holds."""
 
     def __init__(self, words: Words) -> None:
@@ -39,7 +39,7 @@ class TrainSide(VerticalScroll, can_focus=False):
         words = self._words
         yield Facts(words("Training"), words("Starts after integration."), id_="figures")
         yield Rows(words("Checkpoints"), words("Appear as they reach the disk."), id_="saved")
-        yield Rows(words("Samples"), words("Answers appear here."), id_="generated")
+        yield Samples(words, id_="generated")
         yield Resources(words("Machine"), words("Readings come with an engine."))
 
     def put(self, state: RunState, others: tuple[Fact, ...]) -> None:
@@ -48,8 +48,8 @@ class TrainSide(VerticalScroll, can_focus=False):
         figures = self._figures(view)
         self.query_one("#figures", Facts).put((*figures, *others) if figures else ())
         self.query_one("#saved", Rows).put(_checkpoints(view))
-        samples = self.query_one("#generated", Rows)
-        samples.put(recent_rows(view.items))
+        samples = self.query_one(Samples)
+        samples.put_newest(view.items)
         samples.display = bool(view.items)
         self.query_one(Resources).put(gauges_of(state, self._words))
 

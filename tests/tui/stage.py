@@ -115,7 +115,7 @@ class Play:
                 HOSTS[1]: "fetching, /pages/012",
                 HOSTS[2]: "closed, robots.txt refuses everything",
             },
-            "frontier": {"queued": PAGES - n, "in-flight": 1, "done": n},
+            "frontier": {"queued": PAGES - n, "done": n, "refused": 7, "failed": 1, "kept": n},
         }
 
     def cleanse(self, share: float = 1.0) -> None:
@@ -163,6 +163,17 @@ class Play:
                     reason="every 30 steps",
                     size_bytes=41_300_000 + step,
                 )
+                self._answers(step)
+
+    def _answers(self, step: int) -> None:
+        """What the trainer tells after an evaluation: samples, and how long saving took."""
+        answer = "京都の名物は八ツ橋です。" * (step // 30)
+        self.tell("item", "train", item="sample", text=f"京都の名物は? → {answer}", step=step)
+        english = "The capital of France is Paris, and it lies on the Seine."
+        asked = "What is the capital of France?"
+        self.tell("item", "train", item="sample", text=f"{asked} → {english}", step=step)
+        stats = {"checkpoint_stall_s": 0.02, "checkpoint_write_s": 0.5, "best_step": step}
+        self.tell("stats", "train", values={**stats, "best_eval_loss": self._loss(step) + 0.12})
 
     def _loss(self, step: int) -> float:
         return 3.4 * math.exp(-step / 40) + 1.9

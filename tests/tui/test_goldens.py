@@ -15,13 +15,25 @@ from textual.pilot import Pilot
 
 from so8t_core.contract.rundir import RunDir
 from so8t_tui.locale import Words
+from so8t_tui.screens.runs import RunsScreen
 
 from .glass import center, on_screen, opened, until
 from .stage import play_to, with_report
 
 GOLDENS = Path(__file__).parent / "goldens"
 START = 1_790_000_000.0
-TABS = {"overview": "1", "crawl": "2", "model": "4", "train": "5", "report": "7"}
+TABS = {
+    "overview": "1",
+    "crawl": "2",
+    "cleanse": "3",
+    "model": "4",
+    "train": "5",
+    "evaluate": "6",
+    "report": "7",
+    "log": "8",
+    "resources": "9",
+}
+HOME = ("finished", "failed", "paused", "crawl")
 SIZES = [(60, 20), (80, 24), (120, 40), (200, 60)]
 
 
@@ -34,21 +46,29 @@ def _utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-def finished(root: Path) -> RunDir:
-    play = play_to("finished", gpu=True)
-    shift = START - play.start
-    play.start = START
+def staged(root: Path, moment: str, start: float = START) -> RunDir:
+    """A run whose events have the same times in every test."""
+    play = play_to(moment, gpu=True)
+    shift = start - play.start
+    play.start = start
     play._events = [(ts + shift, draft) for ts, draft in play._events]
-    return with_report(play.write(RunDir(root / "demo")))
+    return play.write(RunDir(root))
+
+
+def finished(root: Path) -> RunDir:
+    return with_report(staged(root / "demo", "finished"))
 
 
 async def still(pilot: Pilot[Any]) -> str:
     """The picture once all is read and drawn and nothing moves any more."""
     app = pilot.app
-    await until(pilot, lambda: not app.screen._client.behind)
+    screen = app.screen
+    home = isinstance(screen, RunsScreen)
+    source, paint = (screen._runs, screen._paint) if home else (screen._client, screen.repaint)
+    await until(pilot, lambda: not source.behind)
     pictures = [""]
     while len(pictures) < 4 or len(set(pictures[-4:])) > 1:
-        app.screen.repaint()
+        paint()
         await pilot.pause(0.05)
         lines = on_screen(app).splitlines()
         pictures.append("\n".join(line.rstrip() for line in lines) + "\n")
@@ -66,11 +86,35 @@ async def test_the_screens_are_as_they_were(
         await until(pilot, lambda: "✓" in on_screen(app))
         for name, key in TABS.items():
             await pilot.press(key)
-            seen = await still(pilot)
-            path = GOLDENS / f"{name}-{language}-{size[0]}x{size[1]}.txt"
-            if os.environ.get("SO8T_GOLDENS") == "write":
-                GOLDENS.mkdir(exist_ok=True)
-                path.write_text(seen, encoding="utf-8")
-            elif path.read_text(encoding="utf-8") != seen:
-                wrong.append(f"{path.name}:\n{seen}")
+            wrong += differs(f"{name}-{language}-{size[0]}x{size[1]}", await still(pilot))
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_home_is_as_it_was(
+    tmp_path: Path, size: tuple[int, int], language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number, moment in enumerate(HOME):
+        staged(Path("runs") / moment, moment, START + 3600 * number)
+    broken = RunDir(Path("runs") / "unreadable")
+    broken.root.mkdir()
+    broken.settings_file.write_text("name: x\n")
+    broken.journal.write_bytes(b"no journal" * 1000)
+    app = center(None, Path("runs"), words=Words(language))  # type: ignore[arg-type]
+    async with opened(app, size) as pilot:
+        await until(pilot, lambda: "✘" in on_screen(app) and "✓" in on_screen(app))
+        wrong = differs(f"home-{language}-{size[0]}x{size[1]}", await still(pilot))
+    assert not wrong, "\n".join(wrong)
+
+
+def differs(name: str, seen: str) -> list[str]:
+    """What is seen, where it is not as the golden has it; writes that where it is asked for."""
+    path = GOLDENS / f"{name}.txt"
+    if os.environ.get("SO8T_GOLDENS") == "write":
+        GOLDENS.mkdir(exist_ok=True)
+        path.write_text(seen, encoding="utf-8")
+    elif path.read_text(encoding="utf-8") != seen:
+        return [f"{path.name}:\n{seen}"]
+    return []

@@ -288,3 +288,31 @@ async def test_named_checks_show_whether_they_passed(tmp_path: Path) -> None:
     async with opened(app, (120, 40)) as pilot:
         await pilot.press("4")
         await sees(pilot, "identity logits  ✓ 0", "✗ 0.5", "8a5135ecb310…")
+
+
+async def test_samples_of_training_show_step_question_and_wrapped_answer(tmp_path: Path) -> None:
+    app = center(make_run(tmp_path, "finished"))
+    async with opened(app, (140, 60)) as pilot:
+        await pilot.press("5")
+        await sees(pilot, "step 120  What is the capital of", "→ The capital of France")
+        lines = [line for line in on_screen(app).splitlines() if "八ツ橋" in line]
+        assert len(lines) >= 2, "a long answer takes more than a line"
+        await sees(pilot, "checkpoint stall", "0.02 s")
+
+
+async def test_details_take_the_keyboard_and_give_it_back(tmp_path: Path) -> None:
+    app = center(make_run(tmp_path, "finished"))
+    async with opened(app) as pilot:
+        await pilot.press("5")
+        await sees(pilot, "Gradient norm")
+        await pilot.press("i")
+        await sees(pilot, "best step")
+        for _ in range(14):
+            await pilot.press("j")
+        await sees(pilot, "step 120  What is the capital of France?")
+        await pilot.press("i")
+        await sees(pilot, "Gradient norm")
+        await pilot.press("i")
+        await sees(pilot, "step 120  What is the capital of France?")
+        await pilot.press("escape")
+        await sees(pilot, "Gradient norm")

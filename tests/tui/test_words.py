@@ -3,7 +3,9 @@
 import ast
 import gettext
 import io
+import re
 import string
+from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,9 +14,11 @@ from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
+import so8t_core
 import so8t_tui
 from so8t_core.contract.live import LIVE
 from so8t_core.contract.phases import PHASE_NAMES
+from so8t_tui.amounts import measured
 from so8t_tui.locale import DOMAIN, FOLDER, LANGUAGES, Words, language_of
 from so8t_tui.metrics import GROUPS
 from so8t_tui.palette import THEME_LABELS
@@ -32,6 +36,7 @@ FROM_TABLES = {
 }
 """Strings that reach the catalogue through a table."""
 ROOT = Path(so8t_tui.__file__).parent
+SIDES = ("base", "tuned")
 
 
 def catalogue() -> Catalog:
@@ -73,12 +78,46 @@ def test_every_string_has_a_japanese_wording() -> None:
     assert (translated() | names) - JAPANESE.keys() == set()
 
 
+def engines_code() -> Iterator[str]:
+    """The engine's code, file by file."""
+    for path in Path(so8t_core.__file__).parent.rglob("*.py"):
+        yield path.read_text(encoding="utf-8")
+
+
+def labels_of(keys: Iterable[str]) -> set[str]:
+    """How the interface calls figures: by a number's label, or a group's."""
+    return {label for key in keys for label in (measured(key, 1.0)[0], key.replace("_", " "))}
+
+
+def live_keys() -> set[str]:
+    """The keys of statistics that phases write where they tell them."""
+    found: set[str] = set()
+    for node in (node for code in engines_code() for node in ast.walk(ast.parse(code))):
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "stats":
+            tables = [each for each in node.args if isinstance(each, ast.Dict)]
+        elif isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") == "stats":
+            tables = [node.value] if isinstance(node.value, ast.Dict) else []
+        else:
+            continue
+        keys = [key for table in tables for key in table.keys]
+        found |= {key.value for key in keys if isinstance(key, ast.Constant)}
+    return found
+
+
 def test_no_wording_is_left_over() -> None:
-    engines = {"base", "tuned", "queued", "in-flight", "steps", "tasks", "documents", "pages"}
+    """Each is a string of the interface, or the label of a key that the engine's code knows."""
+    names = {*PHASE_NAMES, *(look.word for look in LOOKS.values()), *FROM_TABLES}
+    known = {name for code in engines_code() for name in re.findall(r"[\w-]+", code)}
+    known |= {f"{what}_bits_per_byte_{side}" for what in ("document", "answer") for side in SIDES}
     # what evaluate measures, marked so in the catalogue; tests/evaluation/test_phase.py has it all
-    engines |= {str(message.id) for message in catalogue() if "figure" in message.auto_comments}
-    names = {*PHASE_NAMES, *(look.word for look in LOOKS.values()), *engines, *FROM_TABLES}
-    assert JAPANESE.keys() - literals() - names == set()
+    names |= {str(message.id) for message in catalogue() if "figure" in message.auto_comments}
+    assert JAPANESE.keys() - literals() - names - labels_of(known) == set()
+
+
+def test_live_statistics_have_a_japanese_label() -> None:
+    keys = live_keys()
+    assert {"checkpoint_stall_s", "tokens_per_s", "requests"} <= keys
+    assert {measured(key, 1.0)[0] for key in keys} - JAPANESE.keys() == set()
 
 
 def test_no_wording_is_empty_or_doubtful() -> None:
