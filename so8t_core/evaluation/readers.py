@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import psutil
 import torch
 from torch import Tensor, nn
+from transformers import DynamicCache
 
 from so8t_core.contract.errors import ModelError
 from so8t_core.model.llama_cpp_package import load
@@ -44,12 +45,16 @@ class Reader(Protocol):
 
 
 class TorchReader:
-    """A causal language model of transformers."""
+    """A causal language model of transformers.
+
+    Its cache keeps all that was read, also beyond a sliding window, or nothing could be cut off;
+    the window is in the masks.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         self._model: Any = model
         self._device = next(model.parameters()).device
-        self._cache: Any = None
+        self._cache = DynamicCache()
 
     @property
     def end_ids(self) -> frozenset[int]:
@@ -69,7 +74,6 @@ class TorchReader:
                 use_cache=True,
                 logits_to_keep=1 if last_only else 0,
             )
-        self._cache = output.past_key_values
         logits: Tensor = output.logits[0].float()
         return logits
 
@@ -79,38 +83,41 @@ class TorchReader:
         Branches stand one behind another; a mask hides each from the others, and each counts its
         positions on from the context's end.
         """
-        before = 0 if self._cache is None else int(self._cache.get_seq_length())
+        before = int(self._cache.get_seq_length())
         owners, positions, kept = _layout(len(context), [len(branch) for branch in branches])
         given = [*context, *(token for branch in branches for token in branch)]
         with torch.inference_mode():
             output = self._model(
                 input_ids=torch.tensor([given], device=self._device),
-                attention_mask=self._tree_mask(owners, before),
+                attention_mask=self._tree_mask(owners, positions, before),
                 position_ids=torch.tensor([positions], device=self._device) + before,
                 past_key_values=self._cache,
                 use_cache=True,
                 logits_to_keep=torch.tensor(kept, device=self._device),
             )
-        self._cache = output.past_key_values
         self.cut(before)
         after, *rest = output.logits[0].float().split([1, *map(len, branches)])
         return [torch.cat([after, own]) for own in rest]
 
-    def _tree_mask(self, owners: Sequence[int], before: int) -> Tensor:
+    def _tree_mask(self, owners: Sequence[int], positions: Sequence[int], before: int) -> Tensor:
         """What is added to attention's scores, (1, 1, tokens, before + tokens): 0, or very little.
 
-        A token sees what was read before, and earlier tokens of the context (owner 0) and its own.
+        A token sees what was read before, and earlier tokens of the context (owner 0) and its own,
+        as far as the model's window reaches.
         """
         owner = torch.tensor(owners, device=self._device)
         seen = ((owner == owner[:, None]) | (owner == 0)).tril()
         seen = torch.cat([seen.new_ones(len(owners), before), seen], dim=1)
+        if self._model.config.sliding_window is not None:
+            place = torch.tensor([*range(-before, 0), *positions], device=self._device)
+            seen &= place > place[before:, None] - self._model.config.sliding_window
         dtype = self._model.dtype
         mask = torch.full(seen.shape, torch.finfo(dtype).min, dtype=dtype, device=self._device)
         return mask.masked_fill(seen, 0)[None, None]
 
     def cut(self, length: int) -> None:
         if length == 0:
-            self._cache = None
+            self._cache = DynamicCache()
         elif (surplus := self._cache.get_seq_length() - length) > 0:
             self._cache.crop(-surplus)
 

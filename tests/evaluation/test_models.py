@@ -62,6 +62,21 @@ def test_branches_read_at_once_give_the_logits_of_each_read_alone(
     assert all(torch.equal(*pair) for pair in zip(first, again, strict=True))
 
 
+@pytest.mark.parametrize("window", [3, 4, 7, 50])
+def test_a_sliding_window_is_that_of_the_model_itself(
+    trained: Path, window: int, monkeypatch: pytest.MonkeyPatch
+):
+    model = load_base(trained / "base", dtype=torch.float32)
+    monkeypatch.setattr(model.config, "sliding_window", window)
+    reader = TorchReader(model)
+    reader.read((*BEFORE, 12, 13, 14))
+    reader.cut(len(BEFORE))
+    for branch, logits in zip(BRANCHES, reader.branch(CONTEXT, BRANCHES), strict=True):
+        with torch.inference_mode():
+            alone = model(torch.tensor([[*BEFORE, *CONTEXT, *branch]])).logits[0]
+        torch.testing.assert_close(logits, alone[-1 - len(branch) :], atol=2e-5, rtol=0)
+
+
 def test_a_choice_weighs_what_its_tokens_weigh_one_by_one(base):
     choices = [[5, 77, 260], [9], [5, 78]]
     reader = TorchReader(base)
