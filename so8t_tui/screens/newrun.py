@@ -20,9 +20,11 @@ from so8t_core.contract.errors import So8tError
 from so8t_tui.locale import Words
 from so8t_tui.screens.dialog import Dialog
 from so8t_tui.text import outside
+from so8t_tui.widgets.field import Field
 
 Wanted = tuple[Path, tuple[str, ...]]
 _PAUSE_S = 0.25
+_AT_ONCE_S = 0.001
 
 
 class NewRunDialog(Dialog[Wanted]):
@@ -37,20 +39,20 @@ class NewRunDialog(Dialog[Wanted]):
     def __init__(self, words: Words, configs: Sequence[Path]) -> None:
         super().__init__(words)
         self._configs = configs
-        self._valid: Wanted | None = None
         self._round = 0
+        self._starts = False
 
     def compose(self) -> ComposeResult:
         words = self.words
         with Vertical(classes="dialog wide") as box:
             box.border_title = Content(words("Start a run"))
             yield Static(Content.styled(words("Settings file"), "$soft"))
-            yield Input(str(self._configs[0]) if self._configs else "", compact=True, id="file")
+            yield Field(str(self._configs[0]) if self._configs else "", compact=True, id="file")
             yield OptionList(
                 *(Option(Content(outside(path, 120))) for path in self._configs), id="known"
             )
             yield Static(Content.styled(words("Changes, such as train.max_steps=100"), "$soft"))
-            yield Input(compact=True, id="changes")
+            yield Field(compact=True, id="changes")
             with VerticalScroll(id="verdict", can_focus=False):
                 yield Static()
 
@@ -70,16 +72,19 @@ class NewRunDialog(Dialog[Wanted]):
         event.stop()
         self._check()
 
-    def _check(self) -> None:
-        """Check soon, in a thread: a later keystroke makes an earlier check void."""
-        self._valid = None
+    def _check(self, *, pause_s: float = _PAUSE_S, starts: bool = False) -> None:
+        """Check soon, in a thread: a later keystroke makes an earlier check void.
+
+        With `starts` the run is started if it is valid.
+        """
+        self._starts = starts
         self._round += 1
         self._say("…", "$faint")
         file = Path(self.query_one("#file", Input).value.strip()).expanduser()
         changes = tuple(self.query_one("#changes", Input).value.split())
         check = partial(self._validate, (file, changes), self._round)
         self.set_timer(
-            _PAUSE_S,
+            pause_s,
             lambda: self.run_worker(check, thread=True, exclusive=True, group="check"),
         )
 
@@ -103,8 +108,9 @@ class NewRunDialog(Dialog[Wanted]):
     def _judged(self, number: int, valid: Wanted | None, lines: tuple[str, ...]) -> None:
         if number != self._round or not self.is_attached:
             return
-        self._valid = valid
-        if valid is None:
+        if valid is not None and self._starts:
+            self.dismiss(valid)
+        elif valid is None:
             self._say("✗ " + "\n".join(lines), "$caution")
         else:
             start = self.words("Enter or Ctrl+S starts it.")
@@ -119,6 +125,5 @@ class NewRunDialog(Dialog[Wanted]):
         self.action_start()
 
     def action_start(self) -> None:
-        """Start the run, if its settings are valid."""
-        if self._valid is not None:
-            self.dismiss(self._valid)
+        """Start the run, if its settings are valid now: the file may have been edited."""
+        self._check(pause_s=_AT_ONCE_S, starts=True)

@@ -12,6 +12,7 @@ from so8t_core.contract.errors import So8tError
 from so8t_core.contract.live import LiveSetting
 from so8t_tui.locale import Words
 from so8t_tui.screens.dialog import Dialog
+from so8t_tui.widgets.field import Field
 
 
 class NumberDialog(Dialog[float]):
@@ -27,7 +28,7 @@ class NumberDialog(Dialog[float]):
         with Vertical(classes="dialog") as box:
             box.border_title = Content(setting.name)
             yield Static(Content(self.words(setting.effect)))
-            yield Input(self._present, compact=True, id="number")
+            yield Field(self._present, compact=True, id="number")
             yield Static(id="verdict")
 
     def on_mount(self) -> None:

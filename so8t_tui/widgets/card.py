@@ -32,7 +32,15 @@ class Card(Widget, Generic[Value]):
         """Show `value`; costs a comparison when it is what is shown already."""
         if value != self._value:
             self._value = value
-            self.refresh()
+            self.refresh(layout=self._height_changes())
+
+    def _height_changes(self) -> bool:
+        """Whether what is shown now asks for another height than the card has."""
+        height = self.styles.height
+        if height is None or not height.is_auto:
+            return False
+        wanted = self.get_content_height(self.size, self.app.size, self.content_size.width)
+        return wanted != self.content_size.height
 
     def put_note(self, note: str) -> None:
         """Say something short at the right end of the title's line."""

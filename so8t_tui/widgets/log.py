@@ -15,6 +15,7 @@ from so8t_core.contract.phases import PHASE_NAMES
 from so8t_core.contract.state import LogLine
 from so8t_tui.locale import Words
 from so8t_tui.text import outside
+from so8t_tui.widgets.field import Field
 from so8t_tui.widgets.log_view import LogView
 from so8t_tui.widgets.panel import Panel, Scene
 
@@ -46,7 +47,7 @@ class Log(Panel):
     def compose(self) -> ComposeResult:
         yield Static(id="log-note")
         yield LogView(self.words)
-        search = Input(placeholder=self.words("text to look for"), compact=True)
+        search = Field(placeholder=self.words("text to look for"), compact=True)
         search.display = False
         yield search
 

@@ -28,6 +28,7 @@ from so8t_tui.plot import Curve
 from so8t_tui.screens.choose import ChooseDialog
 from so8t_tui.text import outside
 from so8t_tui.widgets.chart import ExplorableChart
+from so8t_tui.widgets.field import Field
 from so8t_tui.widgets.panel import Panel, Scene
 from so8t_tui.widgets.train_side import KNOWN, TrainSide
 
@@ -62,7 +63,7 @@ class Train(Panel):
         with Horizontal(classes="train"):
             yield Grid(id="charts")
             yield TrainSide(words)
-        search = Input(placeholder=words("regular expression"), compact=True, id="train-filter")
+        search = Field(placeholder=words("regular expression"), compact=True, id="train-filter")
         search.display = False
         yield search
 

@@ -88,6 +88,28 @@ async def test_a_live_setting_is_checked_as_it_is_typed_and_then_wanted(tmp_path
             await until(pilot, lambda: wanted(run).live == {"crawl.delay_s": 2.5})
 
 
+async def test_training_is_told_when_to_save_and_to_evaluate(tmp_path: Path) -> None:
+    """An extra evaluation is offered from the next step on; half a step is none."""
+    run = make_run(tmp_path, "train")
+    with living_engine(run):
+        async with opened(center(run), (100, 60)) as pilot:
+            await sees(pilot, "▸ running", "74/120")
+            await pilot.press("c")
+            await choose(pilot, "Change train.save_every_steps")
+            await pilot.press(*"2.5")
+            await sees(pilot, "must be a", "whole number.")
+            await pilot.press("enter", *["backspace"] * 3, *"25")
+            await sees(pilot, "Enter takes it.")
+            await pilot.press("enter")
+            await until(pilot, lambda: wanted(run).live == {"train.save_every_steps": 25})
+            await pilot.press("c")
+            await choose(pilot, "Change train.evaluate_from_step")
+            await sees(pilot, "The held-out loss is measured once more", "75")
+            await pilot.press("enter")
+            await until(pilot, lambda: wanted(run).live.get("train.evaluate_from_step") == 75)
+            await sees(pilot, "Asked for: train.evaluate_from_step = 75.")
+
+
 @pytest.mark.parametrize("text", ["", "x", "nan", "inf", "-1", "1e9"])
 def test_numbers_out_of_range_are_refused_with_a_reason(text: str) -> None:
     with pytest.raises(SettingsError, match=r"crawl\.delay_s was not changed"):
