@@ -21,6 +21,7 @@ from so8t_core.contract.rundir import RunDir
 class Publication(BaseModel):
     """The newest step of one publication. `step` is the last word, or the error's first sentence.
 
+    `cut off` is read and never written: its process is gone without having said how it ended.
     `at`: Unix time in seconds. `done_bytes` of `total_bytes`: of this step, where Ollama counts.
     """
 
@@ -28,18 +29,13 @@ class Publication(BaseModel):
 
     name: str
     host: str
-    state: Literal["running", "done", "failed"]
+    state: Literal["running", "done", "failed", "cut off"]
     step: str
     done_bytes: int | None
     total_bytes: int | None
     at: float
     pid: int
     boot_id: str
-
-    @property
-    def cut_off(self) -> bool:
-        """Its process is gone without having said how it ended."""
-        return self.state == "running" and not (self.boot_id == boot_id() and _lives(self.pid))
 
 
 def write_publication(
@@ -52,7 +48,7 @@ def write_publication(
     done_bytes: int | None = None,
     total_bytes: int | None = None,
 ) -> None:
-    """Tell what this process is doing now. Raises `OSError`."""
+    """Tell what this process is doing now. Raises `StoreError`."""
     told = Publication(
         name=name,
         host=host,
@@ -64,13 +60,20 @@ def write_publication(
         pid=os.getpid(),
         boot_id=boot_id(),
     )
-    write_json(run.publication, told.model_dump())
+    try:
+        write_json(run.publication, told.model_dump())
+    except OSError as error:
+        raise StoreError(
+            f"How the model goes into Ollama cannot be told ({error.strerror}).",
+            where=str(run.publication),
+            hint="The run's folder must be yours to write, and the disk have room.",
+        ) from error
 
 
 def read_publication(run: RunDir) -> Publication | None:
     """The newest word; None where nothing was ever published. Raises `StoreError`."""
     try:
-        return Publication.model_validate_json(run.publication.read_bytes())
+        told = Publication.model_validate_json(run.publication.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
@@ -79,6 +82,9 @@ def read_publication(run: RunDir) -> Publication | None:
             where=str(run.publication),
             hint="Remove the file; the next `so8t export ollama` writes it anew.",
         ) from error
+    if told.state == "running" and not (told.boot_id == boot_id() and _lives(told.pid)):
+        return told.model_copy(update={"state": "cut off"})
+    return told
 
 
 def _lives(pid: int) -> bool:

@@ -111,13 +111,6 @@ def _phase_status(view: PhaseView, *, crashed: bool, now: float) -> dict[str, An
     }
 
 
-def _publication_status(told: Publication | None) -> dict[str, Any] | None:
-    if told is None:
-        return None
-    state = "cut off" if told.cut_off else told.state
-    return {**told.model_dump(exclude={"pid", "boot_id"}), "state": state}
-
-
 def status_document(run: RunDir) -> dict[str, Any]:
     """What `so8t status --json` prints. Writes nothing. Raises `StoreError`."""
     watch = Watch(run)
@@ -126,6 +119,7 @@ def status_document(run: RunDir) -> dict[str, Any]:
         seen = watch.seen()
     finally:
         watch.close()
+    told = seen.publication
     control = read_control(run.control)
     crashed = seen.status == "crashed"
     now = time.time() if seen.liveness.alive else state.last_ts
@@ -151,7 +145,7 @@ def status_document(run: RunDir) -> dict[str, Any]:
             name: _phase_status(state.phases[name], crashed=crashed, now=now)
             for name in PHASE_NAMES
         },
-        "ollama": _publication_status(seen.publication),
+        "ollama": None if told is None else told.model_dump(exclude={"pid", "boot_id"}),
         "events": state.last_seq,
         "settings_sha256": state.settings_sha256,
     }

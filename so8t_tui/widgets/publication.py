@@ -35,11 +35,11 @@ def publication_tale(told: Publication, words: Words) -> str:
 
 
 def _standing(told: Publication) -> Standing:
-    return "interrupted" if told.cut_off else told.state
+    return "interrupted" if told.state == "cut off" else told.state
 
 
 def _tense(told: Publication) -> str:
-    return {"running": "step", "done": "first answer", "failed": "error"}[told.state]
+    return "first answer" if told.state == "done" else "error" if told.state == "failed" else "step"
 
 
 def _amount(told: Publication) -> str:

@@ -229,7 +229,6 @@ def test_watchers_hear_of_every_step_and_of_the_failure(
         write_publication(run, **said)
         read = read_publication(run)
         assert read is not None
-        assert not read.cut_off
         told.append((read.state, read.step, read.total_bytes))
 
     monkeypatch.setattr("so8t_core.commands.ollama.write_publication", write)
@@ -248,12 +247,22 @@ def test_a_publication_whose_process_is_gone_was_cut_off(tmp_path: Path):
     write_publication(run, name="m", host="h", state="running", step="copying")
     told = read_publication(run)
     assert told is not None
-    assert not told.cut_off
+    assert told.state == "running"
     with subprocess.Popen([sys.executable, "-S", "-c", ""]) as gone:
         gone.wait()
-    assert told.model_copy(update={"pid": gone.pid}).cut_off
-    assert told.model_copy(update={"boot_id": "another"}).cut_off
-    assert not told.model_copy(update={"pid": gone.pid, "state": "done"}).cut_off
+    for changed, state in (
+        ({"pid": gone.pid}, "cut off"),
+        ({"boot_id": "another"}, "cut off"),
+        ({"pid": gone.pid, "state": "done"}, "done"),
+    ):
+        run.publication.write_text(told.model_copy(update=changed).model_dump_json())
+        read = read_publication(run)
+        assert read is not None
+        assert read.state == state
+    with pytest.raises(StoreError, match="cannot be told"):
+        write_publication(
+            RunDir(run.publication), name="m", host="h", state="running", step="copying"
+        )
     run.publication.write_text("{}")
     with pytest.raises(StoreError, match="cannot be read"):
         read_publication(run)
