@@ -10,7 +10,7 @@ _MOST_CHARACTERS = 4096
 """As long as a path may be."""
 
 
-class Field(Input, inherit_css=True):
+class Field(Input):
     """An input that takes no control or format characters, and no more than a path's length.
 
     Textual writes an input's text to the terminal as it is.
