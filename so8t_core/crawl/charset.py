@@ -27,6 +27,12 @@ _WEB_NAMES = {
 }
 
 
+_NOT_OF_THE_WEB = frozenset(
+    ("utf_7", "unicode_escape", "raw_unicode_escape", "punycode", "idna", "mbcs", "oem")
+)
+"""Python's own codecs: escapes that no browser reads, some of which give half characters."""
+
+
 @dataclass(frozen=True)
 class Decoded:
     """A page's text, the Python codec that gave it, and what named the codec.
@@ -80,9 +86,9 @@ def codec_name(label: str) -> str | None:
     try:
         info = codecs.lookup(plain)
         b"a".decode(info.name)
-    except (LookupError, UnicodeDecodeError):
+    except (LookupError, UnicodeError):
         return None
-    return info.name
+    return None if info.name.replace("-", "_") in _NOT_OF_THE_WEB else info.name
 
 
 def _declared(body: bytes, content_type: str) -> tuple[str | None, str]:

@@ -142,6 +142,9 @@ class Crawler:
             job = self._turns.next(host)
             if job is None:
                 continue
+            # now, not when the task begins: other hosts of the address may be due at this moment
+            share = self._settings.address_delay_share * self._delay_s(host)
+            self._lanes.hold_address(host, time.monotonic() + share)
             task = asyncio.create_task(self._do(host, job))
             self._tasks[task] = host
             task.add_done_callback(self._end)
@@ -163,9 +166,6 @@ class Crawler:
         """One request, and what follows from it."""
         result: Response | Failure | None = None
         settled = False
-        self._lanes.hold_address(
-            host, time.monotonic() + self._settings.address_delay_share * self._delay_s(host)
-        )
         try:
             result = await self._asking.ask(host, job)
             if isinstance(job, Quest):

@@ -19,6 +19,10 @@ FRONTIER_NAME = "frontier.db"
 WARC_FOLDER = "warc"
 
 
+_OF_A_BODY = ("content-", "transfer-")
+"""Headers that describe a body, of which a 304 has none."""
+
+
 @dataclass(frozen=True)
 class EarlierPage:
     """A page of an earlier crawl: its line of the index, and its response record as it lies."""
@@ -36,13 +40,23 @@ class EarlierPage:
         return {name: value for name, value in wanted.items() if value}
 
     def answer(self, unchanged: Response) -> Response:
-        """The earlier answer in place of a 304, with the new request and its time."""
+        """The earlier answer in place of a 304, with the new request and its time.
+
+        What the 304 says of itself takes the place of what was said before, so that an owner's new
+        wish counts. Source: RFC 9111, section 3.2.
+        """
+        fresh = tuple(
+            (name, value)
+            for name, value in unchanged.headers
+            if not name.lower().startswith(_OF_A_BODY)
+        )
+        said = {name.lower() for name, _ in fresh}
         for record in ArchiveIterator(
             BytesIO(self.record), record_types=WarcRecordType.response, parse_http=True
         ):
-            headers = tuple((name, value) for name, value in record.http_headers)
+            kept = tuple((n, v) for n, v in record.http_headers if n.lower() not in said)
             return dataclasses.replace(
-                unchanged, status=200, headers=headers, body=record.reader.read()
+                unchanged, status=200, headers=kept + fresh, body=record.reader.read()
             )
         raise StoreError(
             "A page of the earlier crawl has no record.",

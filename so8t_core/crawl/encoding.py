@@ -37,7 +37,7 @@ class Inflater:
             data = self._stream.unconsumed_tail
             if self._stream.eof:
                 data = self._stream.unused_data
-                if self._wbits != _GZIP or not data.startswith(b"\\x1f\\x8b"):
+                if self._wbits != _GZIP or not data.startswith(b"\x1f\x8b"):
                     break  # what follows the end is no part of the body
                 self._stream = zlib.decompressobj(self._wbits)
         return bytes(out)

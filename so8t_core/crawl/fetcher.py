@@ -216,7 +216,7 @@ def _response(
     return Response(
         url=url,
         status=answer.status,
-        reason=answer.reason or "",
+        reason=(answer.reason or "").encode("ascii", "replace").decode("ascii"),
         version=f"HTTP/{version.major}.{version.minor}" if version else "HTTP/1.1",
         headers=tuple(
             (name.decode("latin-1"), value.decode("utf-8", "replace"))

@@ -28,6 +28,7 @@ from so8t_core.crawl.windows import Entry
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SITEMAPS_AN_ORIGIN = 50
 _SITEMAP_LEVELS = 3
+_WHY_CHARS = 200
 
 
 class Intake:
@@ -127,8 +128,15 @@ class Intake:
         """Read a page, then keep or refuse it."""
         answer = known.answer(result) if known is not None and result.status == 304 else result
         robots = self._permission(entry)
-        read = self._reader.read(entry, answer, robots, recorded=known is None)
         self._frontier.tally("pages_fetched")
+        try:
+            read = self._reader.read(entry, answer, robots, recorded=known is None)
+        except (ArithmeticError, LookupError, RecursionError, ValueError) as error:
+            # whatever a page does to its reader, it ends that page and not the crawl
+            why = f"{type(error).__name__}: {error}"[:_WHY_CHARS]
+            refusal = Refusal("unread", "reader", why.encode("utf-8", "replace").decode("utf-8"))
+            self._frontier.refuse(entry, refusal)
+            return
         self._frontier.add(read.links, depth=entry.depth + 1)
         self._frontier.add(read.feeds, kind="feed", depth=entry.depth + 1)
         self._tally_ignored(read.ignored)

@@ -6,6 +6,7 @@ import re
 import unicodedata
 
 _TITLE_CHARS = 300
+_READ_CHARS = 4 * _TITLE_CHARS  # masking takes longer the longer its text is
 _E_MAIL = re.compile(r"[\w.+-]+(?:@|＠|%40)[\w-]+(?:\.[\w-]+)+", re.IGNORECASE)
 _PHONE = re.compile(r"(?<![\d.-])(?:\+81[ -]?|0)\d{1,4}[ -]?\(?\d{1,4}\)?[ -]\d{3,4}(?![\d-])")
 _BARE_MOBILE = re.compile(r"(?<!\d)0[5789]0\d{8}(?!\d)")
@@ -37,6 +38,7 @@ def mask_url(url: str) -> str:
 
 def clean_title(text: str) -> str:
     """One line without control and format characters, personal data masked."""
+    text = text[:_READ_CHARS]
     plain = text if text.isprintable() else _visible(text)
     return mask(" ".join(plain.split()))[:_TITLE_CHARS]
 

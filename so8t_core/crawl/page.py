@@ -15,7 +15,8 @@ from so8t_core.crawl.masking import clean_title
 from so8t_core.crawl.url import BadUrl, canonicalise
 
 _LINKS = "a[href], area[href], frame[src], iframe[src], meta[http-equiv]"
-_REFRESH = re.compile(r"^\s*[\d.]*\s*[;,]?\s*url\s*=\s*['\"]?([^'\"]+)", re.IGNORECASE)
+# possessive: a long run of blanks is walked over once, not once for every way to share it out
+_REFRESH = re.compile(r"^\s*+[\d.]*+\s*+[;,]?+\s*+url\s*+=\s*+['\"]?+([^'\"]+)", re.IGNORECASE)
 _FOOTERS = (
     "footer, address, small, #footer, .footer, .license, .licence, "
     "[class*='copyright'], [id*='copyright']"
@@ -158,6 +159,6 @@ def _json_ld_licences(text: str) -> Iterator[str]:
             licence = value.get("license")
             for named in licence if isinstance(licence, list) else [licence]:
                 target = named.get("@id") or named.get("url") if isinstance(named, dict) else named
-                if isinstance(target, str) and target:
-                    yield target
+                if isinstance(target, str) and target:  # JSON can hold halves of characters
+                    yield target.encode("utf-8", "replace").decode("utf-8")
             pending.extend(reversed(list(value.values())))

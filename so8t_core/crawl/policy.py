@@ -116,7 +116,7 @@ def _is_past(text: str, now: datetime) -> bool:
     for read in (datetime.fromisoformat, parsedate_to_datetime):
         try:
             moment = read(text.replace(_COMMA, ",").upper())
-        except ValueError:
+        except (ValueError, OverflowError):
             continue
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) <= now
     return True

@@ -23,10 +23,10 @@ def retry_after_s(value: str, now: float) -> float | None:
     if text.isdecimal() and text.isascii():
         return float(text)
     try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
+        moment = parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, moment.timestamp() - now)
+    return max(0.0, moment - now)
 
 
 def asked_wait_s(result: Response | Failure, now: float) -> float | None:

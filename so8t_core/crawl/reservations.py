@@ -38,11 +38,12 @@ def _reservation(entry: Any) -> tuple[str, bool | None]:
     if not isinstance(entry, dict):
         return "", None
     location, said = entry.get("location"), entry.get("tdm-reservation")
-    if not isinstance(location, str) or str(said).strip() not in ("0", "1"):
+    wish = str(int(said)) if isinstance(said, bool) else str(said).strip()
+    if not isinstance(location, str) or wish not in ("0", "1"):
         return "", None
-    location = location.strip()
+    location = location.strip().encode("utf-8", "replace").decode("utf-8")  # no half characters
     rooted = location if location.startswith(("/", "*")) else f"/{location}"
-    return rooted, str(said).strip() == "1"
+    return rooted, wish == "1"
 
 
 def read_ai_txt(body: bytes, media_type: str, token: str, ai_tokens: tuple[str, ...]) -> Rules:

@@ -105,7 +105,10 @@ def _read_xml(body: bytes, kind: str, found: list[tuple[str, str]], sitemaps: li
 
 
 def _named(node: etree._Element, name: str) -> bool:
-    return isinstance(node.tag, str) and etree.QName(node).localname.lower() == name
+    """By its name without namespace; a prefix that is declared nowhere stays part of the tag."""
+    if not isinstance(node.tag, str):
+        return False
+    return node.tag.rpartition("}")[2].rpartition(":")[2].lower() == name
 
 
 def _child(node: etree._Element, name: str) -> str:

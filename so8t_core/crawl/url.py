@@ -58,6 +58,8 @@ def canonicalise(
         port = parts.port
     except ValueError as error:
         return BadUrl("url-malformed", str(error))
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        return BadUrl("url-malformed", "half a character")
     scheme = parts.scheme.lower()
     if scheme not in _DEFAULT_PORT:
         return BadUrl("url-scheme", scheme or "relative without a base")

@@ -1,0 +1,84 @@
+"""What a site sends to end a crawl ends a page at most; each case did end one once."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from lxml import etree
+
+from so8t_core.crawl.charset import codec_name, decode
+from so8t_core.crawl.encoding import inflater
+from so8t_core.crawl.masking import clean_title
+from so8t_core.crawl.page import read_page
+from so8t_core.crawl.policy import _is_past
+from so8t_core.crawl.politeness import retry_after_s
+from so8t_core.crawl.reservations import read_tdmrep
+from so8t_core.crawl.sitemap import _named
+from so8t_core.crawl.url import BadUrl, canonicalise
+
+from .site import Site, html
+from .trial import run_crawl
+
+FAR = "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"
+
+
+@pytest.mark.parametrize("label", ["undefined", "utf-7", "unicode_escape", "punycode", "rot13"])
+def test_codecs_that_no_browser_has_are_no_charset(label: str) -> None:
+    assert codec_name(label) is None
+    assert decode("春です".encode(), f"text/html; charset={label}").text == "春です"
+
+
+def test_dates_beyond_all_calendars_are_unreadable() -> None:
+    assert retry_after_s(FAR, 0.0) is None
+    assert _is_past(FAR, datetime.now(UTC))
+
+
+def test_half_characters_become_whole_ones() -> None:
+    page = read_page(
+        '<script type="application/ld+json">{"license":"\\ud800x"}</script>', "http://a.example/"
+    )
+    for mark in page.marks:
+        mark.value.encode("utf-8")
+    rules = read_tdmrep(b'[{"location":"/\\ud800","tdm-reservation":true}]')
+    assert rules == (("disallow", "/?"),)
+    assert isinstance(canonicalise("http://\ud800/"), BadUrl)
+
+
+def test_an_undeclared_prefix_is_a_name_like_any_other() -> None:
+    feed = b"<rss><channel><item><link>x</link><media:content/></item></channel></rss>"
+    tree = etree.fromstring(feed, etree.XMLParser(recover=True))
+    assert [node.tag for node in tree.iter() if _named(node, "content")] == ["media:content"]
+
+
+def test_all_members_of_a_gzip_body_are_read() -> None:
+    body = gzip.compress(b"one") + gzip.compress(b"two")
+    stream = inflater("gzip")
+    assert stream is not None
+    assert stream.feed(body, 99) == b"onetwo"
+    stream.check_whole()
+
+
+def test_titles_and_refreshes_of_any_length_are_read_at_once() -> None:
+    """Without a bound these ran for hours; the test would then not end."""
+    assert len(clean_title("a" * 1_000_000)) == 300
+    blanks = " " * 200_000
+    page = read_page(
+        f'<meta http-equiv="refresh" content="{blanks}x"><meta http-equiv="refresh" '
+        f'content=" 0 ; url=/next">',
+        "http://a.example/",
+    )
+    assert [link.href for link in page.links] == ["/next"]
+
+
+def test_hosts_of_one_address_are_asked_one_after_another(tmp_path: Path) -> None:
+    answers = {f"http://h{number}.example/": html() for number in range(6)}
+    with Site(answers) as site:
+        run_crawl(tmp_path, site, *answers, delay_s=0.2, address_delay_share=0.5)
+        moments = [request.came_at for request in site.log]
+    assert len(moments) >= 12
+    gaps = [later - sooner for sooner, later in itertools.pairwise(moments)]
+    assert min(gaps) >= 0.09  # half the delay, less the clocks' own grain
