@@ -14,6 +14,7 @@ from so8t_core.contract.settings.crawl_policy import (
     LicenceSettings,
     SourceSettings,
 )
+from so8t_core.crawl.masking import mask
 
 MarkKind = Literal["rel-license", "json-ld", "rdfa", "meta", "link", "footer"]
 
@@ -170,7 +171,7 @@ def judge(marks: Iterable[Mark], policy: LicenceSettings) -> Licence:
         Licence(
             id=(name := identify(mark.value)),
             url=mark.value if mark.value.startswith(("http://", "https://")) else "",
-            evidence=f"{mark.kind}: {mark.value[:_EVIDENCE_CHARS]}",
+            evidence=f"{mark.kind}: {mask(mark.value[:_EVIDENCE_CHARS])}",
             decision=decide(name, policy),
         )
         for mark in marks

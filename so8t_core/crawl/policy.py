@@ -18,6 +18,7 @@ _REFUSING = (
     *("noindex", "noarchive", "noai", "tdm-reservation", "content-usage", "unavailable-after"),
 )
 _COMMA = "\0"
+_APART = re.compile(r"[;\s]+")
 _UNAVAILABLE = "unavailable_after"
 _DATE = re.compile(
     rf"{_UNAVAILABLE}\s*:(.*?)(?=,\s*(?:no|all|max-|index|follow|unavail|[\w-]+\s*:)|$)",
@@ -103,7 +104,9 @@ def _addressed(value: str, token: str, now: datetime) -> Iterable[str]:
 def _expanded(words: Iterable[str], now: datetime) -> Iterable[str]:
     for word in words:
         plain = word.strip().lower()
-        if plain == "none":
+        if not plain.startswith(_UNAVAILABLE) and len(parts := _APART.split(plain)) > 1:
+            yield from _expanded(parts, now)  # written without commas, which owners do
+        elif plain == "none":
             yield from ("noindex", "nofollow")
         elif plain in _HONOURED:
             yield plain

@@ -111,7 +111,7 @@ def _merged(groups: list[_Read], agent: str) -> Rules:
 def _lines(body: bytes) -> list[tuple[str, str]]:
     whole = body[:MAX_ROBOTS_BYTES]
     if len(body) > MAX_ROBOTS_BYTES:
-        whole = whole[: whole.rfind(b"\n") + 1]
+        whole = whole[: max(whole.rfind(b"\n"), whole.rfind(b"\r")) + 1]
     if whole.startswith((b"\xff\xfe", b"\xfe\xff")):
         whole = whole.decode("utf-16", "replace").encode()
     found = []

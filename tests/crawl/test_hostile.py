@@ -10,13 +10,16 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
+from so8t_core.contract.settings.crawl_policy import LicenceSettings
 from so8t_core.crawl.charset import codec_name, decode
 from so8t_core.crawl.encoding import inflater
+from so8t_core.crawl.licence import Mark, judge
 from so8t_core.crawl.masking import clean_title
 from so8t_core.crawl.page import read_page
-from so8t_core.crawl.policy import _is_past
+from so8t_core.crawl.policy import _addressed, _is_past
 from so8t_core.crawl.politeness import retry_after_s
 from so8t_core.crawl.reservations import read_tdmrep
+from so8t_core.crawl.robots import parse
 from so8t_core.crawl.sitemap import _named
 from so8t_core.crawl.url import BadUrl, canonicalise
 
@@ -82,3 +85,19 @@ def test_hosts_of_one_address_are_asked_one_after_another(tmp_path: Path) -> Non
     assert len(moments) >= 12
     gaps = [later - sooner for sooner, later in itertools.pairwise(moments)]
     assert min(gaps) >= 0.09  # half the delay, less the clocks' own grain
+
+
+def test_a_long_robots_file_of_bare_carriage_returns_is_read() -> None:
+    assert parse(b"User-agent: *\rDisallow: /\r" * 30_000, "so8t").rules
+
+
+@pytest.mark.parametrize("value", ["noindex nofollow", "noarchive;noindex", "so8t: noindex follow"])
+def test_directives_without_commas_are_directives(value: str) -> None:
+    assert "noindex" in _addressed(value, "so8t", datetime.now(UTC))
+
+
+def test_licence_evidence_has_no_personal_data() -> None:
+    mark = Mark("footer", "CC BY 4.0 taro@example.jp 090-1234-5678")
+    evidence = judge([mark], LicenceSettings()).evidence
+    assert "taro@" not in evidence
+    assert "1234" not in evidence
