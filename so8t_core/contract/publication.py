@@ -6,26 +6,33 @@ the newest word only.
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from typing import Literal
-
-from pydantic import BaseModel, ConfigDict, ValidationError
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal
 
 from so8t_core.contract.errors import StoreError
 from so8t_core.contract.files import write_json
 from so8t_core.contract.lock import boot_id
 from so8t_core.contract.rundir import RunDir
 
+_NUMBER_OR_NONE = (int, type(None))
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("name", "host", "state", "step", "boot_id"), str),
+    **dict.fromkeys(("done_bytes", "total_bytes"), _NUMBER_OR_NONE),
+    "at": (int, float),
+    "pid": int,
+}
 
-class Publication(BaseModel):
+
+@dataclass(frozen=True)
+class Publication:
     """The newest step of one publication. `step` is the last word, or the error's first sentence.
 
     `cut off` is read and never written: its process is gone without having said how it ended.
     `at`: Unix time in seconds. `done_bytes` of `total_bytes`: of this step, where Ollama counts.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     host: str
@@ -61,7 +68,7 @@ def write_publication(
         boot_id=boot_id(),
     )
     try:
-        write_json(run.publication, told.model_dump())
+        write_json(run.publication, asdict(told))
     except OSError as error:
         raise StoreError(
             f"How the model goes into Ollama cannot be told ({error.strerror}).",
@@ -73,18 +80,31 @@ def write_publication(
 def read_publication(run: RunDir) -> Publication | None:
     """The newest word; None where nothing was ever published. Raises `StoreError`."""
     try:
-        told = Publication.model_validate_json(run.publication.read_bytes())
+        told = _checked(json.loads(run.publication.read_bytes()))
     except FileNotFoundError:
         return None
-    except (OSError, ValidationError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise StoreError(
             "What was told of putting the model into Ollama cannot be read.",
             where=str(run.publication),
             hint="Remove the file; the next `so8t export ollama` writes it anew.",
         ) from error
     if told.state == "running" and not (told.boot_id == boot_id() and _lives(told.pid)):
-        return told.model_copy(update={"state": "cut off"})
+        return replace(told, state="cut off")
     return told
+
+
+def _checked(found: Any) -> Publication:
+    """By hand: watchers start without pydantic. Raises ValueError."""
+    names = {field.name for field in fields(Publication)}
+    if not isinstance(found, dict) or found.keys() != names:
+        raise ValueError("other fields than a publication has")
+    for name, kind in _KINDS.items():
+        if not isinstance(found[name], kind) or isinstance(found[name], bool):
+            raise ValueError(f"{name} is of another kind")
+    if found["state"] not in ("running", "done", "failed"):
+        raise ValueError("an unknown state")
+    return Publication(**found)
 
 
 def _lives(pid: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from so8t_core.contract.control import read_control
@@ -145,7 +145,7 @@ def status_document(run: RunDir) -> dict[str, Any]:
             name: _phase_status(state.phases[name], crashed=crashed, now=now)
             for name in PHASE_NAMES
         },
-        "ollama": None if told is None else told.model_dump(exclude={"pid", "boot_id"}),
+        "ollama": None if told is None else asdict(told),
         "events": state.last_seq,
         "settings_sha256": state.settings_sha256,
     }

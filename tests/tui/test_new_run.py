@@ -67,7 +67,7 @@ async def test_known_files_are_offered_and_escape_starts_nothing(tmp_path: Path)
     stage = Starter(tmp_path / "runs", config(tmp_path, "one"), config(tmp_path, "two"))
     async with opened(stage.center(), (100, 30)) as pilot:
         await pilot.press("n")
-        await sees(pilot, "✓ Valid: one", "two.yaml")
+        await sees(pilot, "✓ Valid: one", "two.y")  # long paths wrap
         await pilot.press("down", "down", "enter")
         await sees(pilot, "✓ Valid: two")
         await pilot.press("escape")
