@@ -111,6 +111,11 @@ def _phase_status(view: PhaseView, *, crashed: bool, now: float) -> dict[str, An
     }
 
 
+def _shown(told: Publication) -> dict[str, Any]:
+    """A publication without what tells only whether its process lives."""
+    return {name: v for name, v in asdict(told).items() if name not in ("pid", "boot_id")}
+
+
 def status_document(run: RunDir) -> dict[str, Any]:
     """What `so8t status --json` prints. Writes nothing. Raises `StoreError`."""
     watch = Watch(run)
@@ -145,7 +150,7 @@ def status_document(run: RunDir) -> dict[str, Any]:
             name: _phase_status(state.phases[name], crashed=crashed, now=now)
             for name in PHASE_NAMES
         },
-        "ollama": None if told is None else asdict(told),
+        "ollama": None if told is None else _shown(told),
         "events": state.last_seq,
         "settings_sha256": state.settings_sha256,
     }
