@@ -87,5 +87,8 @@ def skeleton(text: str) -> str:
 
 
 def letters(text: str) -> str:
-    """Letters and digits alone, in one case and width: what a quotation keeps however it is set."""
-    return "".join(filter(str.isalnum, visible(text)))
+    """Letters and digits alone, in one case, width and script: what a quotation keeps.
+
+    Look-alikes of other scripts count as what they pass for.
+    """
+    return "".join(filter(str.isalnum, visible(text).translate(_PLAIN)))

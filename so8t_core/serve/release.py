@@ -50,17 +50,30 @@ def _is_selector(character: str) -> bool:
     return 0xFE00 <= ord(character) <= 0xFE0F or 0xE0100 <= ord(character) <= 0xE01EF
 
 
+_LEAST_WHOLE = 12
+
+
 def quotes(answer: str, thinking: Iterable[str], asked: Iterable[str], *, run: int) -> bool:
     """Whether `run` letters in a row of the answer stand in the thinking and not in the question.
 
-    Case, width, spaces and punctuation make no difference; the answer is also read backwards, in
-    ROT13, and with escapes, base64 and hexadecimal decoded, up to twice.
+    Case, width, look-alikes, spaces and punctuation make no difference; the answer is also read
+    backwards, in ROT13, and with escapes, base64 and hexadecimal decoded, up to twice. A part of
+    the thinking that is shorter than `run` counts as a whole, from twelve letters on.
     """
-    secret = _runs((letters(text) for text in thinking), run)
-    secret -= _runs((letters(text) for text in asked), run)
-    if not secret:
+    told = [letters(text) for text in thinking]
+    known = [letters(text) for text in asked]
+    secret = _runs(told, run) - _runs(known, run)
+    short = [
+        text
+        for text in told
+        if _LEAST_WHOLE <= len(text) < run and not any(text in one for one in known)
+    ]
+    if not secret and not short:
         return False
-    return not secret.isdisjoint(_runs(map(letters, _readings(answer)), run))
+    readings = [letters(reading) for reading in _readings(answer)]
+    if any(text in reading for text in short for reading in readings):
+        return True
+    return not secret.isdisjoint(_runs(readings, run))
 
 
 def _runs(texts: Iterable[str], length: int) -> set[str]:

@@ -74,12 +74,19 @@ def without_begun_tag(text: str) -> str:
     For an answer that was cut off at the limit of tokens.
     """
     text = _ESCAPE_BEGUN.sub("", text)
+    while (at := _begun_at(text)) is not None:  # a loop: an answer may be nothing but brackets
+        text = _ESCAPE_BEGUN.sub("", text[:at])
+    return text
+
+
+def _begun_at(text: str) -> int | None:
+    """Where the beginning of a tag at the end of a text begins; None where there is none."""
     for at in range(max(0, len(text) - _TAIL_CHARACTERS), len(text)):
         for reading in _readings(text[at:]):
             found = _OPEN_END.fullmatch(skeleton(reading))
             if found is not None and _is_begun(found):
-                return without_begun_tag(text[:at])
-    return text
+                return at
+    return None
 
 
 def neutralise(text: str) -> str:
