@@ -6,7 +6,7 @@
 Random weights, made on the GPU; LoRA r 64 on all linears, re-entrant checkpointing, bf16 autocast,
 AdamW with 8-bit states, 4 x 2048 tokens a step. All settings run in one process and take turns.
 `paged` states are left out: they measure the bus. The second form measures what gates cost alone.
-Every part is written when it is done.
+Every part is written when it is done. One module, since all of it measures the same two models.
 """
 
 from __future__ import annotations

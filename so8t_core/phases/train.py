@@ -291,6 +291,11 @@ def _build_trainer(
     )
     if fused_wanted(settings, device):
         fuse(model)
+    elif settings.packing and settings.packed_attention == "ends":
+        ctx.emit.fallback(
+            "a mask that keeps packed samples apart",
+            "train.packed_attention: ends needs the joined operations (train.fused)",
+        )
     if around.ranks.several:
         leave_to_us(model, [name for name in trained_weights(model) if "lora_" in name])
     terms = GateTerms(

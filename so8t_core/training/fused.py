@@ -19,7 +19,7 @@ def fused_wanted(settings: TrainSettings, device: torch.device) -> bool:
 
 
 def fuse(model: PeftModel) -> tuple[int, int]:
-    """Switch LoRA, gates, attention and MLP; returns how many LoRA layers and modules changed."""
+    """Switch LoRA, gates, layers and norms; returns how many LoRA layers and how many modules."""
     return fuse_lora(model), fuse_phi3(model)
 
 

@@ -18,7 +18,7 @@ from so8t_core.training.encoding import Encoded
 from so8t_core.training.fused_phi3 import fuse_phi3
 from so8t_core.training.packed_attention import bounds_of, ends_of
 from so8t_core.training.packing import PackedSet, PackingCollator, pack
-from tests.training.trial import PlannedGate, context, train
+from tests.training.trial import PlannedGate, context, said, train
 
 
 def drawn(*lengths: int, seed: int = 0) -> list[Encoded]:
@@ -146,4 +146,7 @@ def test_a_packed_training_counts_rows_and_resumes_to_the_bit(
     masked = train(context(new_run("masked"), **joined)).figures["final_loss"]
     told = train(context(new_run("told"), packed_attention="ends", **joined)).figures["final_loss"]
     assert told == pytest.approx(masked, rel=1e-3)
+    plain = context(new_run("plain"), packing=True, packed_attention="ends")
+    assert train(plain).digest == straight.digest
+    assert any("packed samples apart" in told["what"] for told in said(plain, "fallback"))
     assert train(context(new_run("padded"))).digest != straight.digest

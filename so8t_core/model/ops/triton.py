@@ -5,8 +5,8 @@ blocks: it loads a block at once, keeps the 64 numbers of R - I in registers ove
 multiplies by plain fused multiply-adds. That is IEEE float32 throughout (no tensor core, hence no
 TF32), no number passes between threads, and the kernels move their bytes at the speed of a copy.
 
-The functions on tuples of 8 and 64 are longer than others, because Triton has no array of
-registers to loop over.
+The functions on tuples of 8 and 64 are longer than others, and so is the module, because Triton has
+no array of registers to loop over.
 """
 
 # triton has no annotations
