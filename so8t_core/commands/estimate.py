@@ -29,11 +29,10 @@ def print_estimate(arguments: Namespace) -> int:
         memory_bytes = 10**15  # nothing to compare with
     else:
         memory_bytes = usable_bytes(round(train.memory_gb * 1e9))
-    stock = train.base_storage == "int8" and train.int8_matmul == "llm_int8"
     means = Means(
         element=4 if train.dtype == "float32" else 2,
         liger=train.liger != "off",
-        fused=train.fused != "off" and not stock,
+        fused=train.fused == "on" or (train.fused == "auto" and not train.stock_int8),
     )
     shape = ModelShape.of(read_config(_model(settings)), gates=train.train_gates)
     length = train.max_length_tokens

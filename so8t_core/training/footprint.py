@@ -195,15 +195,10 @@ def kept_per_token(settings: TrainSettings, shape: ModelShape, means: Means, *, 
         shared = name == "o_proj" and not dropped  # attention's result is there anyway
         lora += (1 + e) * size if dropped else (0 if shared else e * size)
         lora += e * settings.lora_rank
-    rounded = sum(inputs.values()) if _rounds_activations(settings) else 0
+    rounded = sum(inputs.values()) if settings.stock_int8 else 0  # it keeps inputs as int8
     return (
         2 * norm + heads + e * queries + 4 * shape.heads + (e * d if gate else 0) + mlp + lora
     ) + rounded
-
-
-def _rounds_activations(settings: TrainSettings) -> bool:
-    """Bitsandbytes' own int8 product keeps its input as int8."""
-    return settings.base_storage == "int8" and settings.int8_matmul == "llm_int8"
 
 
 def _dense_bytes(

@@ -13,8 +13,7 @@ from so8t_core.training.fused_phi3 import fuse_phi3, unfuse_phi3
 def fused_wanted(settings: TrainSettings, device: torch.device) -> bool:
     """Whether to use them: not beside bitsandbytes' own int8 product, which they would replace."""
     if settings.fused == "auto":
-        stock = settings.base_storage == "int8" and settings.int8_matmul == "llm_int8"
-        return device.type == "cuda" and not stock
+        return device.type == "cuda" and not settings.stock_int8
     return settings.fused == "on"
 
 

@@ -142,8 +142,8 @@ class TrainSettings(Section):
     gradient_checkpointing: bool | Literal["auto"] | Annotated[float, Field(gt=0, lt=1)] = Field(
         True,
         description="Recompute activations in the backward pass: slower, far less memory. true: in "
-        "all layers, false: in none; a number between 0 and 1: in that share of them (0.5 is every "
-        "second); auto: in as few as fit the memory.",
+        "all layers, false: in none; a number between 0 and 1: in that share of them (0.5 is the "
+        "first half); auto: in as few as fit the memory.",
     )
     memory_gb: Literal["auto"] | Annotated[float, Field(gt=0)] = Field(
         "auto",
@@ -302,6 +302,11 @@ class TrainSettings(Section):
         if self.micro_batch_size == "auto":
             raise ValueError("micro_batch_size has not been chosen yet")
         return self.micro_batch_size
+
+    @property
+    def stock_int8(self) -> bool:
+        """Whether int8 linears multiply by bitsandbytes' own product, which nothing replaces."""
+        return self.base_storage == "int8" and self.int8_matmul == "llm_int8"
 
     @property
     def recomputed_share(self) -> float:
