@@ -1,6 +1,7 @@
 """Training on one and on several GPUs, as a user starts it: tokens per second and losses.
 
     python benchmarks/gpus.py OUT.json --model-path GATED [--gpus 1 2] [--steps 30] [--rounds 3]
+    python benchmarks/gpus.py OUT.json --model-path GATED --storage bf16 --parallel fsdp
     python benchmarks/gpus.py OUT.json --model-path GATED --device cpu    a trial without GPUs
 
 Each round starts `so8t train` for every number of GPUs in turn, on the same packed rows of random
@@ -56,6 +57,8 @@ def settings(options: argparse.Namespace, data: Path, gpus: int) -> dict[str, An
             "chat_format": "plain",
             "device": options.device,
             "gpus": gpus,
+            "base_storage": options.storage,
+            "parallel": options.parallel,
         },
     }
 
@@ -94,6 +97,8 @@ def main() -> None:
     parser.add_argument("--accumulation", type=int, default=4)
     parser.add_argument("--checkpointing", choices=("on", "off"), default="on")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--storage", choices=("int8", "nf4", "bf16", "float32"), default="int8")
+    parser.add_argument("--parallel", choices=("ddp", "fsdp"), default="ddp")
     options = parser.parse_args()
     speeds: dict[int, list[float]] = {gpus: [] for gpus in options.gpus}
     last: dict[int, dict[str, Any]] = {}

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from so8t_core.contract.errors import ResourceError
 from so8t_core.contract.files import sha256_file
 from so8t_core.contract.settings.train import OPERATIONAL, TrainSettings
 from so8t_core.model.base import digest_of, digest_of_weights
@@ -51,6 +50,7 @@ from so8t_core.training.ranks import Ranks, SharedGate, SilentEmitter, leave_to_
 from so8t_core.training.samples import SampleWriter
 from so8t_core.training.schedule import step_count, training_arguments
 from so8t_core.training.series import START, SeriesFile
+from so8t_core.training.sharding import require_shardable, shard_base
 from so8t_core.training.surroundings import Surroundings
 from so8t_core.training.trackers import Trackers, require_trackers
 from so8t_core.training.trainer import SO8TTrainer
@@ -104,7 +104,6 @@ def run(ctx: PhaseContext) -> Outcome:
 
     Of several ranks only the first one writes and has an outcome; the others come back with none.
     """
-    _refuse_fsdp(ctx.settings.train)
     ranks = Ranks.join(ctx.settings.train.device)
     ctx = _as_rank(ctx, ranks)
     settings = ctx.settings.train
@@ -115,6 +114,8 @@ def run(ctx: PhaseContext) -> Outcome:
     )
     torch.set_num_threads(threads)
     device = choose_device(settings)
+    if settings.sharded(ranks.count):
+        require_shardable(settings, device)
     inputs = _resolve(ctx)
     tokenizer = load_own_tokenizer(inputs.model)
     ctx.emit.progress(0, None, "steps", "reading and tokenising the data")
@@ -138,16 +139,6 @@ def run(ctx: PhaseContext) -> Outcome:
         if not ranks.first:
             return Outcome("", (), {})
         return _finish(ctx, inputs, data, trainer, around, threads, choice)
-
-
-def _refuse_fsdp(settings: TrainSettings) -> None:
-    if settings.parallel == "fsdp":
-        raise ResourceError(
-            "Sharding the base over several GPUs (FSDP2) is not part of this version.",
-            where="train.parallel",
-            hint="Set `train.parallel: ddp`: each GPU then holds the whole base, 4 GB of a 3.8B "
-            "model as int8 and 2.3 GB as nf4.",
-        )
 
 
 def _as_rank(ctx: PhaseContext, ranks: Ranks) -> PhaseContext:
@@ -286,9 +277,10 @@ def _build_trainer(
     dtype = choose_dtype(settings, device)
     ctx.pause.point()
     ctx.emit.progress(0, steps, "steps", "loading the model")
-    model = attach_adapter(
-        load_base(inputs.model, settings, device, dtype), settings, ctx.settings.seed
-    )
+    shared = settings.sharded(around.ranks.count)
+    place = torch.device("cpu") if shared else None
+    base = load_base(inputs.model, settings, device, dtype, place)
+    model = attach_adapter(base, settings, ctx.settings.seed)
     if fused_wanted(settings, device):
         fuse(model)
     elif settings.packing and settings.packed_attention == "ends":
@@ -296,6 +288,9 @@ def _build_trainer(
             "a mask that keeps packed samples apart",
             "train.packed_attention: ends needs the joined operations (train.fused)",
         )
+    if shared:
+        shard_base(model, device)
+        around.ranks.bound = True
     if around.ranks.several:
         leave_to_us(model, [name for name in trained_weights(model) if "lora_" in name])
     terms = GateTerms(

@@ -79,11 +79,16 @@ def load_own_tokenizer(folder: Path) -> Any:
 
 
 def load_base(
-    folder: Path, settings: TrainSettings, device: torch.device, dtype: torch.dtype
+    folder: Path,
+    settings: TrainSettings,
+    device: torch.device,
+    dtype: torch.dtype,
+    place: torch.device | None = None,
 ) -> nn.Module:
     """Load an SO8T checkpoint, its linears stored as `settings.base_storage` says.
 
-    Raises `ModelError` when a weight is missing, or it was not stored as asked.
+    `place`: where its weights are put, if they are not to go to `device` at once. Raises
+    `ModelError` when a weight is missing, or it was not stored as asked.
     """
     register()
     # it warns at every single product that inputs are rounded, which is what int8 means
@@ -93,7 +98,7 @@ def load_base(
             folder,
             dtype=_PLAIN.get(settings.base_storage, dtype),
             quantization_config=_quantisation(settings, dtype),
-            device_map={"": device.index if device.type == "cuda" else "cpu"},
+            device_map=one_device(place or device),
             attn_implementation="sdpa",
             local_files_only=True,
             output_loading_info=True,
@@ -105,8 +110,8 @@ def load_base(
             where=str(folder),
             hint="Run `so8t integrate` again.",
         )
-    base.config.use_cache = False  # or each pass would copy all keys and values for nobody
-    base.config.use_cache = False  # training keeps none; who generates asks for it
+    # or each pass would copy all keys and values for nobody; who generates asks for a cache
+    base.config.use_cache = False
     _require_targets(base, settings.lora_targets, str(folder))
     _require_storage(base, settings, str(folder))
     if device.type == "cuda" and settings.int8_matmul == "dequantized":
@@ -117,6 +122,11 @@ def load_base(
         _checkpoint_activations(base, settings.recomputed_share)
     model: nn.Module = base
     return model
+
+
+def one_device(device: torch.device) -> dict[str, int | str | None]:
+    """The map that transformers takes for a model that is all on one device."""
+    return {"": device.index if device.type == "cuda" else "cpu"}
 
 
 def _checkpoint_activations(base: Any, share: float = 1.0) -> None:

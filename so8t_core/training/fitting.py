@@ -124,6 +124,7 @@ def _estimate(
         masked=settings.packing,
         accumulated=accumulation > ranks,
         several=ranks > 1,
+        shards=ranks if settings.sharded(ranks) else 1,
     )
     return estimate(shape, settings, means, load)
 

@@ -100,6 +100,7 @@ class Load:
 
     `masked`: rows are packed, so attention has a mask. `accumulated`: gradients of earlier
     micro-batches are there already. `several`: DDP gathers gradients in buckets of its own.
+    `shards`: among how many GPUs the frozen linears are shared out.
     """
 
     rows: int
@@ -108,6 +109,7 @@ class Load:
     masked: bool = False
     accumulated: bool = True
     several: bool = False
+    shards: int = 1
 
     @property
     def tokens(self) -> int:
@@ -137,19 +139,24 @@ def recomputed_layers(share: float, layers: int) -> tuple[bool, ...]:
     return tuple(layer < count for layer in range(layers))
 
 
-def _stored_bytes(settings: TrainSettings, shape: ModelShape, element: int) -> int:
-    """The frozen base: linears as they are stored, embeddings and head unquantised."""
-    numbers = sum(out * inside for out, inside in shape.linears.values()) * shape.layers
-    rows = sum(out for out, _ in shape.linears.values()) * shape.layers
-    tables = shape.vocabulary * shape.width * (1 if shape.tied else 2)
-    norms = shape.width * (2 * shape.layers + 1)
+def _layer_bytes(settings: TrainSettings, shape: ModelShape) -> tuple[int, int]:
+    """A layer's linears as they are stored: their weights, and the scales beside those."""
+    numbers = sum(out * inside for out, inside in shape.linears.values())
     if settings.base_storage == "int8":
-        return numbers + 4 * rows + element * (tables + norms)
+        return numbers, 4 * sum(out for out, _ in shape.linears.values())
     if settings.base_storage == "nf4":
         scales = numbers // _QUANTISED_BLOCK
-        return numbers // 2 + scales + 4 * (scales // 256) + element * (tables + norms)
-    size = 2 if settings.base_storage == "bf16" else 4
-    return size * (numbers + tables + norms)
+        return numbers // 2, scales + 4 * (scales // 256)
+    return (2 if settings.base_storage == "bf16" else 4) * numbers, 0
+
+
+def _stored_bytes(settings: TrainSettings, shape: ModelShape, element: int, shards: int) -> int:
+    """The frozen base: this rank's part of the linears; scales, embeddings and head are whole."""
+    weights, scales = _layer_bytes(settings, shape)
+    tables = shape.vocabulary * shape.width * (1 if shape.tied else 2)
+    norms = shape.width * (2 * shape.layers + 1)
+    size = {"bf16": 2, "float32": 4}.get(settings.base_storage, element)
+    return shape.layers * (-(-weights // shards) + scales) + size * (tables + norms)
 
 
 def lora_parameters(settings: TrainSettings, shape: ModelShape) -> int:
@@ -255,7 +262,9 @@ def estimate(shape: ModelShape, settings: TrainSettings, means: Means, load: Loa
     mask = (1 + e) * load.rows * load.length**2 if load.masked else 0
     rotations = 4 * shape.gated_layers * shape.width * _BLOCK
     fixed = {
-        "base": _stored_bytes(settings, shape, e),
+        "base": _stored_bytes(settings, shape, e, load.shards),
+        # a layer in use, the next one, and the buffer that it comes in
+        "gathered": 3 * _layer_bytes(settings, shape)[0] if load.shards > 1 else 0,
         "adapter": 4 * trained + (e * trained if means.fused and e == 2 else 0),
         "optimizer": _optimizer_bytes(settings, trained),
         "rotations": 3 * rotations,

@@ -41,7 +41,8 @@ class FrozenWeight:
     def __init__(self, linear: nn.Module) -> None:
         self._linear: Any = linear
         self._int8 = isinstance(linear, Linear8bitLt)
-        self._nf4 = isinstance(linear, Linear4bit)
+        # on the linear alone while the weight is sharded
+        self._state = linear.weight.quant_state if isinstance(linear, Linear4bit) else None
 
     def dense(self, dtype: torch.dtype, matrices: Tensor | None) -> Tensor:
         """(out, in) in `dtype`, its rows rotated by `matrices`, (out / 8, 8, 8), where given."""
@@ -54,8 +55,8 @@ class FrozenWeight:
                 return ops.dequantize(codes, scales, dtype)
             return ops.dequantize_turned(codes, scales, matrices, dtype)
         weight = linear.weight
-        if self._nf4:
-            weight = dequantize_4bit(weight.t(), weight.quant_state).to(dtype).t()
+        if self._state is not None:
+            weight = dequantize_4bit(weight.t(), self._state).to(dtype).t()
         if matrices is None:
             return weight.to(dtype)
         return ops.dequantize_turned(weight.contiguous(), None, matrices, dtype)

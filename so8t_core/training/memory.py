@@ -62,6 +62,16 @@ class Passes:
             torch.cuda.empty_cache()
 
 
+def no_smaller_passes(where: str, why: str) -> ResourceError:
+    """That memory ran out on one rank, which the others cannot follow to smaller passes."""
+    return ResourceError(
+        f"Memory ran out on one of several GPUs: {why}",
+        where=f"train, {where}",
+        hint="Halve train.micro_batch_size, double train.accumulation_steps, and start a new run: "
+        "the ranks cannot agree on smaller passes.",
+    )
+
+
 def first_line(error: BaseException) -> str:
     """The part of torch's long message that says what happened."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -36,6 +36,8 @@ class Ranks:
         self._group = group
         self.apart = False
         """True while the first rank does something that the others only wait for."""
+        self.bound = False
+        """True where no rank can use the model alone: each has a part of the base."""
 
     @classmethod
     def join(cls, device: Literal["auto", "cpu", "cuda"]) -> Ranks:
@@ -102,6 +104,10 @@ class Ranks:
             self.apart = False
         given: T = self._heard(self.agree(answer))
         return given
+
+    def together(self, work: Callable[[], T]) -> T:
+        """What work with the model gives the first rank, on all ranks; the others help or wait."""
+        return self.agree(work()) if self.bound else self.from_first(work)
 
     def _heard(self, answer: tuple[str, Any]) -> Any:
         if answer[0] == "left":

@@ -30,7 +30,6 @@ from torch import Tensor, nn
 from torch.utils.data import Sampler
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
-from so8t_core.contract.errors import ResourceError
 from so8t_core.contract.settings.train import TrainSettings
 from so8t_core.training.adapter import put_weights, trained_weights
 from so8t_core.training.base_model import set_evaluating
@@ -43,7 +42,7 @@ from so8t_core.training.gate_terms import GateTerms, active_gates
 from so8t_core.training.guard import StepGuard, require_finite
 from so8t_core.training.held_out import held_out_loss
 from so8t_core.training.keeper import CheckpointKeeper
-from so8t_core.training.memory import Passes, first_line, lost_device_told
+from so8t_core.training.memory import Passes, first_line, lost_device_told, no_smaller_passes
 from so8t_core.training.optimizer import (
     build_optimizer,
     optimizer_state,
@@ -55,6 +54,7 @@ from so8t_core.training.pet import MarkingCollator, PetTerm
 from so8t_core.training.rotation_bank import RotationBank
 from so8t_core.training.samples import SampleWriter
 from so8t_core.training.schedule import build_schedule, lower_rates, seed_step
+from so8t_core.training.sharding import average_gradients
 from so8t_core.training.surroundings import Surroundings
 
 
@@ -133,6 +133,16 @@ class SO8TTrainer(Trainer):
         per_step = self.args.per_device_train_batch_size * self.args.gradient_accumulation_steps
         per_step *= self._ranks.count  # accelerate deals the batches out, one rank after another
         return RunOrder(len(self._samples), self.args.max_steps * per_step, self.args.seed)
+
+    def _wrap_model(
+        self, model: nn.Module, training: bool = True, dataloader: Any = None
+    ) -> nn.Module:
+        """By ourselves where the base is sharded, which accelerate refuses."""
+        if not self._ranks.bound:
+            wrapped: nn.Module = super()._wrap_model(model, training, dataloader)
+            return wrapped
+        ready = self.accelerator.prepare_model(model, device_placement=False, evaluation_mode=True)
+        return average_gradients(ready, self.args.device)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         if self.optimizer is None:
@@ -236,14 +246,10 @@ class SO8TTrainer(Trainer):
         return total
 
     def _begin_again(self, short: str) -> None:
-        if self.args.world_size > 1:
-            raise ResourceError(
-                f"Memory ran out on one of several GPUs: {short}",
-                where=f"train, step {self.state.global_step + 1}",
-                hint="Halve train.micro_batch_size, double train.accumulation_steps, and start "
-                "a new run: the ranks cannot agree on smaller passes within a step.",
-            )
-        self.passes.halve(f"step {self.state.global_step + 1}", short)
+        when = f"step {self.state.global_step + 1}"
+        if self._ranks.several:
+            raise no_smaller_passes(when, short)
+        self.passes.halve(when, short)
         self.adapted.zero_grad(set_to_none=True)
         given = self._given
         self.begin_step()
@@ -384,7 +390,7 @@ class SO8TTrainer(Trainer):
         """Mean cross-entropy over all held-out targets; may be paused between micro-batches."""
         step = self.state.global_step
         self._around.emit.progress(step, self.args.max_steps, "steps", "measuring held-out loss")
-        measured, self.passes.rows = self._ranks.from_first(self._measure_all)
+        measured, self.passes.rows = self._ranks.together(self._measure_all)
         result = {"eval_loss": measured[0]}
         require_finite(result, f"the evaluation after step {step}")
         self._around.evaluations.append({"step": step, **result, "targets": measured[1]})
@@ -405,8 +411,10 @@ class SO8TTrainer(Trainer):
         self._bank.open()
         self._low.open()
         while isinstance(measured := self._measure(self._held_out), str):
-            step = self.state.global_step
-            self.passes.halve(f"the evaluation after step {step}", measured)
+            when = f"the evaluation after step {self.state.global_step}"
+            if self._ranks.bound:
+                raise no_smaller_passes(when, measured)
+            self.passes.halve(when, measured)
         self._low.close()
         self._bank.close()
         return measured, self.passes.rows
@@ -423,7 +431,7 @@ class SO8TTrainer(Trainer):
     def _write_samples(self) -> None:
         """Have the model answer; may be paused between tokens, and is then begun anew."""
         if self._sampler.questions:
-            self._ranks.from_first(self._answer)
+            self._ranks.together(self._answer)
         self._sampled_step = self.state.global_step
 
     def _answer(self) -> None:

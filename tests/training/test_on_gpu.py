@@ -131,13 +131,17 @@ def test_recomputing_fewer_layers_changes_memory_and_no_loss(
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
-@pytest.mark.parametrize("storage", ["int8", "nf4", "bf16"])
+@pytest.mark.parametrize(
+    ("storage", "parallel"),
+    [("int8", "ddp"), ("nf4", "ddp"), ("bf16", "ddp"), ("nf4", "fsdp"), ("bf16", "fsdp")],
+)
 def test_two_gpus_train_as_one_and_pause_to_the_bit(
-    tmp_path: Path, new_run: Callable[[str], Path], storage: str
+    tmp_path: Path, new_run: Callable[[str], Path], storage: str, parallel: str
 ) -> None:
     settings = {
         **ON_GPU,
         "base_storage": storage,
+        "parallel": parallel,
         "lora_dropout": 0.0,
         "accumulation_steps": 4,
         "max_steps": 4,

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from so8t_core.contract.errors import ResourceError
@@ -22,8 +18,8 @@ from so8t_core.training.ranks import Ranks, alone
 from so8t_core.training.schedule import training_arguments
 from so8t_core.training.series import read_series
 from tests.training.trial import PlannedGate, context, make_run, train
+from tests.training.two_processes import torchrun_two
 
-ROOT = Path(__file__).parents[2]
 PLAIN: dict[str, Any] = {
     "lora_dropout": 0.0,
     "accumulation_steps": 4,
@@ -55,16 +51,7 @@ def in_two_processes(folder: Path, plan: Plan) -> None:
     ]
     spec = folder / "spec.json"
     spec.write_text(json.dumps(entries))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--local-addr", "127.0.0.1", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [*command, "-m", "tests.training.ranks_trial", str(spec)],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
+    torchrun_two("tests.training.ranks_trial", str(spec))
 
 
 def end(root: Path, name: str, rank: int = 0) -> dict[str, Any]:
@@ -102,13 +89,19 @@ def session(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
     folder = tmp_path_factory.mktemp("ranks")
     runs = {
         name: make_run(folder / name, model)
-        for name in ("two", "whole", "paused", "growing", "shrinking", "one")
+        for name in (
+            *("two", "whole", "paused", "growing", "shrinking", "one"),
+            *("full", "shared", "parting", "plain"),
+        )
     }
     torch.set_num_threads(1)
     train(context(runs["one"], **PLAIN))
     with pytest.raises(HardPause):
         train(context(runs["growing"], PlannedGate(pause_at=14), **PLAIN))
     two, eight = {**PLAIN, "gpus": 2}, {**DROPPING, "gpus": 2}
+    full = {**eight, "base_storage": "float32"}
+    parts = {"base_storage": "float32", "parallel": "fsdp"}
+    shared = {**eight, **parts}
     in_two_processes(
         folder,
         [
@@ -120,9 +113,17 @@ def session(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
             ("softly", runs["paused"], {"soft_at": 7}, eight),
             ("more", runs["growing"], {}, two),
             ("fewer", runs["shrinking"], {"pause_at": 12}, two),
+            ("straight", runs["full"], {}, full),
+            ("evaluating", runs["shared"], {"pause_at": 5}, shared),
+            ("accumulating", runs["shared"], {"pause_at": 15}, shared),
+            ("answering", runs["shared"], {"pause_at": 13}, shared),
+            ("straight", runs["shared"], {}, shared),
+            ("parting", runs["parting"], {"pause_at": 12}, {**two, **parts}),
         ],
     )
     train(context(runs["shrinking"], **PLAIN))
+    for name in ("parting", "plain"):
+        train(context(runs[name], **PLAIN, **parts))
     return folder
 
 
@@ -155,6 +156,25 @@ def test_pauses_on_two_ranks_change_no_bit(session: Path) -> None:
     assert steps(paused) == steps(whole)
 
 
+def test_a_sharded_base_changes_no_bit(session: Path) -> None:
+    """Nor do pauses where every rank takes part: in an evaluation, a step and an answer."""
+    whole, shared = session / "full", session / "shared"
+    for name in ("evaluating", "accumulating", "answering"):
+        assert [end(shared, name, rank)["end"] for rank in (0, 1)] == ["paused", "paused"]
+        assert end(shared, name, 1)["events"] == []
+    assert end(shared, "evaluating")["last"]["message"] == "measuring held-out loss"
+    assert end(shared, "accumulating")["last"]["done"] % 1 == 0.5
+    assert end(shared, "answering")["last"]["message"] == "writing samples"
+    assert end(shared, "straight")["digest"] == end(whole, "straight")["digest"]
+    assert steps(shared) == steps(whole)
+
+
+def test_a_sharded_training_goes_on_alone(session: Path) -> None:
+    """With the whole base on one rank, and the same samples in the same order."""
+    assert end(session / "parting", "parting")["end"] == "paused"
+    same_within_rounding(session / "parting", session / "plain")
+
+
 def test_other_numbers_of_ranks_keep_the_order_of_samples(session: Path) -> None:
     """From one to two in the middle of the training, and from two to one."""
     for name, entry, expected in (("growing", "more", "done"), ("shrinking", "fewer", "paused")):
@@ -183,10 +203,3 @@ def test_the_passes_of_a_step_are_shared_out(tmp_path: Path) -> None:
         tmp_path, settings, 3, 0, torch.device("cpu"), bf16=False, ranks=2
     )
     assert arguments.gradient_accumulation_steps == 2
-
-
-def test_sharding_is_refused_by_name(new_run: NewRun) -> None:
-    with pytest.raises(ValidationError, match="cannot shard a base stored as int8"):
-        TrainSettings(parallel="fsdp", base_storage="int8")
-    with pytest.raises(ResourceError, match="not part of this version"):
-        train(context(new_run("fsdp"), parallel="fsdp", base_storage="float32"))

@@ -130,8 +130,9 @@ class TrainSettings(Section):
     )
     parallel: Literal["ddp", "fsdp"] = Field(
         "ddp",
-        description="How several GPUs share the work. ddp: each holds the whole base; fsdp: it is "
-        "sharded, which cannot be done with int8.",
+        description="How several GPUs share the work. ddp: each holds the whole base; fsdp: each "
+        "holds its part of it, and layers come together when they are needed. Slower, for a base "
+        "that one GPU has no room for; it cannot be done with int8.",
     )
     threads: int | None = Field(
         None,
@@ -302,6 +303,10 @@ class TrainSettings(Section):
         if self.micro_batch_size == "auto":
             raise ValueError("micro_batch_size has not been chosen yet")
         return self.micro_batch_size
+
+    def sharded(self, ranks: int) -> bool:
+        """Whether the base is shared out: there must be somebody to share it with."""
+        return self.parallel == "fsdp" and ranks > 1
 
     @property
     def stock_int8(self) -> bool:
