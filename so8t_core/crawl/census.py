@@ -14,7 +14,7 @@ class Census:
 
     def counts(self) -> dict[str, int]:
         """URLs by state; `kept` counts those with a page."""
-        counts = dict.fromkeys(("queued", "done", "refused", "failed"), 0)
+        counts = dict.fromkeys(("queued", "done", "refused", "failed", "deferred"), 0)
         counts |= dict(self._db.execute("SELECT state, sum(n) FROM counts GROUP BY state"))
         counts["kept"] = self.kept()
         return counts

@@ -95,7 +95,11 @@ class Crawler:
             await self._cancel_all()
             self._monitor.tally_time()
             await self._committer.durable()
-        self._monitor.show(self._lanes.waiting(time.monotonic()), ())
+        self._monitor.show(self._waiting(), ())
+
+    def _waiting(self) -> dict[str, str]:
+        """Every host that is not asked now, with the reason."""
+        return self._lanes.waiting(time.monotonic()) | self._patience.all_away()
 
     def _take_seeds(self) -> None:
         for seed, kind in self._scope.seeds():
@@ -122,9 +126,7 @@ class Crawler:
                 break
             await self._wait()
             if self._monitor.due:
-                self._monitor.show(
-                    self._lanes.waiting(time.monotonic()), tuple(self._tasks.values())
-                )
+                self._monitor.show(self._waiting(), tuple(self._tasks.values()))
         self._monitor.tally_time()
         await self._committer.durable()
 
@@ -196,6 +198,9 @@ class Crawler:
     # Settling.
 
     def _settle_quest(self, quest: Quest, result: Response | Failure) -> None:
+        if self._patience.is_barred(host_of(quest.origin + "/")):
+            self._turns.answered(quest.origin)  # its URLs are ended with its host
+            return
         step = advance(quest, result, self._settings, time.time())
         if isinstance(step, Answer):
             self._permissions.learn(step)
@@ -228,7 +233,10 @@ class Crawler:
             rule, detail = f"http-{result.status}", result.reason
         else:
             rule, detail = f"network-{result.kind}", result.detail
-        if wait_s is not None:
+        away = self._patience.away(entry.host)
+        if away is not None and entry.tries < self._settings.max_retries:
+            self._frontier.put_off(entry, away[1])
+        elif wait_s is not None:
             self._frontier.retry(entry, time.time() + wait_s)
         elif rule == "network-address-refused":
             self._frontier.refuse(entry, Refusal("address", "connection guard", detail))

@@ -173,7 +173,12 @@ def _host(host: str, records: Records, findings: list[Finding]) -> Refusal | Non
     standing = Standing(**json.loads(row[0]))
     words = f"{standing.kept} pages kept, {standing.body_bytes} bytes, {standing.spent_s:.0f} s"
     findings.append(Finding("host", words, standing.why))
-    return Refusal("host-suspended", host, standing.why) if standing.suspended else None
+    if standing.suspended:
+        return Refusal("host-suspended", host, standing.why)
+    if standing.away_until > time.time():
+        findings.append(Finding("set aside until", _moment(standing.away_until), standing.why))
+        return Refusal("retry-after", host, standing.why)
+    return None
 
 
 async def _ask(origin: str, settings: CrawlSettings) -> Answer:

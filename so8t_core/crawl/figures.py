@@ -18,11 +18,12 @@ def crawl_figures(frontier: Frontier) -> dict[str, Any]:
     counts = frontier.census.counts()
     return {
         "pages_kept": counts["kept"],
-        "urls_seen": counts["queued"] + counts["done"] + counts["refused"] + counts["failed"],
+        "urls_seen": sum(counts.values()) - counts["kept"],
         "urls_left_queued": counts["queued"],
         "redirects": frontier.census.rules("done").get("redirect", 0),
         "refused": frontier.census.rules("refused"),
         "failed": frontier.census.rules("failed"),
+        "deferred": frontier.census.rules("deferred"),
         "hosts": frontier.census.host_outcomes(),
         "licences": section(tallies, "kept.licence."),
         "licence_decisions": section(tallies, "kept.decision."),

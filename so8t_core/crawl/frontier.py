@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from so8t_core.crawl.census import Census
 from so8t_core.crawl.hosts import HostBook
@@ -185,6 +185,22 @@ class Frontier:
         self._batch.retried.append([entry.url, again.tries, not_before])
         self._windows.put_later(again, not_before)
         self.tally("retries")
+
+    def put_off(self, entry: Entry, until: float) -> None:
+        """The URL was asked for and its host then wanted to be left alone: a try is used up."""
+        self._batch.retried.append([entry.url, entry.tries + 1, until])
+        self.tally("retries")
+
+    def end_host(
+        self, host: str, state: Literal["failed", "deferred"], why: Refusal, until: float = 0.0
+    ) -> None:
+        """All URLs of a host that the wave still has fail, or are set aside until then.
+
+        `until` is since the epoch; what was set aside is queued again by the first wave after it.
+        """
+        wave = self._windows.drop(host)
+        reason = (why.rule, why.source, why.detail, time.time())
+        self._batch.ended.append([state, until, *reason, wave, host])
 
     def refuse(self, entry: Entry, why: Refusal) -> None:
         """A rule forbids the URL, or its page."""

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 class Standing:
     """One host. Times are since the epoch.
 
-    `not_before`: it is to be left alone until then; `suspended`: for the whole run, `why` says the
-    reason. `failures`: in a row; `openings`: rests of its breaker in a row. `kept` pages,
-    `body_bytes` taken, `spent_s` with its requests and the delays after them.
+    `not_before`: it is to be left alone until then; `away_until`: until then its URLs are set
+    aside, since it asked for longer than a crawl waits; `suspended`: it is left for the whole run.
+    `why` says the reason. `failures`: in a row; `openings`: rests of its breaker in a row. `kept`
+    pages, `body_bytes` taken, `spent_s` with its requests and the delays after them.
     """
 
     not_before: float = 0.0
+    away_until: float = 0.0
     suspended: bool = False
     why: str = ""
     failures: int = 0
@@ -54,6 +56,12 @@ class HostStanding:
         """Leave the host alone until then; an earlier end never shortens a later one."""
         if not_before >= self._standing.not_before:
             self._standing.not_before, self._standing.why = not_before, why
+            self._changed.add(self._host)
+
+    def leave(self, away_until: float, why: str) -> None:
+        """Set the host's URLs aside until then; an earlier end never shortens a later one."""
+        if away_until >= self._standing.away_until:
+            self._standing.away_until, self._standing.why = away_until, why
             self._changed.add(self._host)
 
     def suspend(self, why: str) -> None:

@@ -66,9 +66,9 @@ class Monitor:
 
         The snapshot: `pages_per_s` (kept, over the last ten seconds), `eta_s` (for the pages that
         are still wanted of those known, at that rate; null where it cannot be told), `requests`,
-        `body_bytes`, `retries`, `status` (answers by class), `refusals` and `failures` (by rule),
-        `frontier` (URLs by state), `hosts` (name: what it does, or how long and why it waits; the
-        first fifty), `hosts_in_all`, `network_failures` (by kind).
+        `body_bytes`, `retries`, `status` (answers by class), `refusals`, `failures` and
+        `deferrals` (by rule), `frontier` (URLs by state), `hosts` (name: what it does, or how long
+        and why it waits; the first fifty), `hosts_in_all`, `network_failures` (by kind).
         """
         now = time.monotonic()
         self._shown_at = now
@@ -92,6 +92,7 @@ class Monitor:
                 "network_failures": section(tallies, "network."),
                 "refusals": self._frontier.census.rules("refused"),
                 "failures": self._frontier.census.rules("failed"),
+                "deferrals": self._frontier.census.rules("deferred"),
                 "frontier": counts,
                 "hosts": dict(list(hosts.items())[:_SHOWN_HOSTS]),
                 "hosts_in_all": len(hosts),

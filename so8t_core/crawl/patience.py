@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 
 from so8t_core.contract.settings.crawl import CrawlSettings
 from so8t_core.crawl.fetcher import Failure, Response
 from so8t_core.crawl.frontier import Frontier
+from so8t_core.crawl.hosts import Standing
 from so8t_core.crawl.politeness import Lanes, Pace, asked_wait_s, retry_wait_s
 from so8t_core.crawl.refusal import Refusal
 from so8t_core.crawl.scope import Scope
@@ -25,11 +27,14 @@ class Patience:
         self._lanes = lanes
         self._pace = Pace(settings)
         self._met: set[str] = set()
+        self._away: set[str] = set()
 
     def remember(self) -> None:
         """Hosts that asked for patience before a kill still get it."""
         now, wall = time.monotonic(), time.time()
         for host, standing in self._frontier.hosts.met().items():
+            if standing.away_until > wall:
+                self._away.add(host)
             if standing.not_before > wall:
                 self._lanes.hold(host, now + standing.not_before - wall, standing.why)
 
@@ -53,12 +58,17 @@ class Patience:
         )
 
     def note(self, host: str, result: Response | Failure, size_bytes: int, took_s: float) -> None:
-        """A request has ended: remember what it cost, and open the breaker where it must."""
+        """A request of any kind has ended: remember what it cost and what its answer asks for.
+
+        A Retry-After binds the host, whatever port and file it came from. Failures in a row, to
+        which 429 counts, open the breaker.
+        """
         standing = self._frontier.hosts.of(host)
         standing.take(size_bytes, took_s + self.delay_s(host, self._settings.delay_s))
         if isinstance(result, Response):
             self._pace.note(host, result.latency_s)
-        failed = isinstance(result, Failure) or result.status >= 500
+        self._heed(host, result)
+        failed = isinstance(result, Failure) or result.status == 429 or result.status >= 500
         if not failed:
             standing.succeed()
         elif rest := standing.fail(self._settings.breaker_failures):
@@ -73,6 +83,25 @@ class Patience:
         standing = self._frontier.hosts.of(host).seen
         return Refusal("host-suspended", host, standing.why) if standing.suspended else None
 
+    def away(self, host: str) -> tuple[Refusal, float] | None:
+        """Why a host's URLs are set aside, and until when (since the epoch)."""
+        if host not in self._away:
+            return None
+        standing = self._frontier.hosts.of(host).seen
+        if standing.away_until <= time.time():
+            self._away.discard(host)
+            return None
+        return Refusal("retry-after", host, _away_words(standing)), standing.away_until
+
+    def is_barred(self, host: str) -> bool:
+        """Whether a host may not be asked for anything, now or in this run."""
+        return self.given_up(host) is not None or self.away(host) is not None
+
+    def all_away(self) -> dict[str, str]:
+        """Every host whose URLs are set aside, with the reason."""
+        hosts = self._frontier.hosts
+        return {host: _away_words(hosts.of(host).seen) for host in sorted(self._away)}
+
     def refuse(self, host: str) -> Refusal | None:
         """The budget of a host that is used up; None where none is."""
         taken = self._frontier.hosts.of(host).seen
@@ -85,23 +114,32 @@ class Patience:
         return None
 
     def after(self, entry: Entry, result: Response | Failure) -> float | None:
-        """Seconds until a URL is tried again, None for never; its host is held as it asked."""
+        """Seconds until a URL is tried again, None for never; a busy host is held as long."""
         now = time.time()
         wait_s = retry_wait_s(result, entry.tries, self._settings, now, entry.url)
-        if isinstance(result, Response):
-            asked = asked_wait_s(result, now)
-            if asked is not None and asked > self._settings.max_retry_wait_s:
-                why = f"HTTP {result.status}, Retry-After {asked:.0f} s"
-                standing = self._frontier.hosts.of(entry.host)
-                standing.hold(now + asked, why)
-                standing.suspend(why)
-            elif asked is not None:
-                self.hold(entry.host, asked, f"HTTP {result.status}, Retry-After")
-            elif result.status in (429, 503):
-                self.hold(entry.host, wait_s or 0.0, f"HTTP {result.status}")
+        if isinstance(result, Response) and result.status in (429, 503) and wait_s is not None:
+            self.hold(entry.host, wait_s, f"HTTP {result.status}")
         return wait_s
+
+    def _heed(self, host: str, result: Response | Failure) -> None:
+        """Leave a host alone for as long as its answer asks."""
+        now = time.time()
+        asked_s = asked_wait_s(result, now)
+        if asked_s is None or isinstance(result, Failure):
+            return
+        why = f"HTTP {result.status}, Retry-After {asked_s:.0f} s"
+        if asked_s > self._settings.max_retry_wait_s:
+            self._frontier.hosts.of(host).leave(now + asked_s, why)
+            self._away.add(host)
+        else:
+            self.hold(host, asked_s, why)
 
     def hold(self, host: str, wait_s: float, why: str) -> None:
         """Leave a host alone for so long, over a kill too."""
         self._lanes.hold(host, time.monotonic() + wait_s, why)
         self._frontier.hosts.of(host).hold(time.time() + wait_s, why)
+
+
+def _away_words(standing: Standing) -> str:
+    until = datetime.fromtimestamp(standing.away_until, UTC).isoformat("T", "seconds")
+    return f"{standing.why}: set aside until {until}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import OrderedDict
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Protocol
@@ -161,6 +162,13 @@ class Permissions:
         """Take in and store a new answer."""
         self._store.store_answer(answer)
         self._known.pop(answer.origin, None)
+
+    def miss(self, quest: Quest, reason: str) -> None:
+        """The file that a quest is after cannot be had."""
+        step: Answer | Quest = quest
+        while isinstance(step, Quest):
+            step = _unheard(step, reason, self._settings, time.time())
+        self.learn(step)
 
     def refuse(self, url: str) -> Refusal | None:
         """Why the known files of its origin forbid this URL; None where it is allowed."""

@@ -10,6 +10,8 @@ from so8t_core.contract.settings.crawl import CrawlSettings
 from so8t_core.crawl.fetcher import Failure, Response
 
 _NEWEST_SHARE = 0.3
+_LONGEST_WAIT_S = 10 * 365 * 86_400.0
+"""Longer waits than ten years count as ten years: calendars end."""
 
 RETRYABLE_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 
@@ -21,17 +23,20 @@ def retry_after_s(value: str, now: float) -> float | None:
     """
     text = value.strip()
     if text.isdecimal() and text.isascii():
-        return float(text)
+        return min(float(text), _LONGEST_WAIT_S)
     try:
         moment = parsedate_to_datetime(text).timestamp()
     except (ValueError, OverflowError):
         return None
-    return max(0.0, moment - now)
+    return min(max(0.0, moment - now), _LONGEST_WAIT_S)
 
 
 def asked_wait_s(result: Response | Failure, now: float) -> float | None:
-    """Seconds for which an answer asks to be left alone; None where it doesn't ask."""
-    if isinstance(result, Failure) or result.status not in RETRYABLE_STATUS:
+    """Seconds for which an answer asks to be left alone; None where it doesn't ask.
+
+    Redirects and errors of any kind may: a 403 that carries Retry-After means it.
+    """
+    if isinstance(result, Failure) or result.status < 300:
         return None
     return retry_after_s(result.header("Retry-After"), now)
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from so8t_core.contract.errors import StoreError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _TABLES = (
     *("meta", "urls", "pages", "robots", "hosts", "archives", "tallies", "families", "counts"),
@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS urls (
     url TEXT PRIMARY KEY, host TEXT NOT NULL, kind TEXT NOT NULL, tier INTEGER NOT NULL,
     depth INTEGER NOT NULL, hops INTEGER NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('queued', 'done', 'refused', 'failed')),
+    state TEXT NOT NULL CHECK (state IN ('queued', 'done', 'refused', 'failed', 'deferred')),
     wave INTEGER, tries INTEGER NOT NULL DEFAULT 0, not_before REAL NOT NULL DEFAULT 0,
     rule TEXT, source TEXT, detail TEXT, decided_at REAL
 ) WITHOUT ROWID;
@@ -37,6 +37,7 @@ CREATE INDEX IF NOT EXISTS waiting ON urls (tier, depth, url)
 DROP INDEX IF EXISTS handed_out;
 CREATE INDEX IF NOT EXISTS in_wave ON urls (wave, host, url)
     WHERE state = 'queued' AND wave IS NOT NULL;
+CREATE INDEX IF NOT EXISTS set_aside ON urls (not_before) WHERE state = 'deferred';
 CREATE TABLE IF NOT EXISTS pages (url TEXT PRIMARY KEY, line TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS robots (
     origin TEXT PRIMARY KEY, host TEXT NOT NULL, outcome TEXT NOT NULL, reason TEXT NOT NULL,
@@ -93,6 +94,10 @@ INSERT INTO urls (url, tries, not_before, state, host, kind, tier, depth, hops)
 SELECT {_columns(3)}, 'queued', '', '', 0, 0, 0 FROM json_each(?) WHERE true
 ON CONFLICT (url) DO UPDATE SET tries = excluded.tries, not_before = excluded.not_before
 """  # noqa: S608 - our own words
+_ENDED = """
+UPDATE urls SET state = ?, not_before = ?, rule = ?, source = ?, detail = ?, decided_at = ?
+WHERE state = 'queued' AND wave = ? AND host = ?
+"""
 _PAGES = f"INSERT OR REPLACE INTO pages SELECT {_columns(2)} FROM json_each(?)"  # noqa: S608
 _ROBOTS = f"INSERT OR REPLACE INTO robots SELECT {_columns(7)} FROM json_each(?)"  # noqa: S608
 _HOSTS = f"INSERT OR REPLACE INTO hosts SELECT {_columns(2)} FROM json_each(?)"  # noqa: S608
@@ -102,6 +107,16 @@ INSERT INTO tallies SELECT {_columns(2)} FROM json_each(?) WHERE true
 ON CONFLICT (name) DO UPDATE SET value = value + excluded.value
 """  # noqa: S608 - our own words
 
+_PATIENCE_KEPT = """
+UPDATE hosts SET standing = CASE
+    WHEN max(json_extract(standing, '$.not_before'), json_extract(standing, '$.away_until'))
+        > unixepoch('now')
+    THEN json_object('not_before', json_extract(standing, '$.not_before'),
+        'away_until', json_extract(standing, '$.away_until'),
+        'why', json_extract(standing, '$.why'))
+    ELSE '{}' END
+"""
+
 Row = list[Any]
 
 
@@ -110,12 +125,15 @@ class Batch:
     """Changes that become durable together.
 
     `found`: url, host, kind, tier, depth, hops, state, rule, source, detail, time. `decided`: url,
-    state, rule, source, detail, time. `retried`: url, tries, earliest time. The others by key.
+    state, rule, source, detail, time. `retried`: url, tries, earliest time. `ended`, hosts whose
+    URLs of a wave end alike: state, earliest time, rule, source, detail, time, wave, host. The
+    others by key.
     """
 
     found: list[Row] = field(default_factory=list)
     decided: list[Row] = field(default_factory=list)
     retried: list[Row] = field(default_factory=list)
+    ended: list[Row] = field(default_factory=list)
     pages: dict[str, str] = field(default_factory=dict)
     robots: dict[str, Row] = field(default_factory=dict)
     hosts: dict[str, str] = field(default_factory=dict)
@@ -185,9 +203,12 @@ class Store:
             self.writer.close()
 
     def empty(self) -> None:
-        """Forget everything, in one transaction with what follows."""
+        """Forget everything but which hosts are to be left alone, with what follows."""
         for table in _TABLES:
-            self.writer.execute(f"DELETE FROM {table}")  # noqa: S608 - our own words
+            if table != "hosts":
+                self.writer.execute(f"DELETE FROM {table}")  # noqa: S608 - our own words
+        self.writer.execute(_PATIENCE_KEPT)
+        self.writer.execute("DELETE FROM hosts WHERE standing = '{}'")
         self.set_meta("schema_version", str(SCHEMA_VERSION))
 
     def meta(self, name: str) -> str | None:
@@ -214,6 +235,8 @@ class Store:
             ):
                 if rows:
                     self.writer.execute(statement, (json.dumps(rows, ensure_ascii=False),))
+            for row in batch.ended:
+                self.writer.execute(_ENDED, row)
             if commit:
                 self.writer.commit()
 

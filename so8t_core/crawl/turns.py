@@ -62,6 +62,8 @@ class Turns:
     def queue(self, host: str) -> None:
         """Put a host in the queue where it has something to be asked, for when it is free."""
         now = time.time()
+        if self._end_barred(host):
+            return
         if not self._quests.get(host):
             entry = self._next_entry(host, now)
             if entry is not None:
@@ -78,6 +80,9 @@ class Turns:
 
     def next(self, host: str) -> Job | None:
         """What to ask this taken host; where there is nothing now, its lane is left."""
+        if self._end_barred(host):
+            self._lanes.leave(host)
+            return None
         if self._quests.get(host):
             return self._quests[host].popleft()
         now = time.time()
@@ -103,7 +108,7 @@ class Turns:
         self._enter(host)
 
     def answered(self, origin: str) -> None:
-        """What an origin permits is known: its host waits for that no longer."""
+        """What an origin permits is known, or not asked for now: its host waits no longer."""
         self._asked.discard(origin)
         self._enter(host_of(origin + "/"))
 
@@ -114,15 +119,32 @@ class Turns:
         else:
             self.answered(job.origin)
 
+    def _end_barred(self, host: str) -> bool:
+        """Whether a host may not be asked for anything; its URLs then fail or are set aside.
+
+        An origin whose robots.txt lies with such a host is not heard, which forbids it.
+        """
+        given_up, away = self._patience.given_up(host), self._patience.away(host)
+        if given_up is not None:
+            self._frontier.end_host(host, "failed", given_up)
+        elif away is not None:
+            self._frontier.end_host(host, "deferred", *away)
+        else:
+            return False
+        for quest in self._quests.pop(host, ()):
+            self._asked.discard(quest.origin)
+            if host_of(quest.origin + "/") != host:
+                self._permissions.miss(quest, f"{host} is not to be asked")
+                self.answered(quest.origin)
+        return True
+
     def _next_entry(self, host: str, now: float) -> Entry | None:
         """Take a host's next URL that nothing known forbids; those before it are settled."""
         for _ in range(_REFUSALS_A_TURN):
             entry = self._frontier.next(host, now)
             if entry is None or self._permissions.answer(origin_of(entry.url), now) is None:
                 return entry
-            if why := self._patience.given_up(host):
-                self._frontier.fail(entry, why)
-            elif refusal := self._patience.refuse(host) or self._permissions.refuse(entry.url):
+            if refusal := self._patience.refuse(host) or self._permissions.refuse(entry.url):
                 self._frontier.refuse(entry, refusal)
             else:
                 return entry

@@ -63,6 +63,8 @@ class WaveOpening:
         if self._level is None:
             if self._left_over():
                 return True
+            if self._take_up():
+                return None
             if not self._next_level((0, -1)):
                 return False
         assert self._level is not None
@@ -88,6 +90,19 @@ class WaveOpening:
             "SELECT 1 FROM urls WHERE state = 'queued' AND wave = ? LIMIT 1", (self._wave,)
         ).fetchone()
         return found is not None
+
+    def _take_up(self) -> bool:
+        """Queue URLs again whose hosts are away no longer; whether there may be more.
+
+        They are committed with the wave: a kill leaves them set aside.
+        """
+        taken = self._db.execute(
+            "UPDATE urls SET state = 'queued', wave = NULL, rule = NULL, source = NULL,"
+            " detail = NULL, decided_at = NULL WHERE url IN (SELECT url FROM urls"
+            " WHERE state = 'deferred' AND not_before <= ? LIMIT ?)",
+            (time.time(), _STEP_URLS),
+        )
+        return taken.rowcount == _STEP_URLS
 
     def _next_level(self, beyond: tuple[int, int]) -> bool:
         """Turn to the next (tier, depth) that has waiting URLs."""

@@ -85,6 +85,12 @@ class Windows:
             return 0.0
         return window.later[0][0] if window.later else None
 
+    def drop(self, host: str) -> int:
+        """Hand out no more of a host's URLs; the wave's number."""
+        self._windows[host] = _Window()
+        self._windows[host].more = False
+        return self._wave
+
     def put_back(self, entry: Entry) -> None:
         """The URL is the next one again."""
         self._windows[entry.host].ready.appendleft(entry)

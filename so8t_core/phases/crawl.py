@@ -136,6 +136,11 @@ def _outcome(ctx: PhaseContext, frontier: Frontier, inputs: dict[str, str]) -> O
             f"{figures['urls_left_queued']} URLs were left unfetched at the limit of "
             f"{ctx.settings.crawl.max_pages} pages."
         )
+    if set_aside := sum(figures["deferred"].values()):
+        notes.append(
+            f"{set_aside} URLs were set aside: their hosts asked to be left alone for longer than "
+            "crawl.max_retry_wait_s. A resume after that time asks for them."
+        )
     if not figures["pages_kept"]:
         notes.append("Pages were fetched, but their owners' rules let none of them be kept.")
     outputs = [ctx.folder / WARC_FOLDER / name for name in frontier.archives()]

@@ -157,7 +157,7 @@ def test_a_host_that_asks_for_too_long_a_wait_is_left(tmp_path: Path) -> None:
     with Site({f"{A}/": html("/1", "/2"), f"{A}/1": later, f"{A}/2": html()}) as site:
         outcome = run_crawl(tmp_path, site)
     assert f"{A}/2" not in site.urls
-    assert outcome.figures["failed"] == {"host-suspended": 1, "http-429": 1}
+    assert outcome.figures["deferred"] == {"retry-after": 2}
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

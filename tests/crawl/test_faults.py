@@ -103,7 +103,7 @@ def test_every_open_host_gave_its_good_page(crawled: Crawled) -> None:
     ("url", "outcome"),
     [
         ("http://busy.example/c", ("failed", "http-429")),
-        ("http://away.example/b", ("failed", "host-suspended")),
+        ("http://away.example/b", ("deferred", "retry-after")),
         ("http://robots429.example/", ("refused", "robots-unreachable")),
         ("http://robots503.example/", ("refused", "robots-unreachable")),
         ("http://robotssilent.example/", ("refused", "robots-unreachable")),

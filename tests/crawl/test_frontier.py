@@ -165,7 +165,7 @@ def test_only_what_was_committed_outlives_a_kill_and_flights_are_queued_again(
     with opened(tmp_path) as frontier:
         assert frontier.resumed
         assert open_wave(frontier) == 1
-        expected = {"queued": 2, "done": 0, "refused": 0, "failed": 0, "kept": 0}
+        expected = {"queued": 2, "done": 0, "refused": 0, "failed": 0, "deferred": 0, "kept": 0}
         assert frontier.census.counts() == expected
         assert frontier.tallies() == {"requests": 1.0}
         assert frontier.hosts.kept("a.jp") == 0

@@ -202,7 +202,10 @@ class CrawlSettings(Section):
         2.0, ge=0, description="Wait before the second try, doubled each time; Retry-After wins."
     )
     max_retry_wait_s: float = Field(
-        300.0, ge=0, description="A host that asks for a longer wait is left for this run."
+        300.0,
+        ge=0,
+        description="A host that asks for a longer wait is not asked for anything "
+        "until then: its URLs are set aside, and the crawl goes on without them.",
     )
     breaker_failures: int = Field(
         5,
