@@ -8,6 +8,7 @@ import unicodedata
 from urllib.parse import unquote
 
 _ROUNDS = 8
+_MOST_MARKS = 30
 _ESCAPE = re.compile(
     r"\\u\{([0-9a-fA-F]{1,6})\}|\\u([0-9a-fA-F]{4})|\\U([0-9a-fA-F]{8})|\\x([0-9a-fA-F]{2})"
     r"|\\([0-7]{3})"
@@ -41,6 +42,19 @@ _PLAIN = str.maketrans(
     {shape: letter for letter, shapes in _LOOK_ALIKES.items() for shape in shapes}
 )
 
+# Digits and signs that stand for letters, other shapes of letters, and one kana for two
+_LETTER_SHAPES = {
+    "a": "4@ᴀ", "b": "68ʙ", "d": "ᴅ", "e": "3€ᴇ", "f": "ꜰ", "g": "9ɢ", "h": "#ʜ", "j": "ᴊ",
+    "l": "ʟ", "m": "ᴍ", "p": "ᴘ", "q": "ǫ", "r": "ʀ", "s": "5$", "t": "7+†", "u": "ᴜ", "v": "ᴠ",
+    "w": "ᴡ", "z": "2ᴢ",
+}  # fmt: skip
+_BOXED = (0x1F130, 0x1F150, 0x1F170, 0x1F1E6)  # squared, circled, regional indicator: A to Z
+_LETTERS = str.maketrans(
+    {shape: letter for letter, shapes in _LETTER_SHAPES.items() for shape in shapes}
+    | {chr(first + at): chr(ord("a") + at) for first in _BOXED for at in range(26)}
+    | {chr(code): chr(code - 0x60) for code in range(0x30A1, 0x30F7)}
+)
+
 
 def _resolved(text: str) -> str:
     """One round of entities, percent signs and backslash escapes."""
@@ -70,9 +84,26 @@ def resolve(text: str) -> str | None:
     return None
 
 
+def stream_safe(text: str) -> str:
+    """The text with at most 30 combining characters in a row (UAX #15, section 13).
+
+    Normalising sorts each such run in quadratic time, with the interpreter locked.
+    """
+    if text.isascii():
+        return text
+    kept: list[str] = []
+    run = 0
+    for character in text:
+        run = run + 1 if unicodedata.combining(character) else 0
+        if run <= _MOST_MARKS:
+            kept.append(character)
+    return "".join(kept)
+
+
 def visible(text: str) -> str:
     """NFKD in lower case, without what is not seen: controls, format and combining characters."""
-    folded = unicodedata.normalize("NFKD", _TERMINAL_SEQUENCE.sub("", text)).casefold()
+    plain = stream_safe(_TERMINAL_SEQUENCE.sub("", text))
+    folded = unicodedata.normalize("NFKD", plain).casefold()
     return "".join(
         character
         for character in folded
@@ -87,8 +118,9 @@ def skeleton(text: str) -> str:
 
 
 def letters(text: str) -> str:
-    """Letters and digits alone, in one case, width and script: what a quotation keeps.
+    """Letters and digits alone, in one case, width, script and kana: what a quotation keeps.
 
-    Look-alikes of other scripts count as what they pass for.
+    Look-alikes of other scripts, and digits and signs that pass for letters, count as those.
     """
-    return "".join(filter(str.isalnum, visible(text).translate(_PLAIN)))
+    plain = visible(text).translate(_PLAIN).translate(_LETTERS)
+    return "".join(filter(str.isalnum, plain))

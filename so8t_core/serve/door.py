@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from so8t_core.contract.labels import SafetyLabel, strictest
-from so8t_core.serve.disguise import resolve
+from so8t_core.serve.disguise import resolve, stream_safe
 from so8t_core.serve.release import clean
 
 
@@ -110,7 +110,7 @@ class Door:
         return _combined([self._judged(reading) for reading in sorted(readings)])
 
     def _judged(self, text: str) -> Judged:
-        judged = self.judge(text)
+        judged = self.judge(stream_safe(text))
         unsure = judged.confidence is not None and judged.confidence < self.min_confidence
         if judged.label is SafetyLabel.ALLOW and unsure:
             return replace(judged, label=SafetyLabel.ESCALATION)

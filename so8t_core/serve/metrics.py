@@ -47,6 +47,11 @@ class Metrics:
             "so8t_outputs", "Outputs by what parsing said.", ["status"], registry=registry
         )
         self._inside = Gauge("so8t_requests_inside", "Requests with a place.", registry=registry)
+        self._dropped = Counter(
+            "so8t_connections_dropped",
+            "Connections that were ended for being too many, or for not taking a response.",
+            registry=registry,
+        )
         self._audit_failures = Counter(
             "so8t_audit_failures", "Records that could not be written.", registry=registry
         )
@@ -71,6 +76,10 @@ class Metrics:
     def inside(self, count: int) -> None:
         """How many requests have a place now."""
         self._inside.set(count)
+
+    def dropped(self) -> None:
+        """A connection was ended from this side before it had its response."""
+        self._dropped.inc()
 
     def audit_failed(self) -> None:
         """A record could not be written."""

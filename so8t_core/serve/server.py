@@ -6,76 +6,24 @@ import asyncio
 import errno
 import signal
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
 
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
 
 from so8t_core.contract.errors import ServeError
 from so8t_core.contract.settings.serve import ServeSettings
 from so8t_core.serve.access import Keys
-from so8t_core.serve.app import Interface, metrics_application, refuse_badly_framed
+from so8t_core.serve.app import Interface, metrics_application
 from so8t_core.serve.audit import AuditLog
 from so8t_core.serve.backend import Backend
+from so8t_core.serve.connections import ConnectionLimits, ConnectionRunner, check_open_files
 from so8t_core.serve.door import Judge
 from so8t_core.serve.logs import Event, say, unhandled_in_loop
 from so8t_core.serve.metrics import Metrics
 from so8t_core.serve.service import Service
 
 _POLL_S = 0.05
-_CANCEL_S = 1.0
-_KEEP_ALIVE_S = 15.0
-_MAX_LINE_BYTES = 4096
-
-
-class _QuietHandler(RequestHandler):
-    """aiohttp's handler, which would repeat bad bytes and, in debug mode, tracebacks."""
-
-    __slots__ = ()
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """The constant form instead."""
-        del status, message
-        say(Event.FAILED, error=exc)
-        if request.writer.output_size > 0:
-            raise ConnectionError
-        response = refuse_badly_framed(request)
-        response.force_close()
-        return response
-
-
-class _QuietServer(web.Server):
-    def __call__(self) -> RequestHandler:
-        return _QuietHandler(self, loop=self._loop, **self._kwargs)
-
-
-class _Runner(web.AppRunner):
-    """Runs an application on quiet handlers; a caller who goes away cancels the request."""
-
-    async def _make_server(self) -> web.Server:
-        made: Any = await super()._make_server()
-
-        async def handle(request: web.BaseRequest) -> web.StreamResponse:
-            try:
-                response: web.StreamResponse = await made.request_handler(request)
-            except web.HTTPException:
-                # raised before any middleware, as for an unknown Expect, which it would repeat
-                return refuse_badly_framed(request)
-            return response
-
-        return _QuietServer(
-            handle,
-            request_factory=made.request_factory,
-            handler_cancellation=True,
-            loop=asyncio.get_running_loop(),
-            **made._kwargs,
-        )
+_METRICS_CONNECTIONS = 16
 
 
 class Server:
@@ -104,12 +52,19 @@ class Server:
         asyncio.get_running_loop().set_exception_handler(unhandled_in_loop)
         settings = self._settings
         try:
+            limits = ConnectionLimits(
+                settings.limits.max_connections,
+                settings.limits.idle_timeout_s,
+                settings.limits.send_timeout_s,
+            )
+            check_open_files(limits.most + _METRICS_CONNECTIONS)
             self.port = await self._listen(
-                self._interface.application(), settings.host, settings.port, "serve.port"
+                self._interface.application(), limits, settings.host, settings.port, "serve.port"
             )
             if settings.metrics_port is not None:
                 self.metrics_port = await self._listen(
                     metrics_application(self.metrics),
+                    replace(limits, most=_METRICS_CONNECTIONS),
                     settings.metrics_host,
                     settings.metrics_port,
                     "serve.metrics_port",
@@ -124,17 +79,14 @@ class Server:
         await self.stop()
 
     async def _listen(
-        self, application: web.Application, host: str, port: int, setting: str
+        self,
+        application: web.Application,
+        limits: ConnectionLimits,
+        host: str,
+        port: int,
+        setting: str,
     ) -> int:
-        runner = _Runner(
-            application,
-            access_log=None,
-            keepalive_timeout=_KEEP_ALIVE_S,
-            shutdown_timeout=_CANCEL_S,
-            max_line_size=_MAX_LINE_BYTES,
-            max_field_size=_MAX_LINE_BYTES,
-            auto_decompress=False,
-        )
+        runner = ConnectionRunner(application, limits, self.metrics)
         await runner.setup()
         self._runners.append(runner)
         site = web.TCPSite(runner, host, port)

@@ -20,9 +20,10 @@ from so8t_core.serve.drafts import Desk, Draft, Written
 from so8t_core.serve.exchange import Answer, Asked
 from so8t_core.serve.logs import Event, Ident, new_id, say
 from so8t_core.serve.metrics import Metrics, Place
+from so8t_core.serve.overlap import quotes
 from so8t_core.serve.problems import Code
 from so8t_core.serve.refusals import refusal_text
-from so8t_core.serve.release import clean, quotes
+from so8t_core.serve.release import clean
 from so8t_core.serve.tags import neutralise
 from so8t_core.serve.think import CUT, WELL_FORMED, ParseStatus
 

@@ -93,3 +93,14 @@ def test_word_lists_name_a_domain_only_where_they_know_a_word():
 def test_a_missing_classifier_is_named(tmp_path: Path):
     with pytest.raises(InputMissing, match="no classifier"):
         with_classifier(tmp_path, flag_above=0.9)
+
+
+def test_a_judge_never_sees_a_long_run_of_combining_characters():
+    seen: list[str] = []
+
+    def judge(text: str) -> Judged:
+        seen.append(text)
+        return Judged(SafetyLabel.ALLOW, None)
+
+    Door(judge, 0.5).label(["a" + "\u0301\u0323" * 5_000, "b" + "&#769;" * 1_000])
+    assert max(text.count("\u0301") for text in seen) <= 60

@@ -69,6 +69,23 @@ class LimitSettings(Section):
         60, gt=0, description="How fast a key's bucket fills again (429 when it is empty)."
     )
     burst: int = Field(30, ge=1, description="How many requests a full bucket allows at once.")
+    max_connections: int = Field(
+        512,
+        ge=1,
+        description="Most connections at once. For one more, the oldest that waits for its caller "
+        "(no whole request yet, or a response that is not taken) is closed; where none does, the "
+        "new one.",
+    )
+    idle_timeout_s: float = Field(
+        15,
+        gt=0,
+        description="A connection is closed when no whole head of a request has come for so long.",
+    )
+    send_timeout_s: float = Field(
+        30,
+        gt=0,
+        description="A connection whose caller has not taken a response by then is closed.",
+    )
     body_timeout_s: float = Field(
         10, gt=0, description="A request's body has to arrive within this time (408)."
     )
@@ -105,8 +122,9 @@ class SafetySettings(Section):
         24,
         ge=8,
         description="An answer that shares so many letters in a row with its thinking, and not "
-        "with the question, is withheld. 24 letters are a Japanese sentence or five English words; "
-        "a model that drafts its answers while it thinks needs more.",
+        "with the question, is withheld; so is one that shares more of them with small changes or "
+        "in pieces (docs/serving.md says how much more). 24 letters are a Japanese sentence or "
+        "five English words; a model that drafts its answers while it thinks needs more.",
     )
 
 
