@@ -8,10 +8,14 @@ from so8t_core.contract.settings.crawl import CrawlSettings
 from so8t_core.contract.settings.crawl_policy import SourceSettings
 from so8t_core.crawl.charset import Decoded, decode
 from so8t_core.crawl.licence import WORDS, Licence, given, judge
+from so8t_core.crawl.nesting import too_nested
 from so8t_core.crawl.page import Page, read_page
 from so8t_core.crawl.policy import Directives, page_directives, refuse_page
 from so8t_core.crawl.refusal import Refusal
 
+UNREADABLE = (ArithmeticError, LookupError, RecursionError, ValueError)
+"""What a page may do to its reader: it ends that page and nothing else (`unread`)."""
+_WHY_CHARS = 200
 _HTML_STARTS = (b"<!doctype html", b"<html", b"<?xml", b"<head", b"<!--")
 
 
@@ -44,6 +48,9 @@ def assess(
     """
     content_type = next((value for name, value in headers if name.lower() == "content-type"), "")
     decoded = decode(body, content_type)
+    if why := too_nested(decoded.text):
+        empty, none = Page("", url, None, (), (), (), ()), judge((), settings.licences)
+        return Assessment(decoded, empty, {}, none, Refusal("too-nested", "reader", why))
     page = read_page(decoded.text, url)
     directives = page_directives(headers, page.metas, settings.product_token)
     licence = judge(page.marks, settings.licences)
@@ -51,6 +58,12 @@ def assess(
         licence = given(source, settings.licences)
     refusal = refuse_page(directives, licence, settings.licences)
     return Assessment(decoded, page, directives, licence, refusal)
+
+
+def unread(error: Exception) -> Refusal:
+    """That a page could not be read (one of `UNREADABLE`)."""
+    why = f"{type(error).__name__}: {error}"[:_WHY_CHARS]
+    return Refusal("unread", "reader", why.encode("utf-8", "replace").decode("utf-8"))
 
 
 def refuse_media(media_type: str, body: bytes, settings: CrawlSettings) -> Refusal | None:

@@ -18,7 +18,7 @@ from typing import Any
 from so8t_core.contract.errors import InputInvalid, InputMissing
 from so8t_core.contract.files import sha256_file, sha256_text
 from so8t_core.contract.settings.crawl import CrawlSettings
-from so8t_core.crawl.assess import assess
+from so8t_core.crawl.assess import UNREADABLE, assess, unread
 from so8t_core.crawl.fetcher import Response
 from so8t_core.crawl.frontier import Frontier
 from so8t_core.crawl.index import fetched, page_line, placed
@@ -160,7 +160,11 @@ def _take(
         limit = f"more than {settings.max_page_bytes} bytes"
         frontier.refuse(entry, Refusal("too-large", "crawl.max_page_bytes", limit))
         return
-    found = assess(url, _HEADERS, body, settings)
+    try:
+        found = assess(url, _HEADERS, body, settings)
+    except UNREADABLE as error:
+        frontier.refuse(entry, unread(error))
+        return
     if found.refusal is not None:
         frontier.refuse(entry, found.refusal)
         return

@@ -18,7 +18,7 @@ from so8t_core.contract.errors import InputInvalid, InputMissing
 from so8t_core.contract.files import fsync_path, replacing, sha256_file
 from so8t_core.contract.settings.crawl import CrawlSettings
 from so8t_core.crawl import records
-from so8t_core.crawl.assess import assess, refuse_media
+from so8t_core.crawl.assess import UNREADABLE, assess, refuse_media, unread
 from so8t_core.crawl.frontier import Frontier
 from so8t_core.crawl.index import page_line, placed
 from so8t_core.crawl.refusal import Refusal
@@ -157,8 +157,11 @@ def _judge(entry: Entry, answer: _Answer, settings: CrawlSettings, frontier: Fro
         limit = f"more than {settings.max_page_bytes} bytes"
         refusal = Refusal("too-large", "crawl.max_page_bytes", limit)
     if refusal is None:
-        found = assess(entry.url, headers, body, settings)
-        refusal = found.refusal
+        try:
+            found = assess(entry.url, headers, body, settings)
+            refusal = found.refusal
+        except UNREADABLE as error:
+            refusal = unread(error)
     if refusal is not None:
         frontier.refuse(entry, refusal)
         return

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from so8t_core.contract.settings.crawl import CrawlSettings
-from so8t_core.crawl.assess import refuse_media
+from so8t_core.crawl.assess import UNREADABLE, refuse_media, unread
 from so8t_core.crawl.earlier import Earlier, EarlierPage
 from so8t_core.crawl.fetcher import Response
 from so8t_core.crawl.frontier import Frontier
@@ -28,7 +28,6 @@ from so8t_core.crawl.windows import Entry
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SITEMAPS_AN_ORIGIN = 50
 _SITEMAP_LEVELS = 3
-_WHY_CHARS = 200
 
 
 class Intake:
@@ -131,11 +130,8 @@ class Intake:
         self._frontier.tally("pages_fetched")
         try:
             read = self._reader.read(entry, answer, robots, recorded=known is None)
-        except (ArithmeticError, LookupError, RecursionError, ValueError) as error:
-            # whatever a page does to its reader, it ends that page and not the crawl
-            why = f"{type(error).__name__}: {error}"[:_WHY_CHARS]
-            refusal = Refusal("unread", "reader", why.encode("utf-8", "replace").decode("utf-8"))
-            self._frontier.refuse(entry, refusal)
+        except UNREADABLE as error:
+            self._frontier.refuse(entry, unread(error))
             return
         self._frontier.add(read.links, depth=entry.depth + 1)
         self._frontier.add(read.feeds, kind="feed", depth=entry.depth + 1)

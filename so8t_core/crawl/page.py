@@ -22,6 +22,8 @@ _FOOTERS = (
     "[class*='copyright'], [id*='copyright']"
 )
 _FOOTER_CHARS = 2000
+_LEAST_FOOTERS = 16
+_FOOTER_WORK_CHARS = 20_000_000
 _FEED_TYPES = ("application/rss+xml", "application/atom+xml")
 
 
@@ -114,7 +116,11 @@ def _marks(tree: LexborHTMLParser, base: str, words: str) -> Iterator[Mark]:
         return
     hrefs = (_attribute(a, "href") for a in tree.css("a[href]"))
     yield from _recognised("link", (href for href in hrefs if identify(href) not in WORDS))
-    footers = (_ends(" ".join(node.text(separator=" ").split())) for node in tree.css(_FOOTERS))
+    nodes = tree.css(_FOOTERS)
+    most = max(_LEAST_FOOTERS, _FOOTER_WORK_CHARS // len(words))
+    if len(nodes) > most:  # footers in one another: each text is as long as all below it
+        nodes = nodes[: most // 2] + nodes[-most // 2 :]
+    footers = (_ends(" ".join(node.text(separator=" ").split())) for node in nodes)
     yield from _recognised("footer", footers)
 
 

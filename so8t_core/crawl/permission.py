@@ -6,6 +6,7 @@ import json
 import time
 from collections import OrderedDict
 from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Literal, Protocol
 
 from so8t_core.contract.settings.crawl import CrawlSettings
@@ -19,6 +20,9 @@ from so8t_core.crawl.url import BadUrl, canonicalise, host_of, origin_of
 MAX_ROBOTS_REDIRECTS = 5
 
 _PARSED_KEPT = 512
+_RULES_KEPT = 200_000
+_MAX_WILDCARDS = 20_000
+"""Wildcards of an owner's files in all; more would hold up all hosts at each URL."""
 
 File = Literal["robots.txt", "tdmrep.json", "ai.txt"]
 _PATHS: dict[File, str] = {
@@ -86,6 +90,12 @@ class Answer:
         )
 
 
+@lru_cache(maxsize=4)
+def rule_set(rules: Rules) -> RuleSet:
+    """The rules ready to be asked; the last ones are kept, since a quest asks them again."""
+    return RuleSet(rules)
+
+
 def _rules(stored: list[list[str]]) -> Rules:
     return tuple((name, pattern) for name, pattern in stored)
 
@@ -122,6 +132,8 @@ class AnswerStore(Protocol):
 class _Known:
     answer: Answer
     own: RuleSet
+    rules: int
+    wildcards: int
     others: tuple[tuple[str, str, str, RuleSet], ...]
     """Rule, source, prefix of the words, rules: what is asked after our own rules."""
 
@@ -135,10 +147,16 @@ class _Known:
         for name, rules in answer.reserved:
             rule = "tdm-reservation" if name == "tdmrep.json" else "ai-txt"
             others.append((rule, answer.origin + _PATHS[name], "", rules))
+        own = rule_set(answer.group.rules)
+        made = tuple(
+            (rule, source, words, rule_set(rules)) for rule, source, words, rules in others
+        )
         return cls(
             answer,
-            RuleSet(answer.group.rules),
-            tuple((rule, source, words, RuleSet(rules)) for rule, source, words, rules in others),
+            own,
+            len(answer.group.rules) + sum(len(rules) for *_, rules in others),
+            own.wildcards + sum(rules.wildcards for *_, rules in made),
+            made,
         )
 
 
@@ -149,6 +167,7 @@ class Permissions:
         self._store = store
         self._settings = settings
         self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._rules = 0
 
     def answer(self, origin: str, now: float) -> Answer | None:
         """The answer of an origin; None where it must be asked (again). `now` since the epoch."""
@@ -161,7 +180,8 @@ class Permissions:
     def learn(self, answer: Answer) -> None:
         """Take in and store a new answer."""
         self._store.store_answer(answer)
-        self._known.pop(answer.origin, None)
+        if known := self._known.pop(answer.origin, None):
+            self._rules -= known.rules
 
     def miss(self, quest: Quest, reason: str) -> None:
         """The file that a quest is after cannot be had."""
@@ -182,6 +202,8 @@ class Permissions:
             return Refusal("robots-unreachable", source, answer.reason)
         if answer.group.crawl_delay_s > self._settings.max_crawl_delay_s:
             return Refusal("crawl-delay", source, f"{answer.group.crawl_delay_s:g} s")
+        if known.wildcards > _MAX_WILDCARDS:
+            return Refusal("robots-too-costly", source, f"{known.wildcards} wildcards")
         if line := known.own.forbidding(url):
             return Refusal("robots", source, line)
         for rule, place, words, rules in known.others:
@@ -198,10 +220,13 @@ class Permissions:
         answer = self._store.stored_answer(origin)
         if answer is None:
             return None
-        self._known[origin] = _Known.of(answer)
-        if len(self._known) > _PARSED_KEPT:
-            self._known.popitem(last=False)
-        return self._known[origin]
+        known = self._known[origin] = _Known.of(answer)
+        self._rules += known.rules
+        while len(self._known) > 1 and (
+            len(self._known) > _PARSED_KEPT or self._rules > _RULES_KEPT
+        ):
+            self._rules -= self._known.popitem(last=False)[1].rules
+        return known
 
 
 def advance(
@@ -260,7 +285,7 @@ def _unheard(quest: Quest, reason: str, settings: CrawlSettings, now: float) -> 
 def _on(quest: Quest, so_far: Answer, settings: CrawlSettings) -> Answer | Quest:
     """The next file to ask for, where robots.txt lets us; else the whole answer."""
     name = _NEXT[quest.file]
-    own = RuleSet(so_far.group.rules)
+    own = rule_set(so_far.group.rules)
     patient = so_far.group.crawl_delay_s <= settings.max_crawl_delay_s
     while name is not None and patient:
         url = so_far.origin + _PATHS[name]

@@ -1,7 +1,7 @@
 """robots.txt after RFC 9309: which rules speak to us, and what they forbid.
 
-Groups and product tokens are read here, because protego misses tokens with versions, byte order
-marks and groups that go on across unknown lines; the matching of paths is protego's.
+Groups and product tokens are read here, since the libraries for it miss tokens with versions, byte
+order marks and groups that go on across unknown lines; `matching` finds the rule that decides.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from urllib.parse import quote_from_bytes
 
-from protego import Protego
+from so8t_core.crawl.matching import Matcher
 
 MAX_ROBOTS_BYTES = 512_000
 
@@ -27,6 +26,7 @@ _FIELDS = {
     **dict.fromkeys(("content-signal", "content-usage"), "usage"),
 }
 _LOOSE_LINE = re.compile(r"(user[- ]?agent|diss?all?[oa]w|allow|crawl[- ]?delay)\s+(.*)", re.I)
+_PRINTABLE = re.compile(r"[ -~]*")
 _ASCII_KEPT = "".join(chr(code) for code in range(0x21, 0x7F))
 
 
@@ -123,8 +123,11 @@ def _lines(body: bytes) -> list[tuple[str, str]]:
         if loose:
             field, value = _FIELDS.get(loose.group(1).lower()), loose.group(2)
         if field:
-            octets = value.strip().encode("utf-8", "surrogateescape")
-            found.append((field, quote_from_bytes(octets, safe=_ASCII_KEPT + " ")))
+            value = value.strip()
+            if not _PRINTABLE.fullmatch(value):
+                octets = value.encode("utf-8", "surrogateescape")
+                value = quote_from_bytes(octets, safe=_ASCII_KEPT + " ")
+            found.append((field, value))
     return found
 
 
@@ -147,33 +150,14 @@ class RuleSet:
     """Rules of one crawler, ready to be asked about URLs."""
 
     def __init__(self, rules: Rules) -> None:
-        self._rules = rules
-        self._all = _protego(rules)
-        plain = tuple(rule for rule in rules if not rule[1].endswith("/index.html"))
-        self._without_index = self._all if plain == rules else _protego(plain)
+        self._matcher = Matcher(rules)
+
+    @property
+    def wildcards(self) -> int:
+        """How many `*` its rules have: what it costs to ask about one URL."""
+        return self._matcher.wildcards
 
     def forbidding(self, url: str) -> str | None:
-        """The line that forbids a URL, or None where it is allowed.
-
-        protego lets `Allow: /index.html` also allow `/`, which RFC 9309 does not; the stricter
-        reading wins.
-        """
-        matcher = self._without_index if url.endswith("/") else self._all
-        if matcher.can_fetch(url, "us"):
-            return None
-        matching = [
-            pattern
-            for field, pattern in self._rules
-            if field == "disallow" and not _single(pattern).can_fetch(url, "us")
-        ]
-        return "Disallow: " + max(matching, key=len)
-
-
-def _protego(rules: Rules) -> Protego:
-    lines = "\n".join(f"{field}: {pattern}" for field, pattern in rules)
-    return Protego.parse("User-agent: us\n" + lines)
-
-
-@lru_cache(maxsize=1024)
-def _single(pattern: str) -> Protego:
-    return _protego((("disallow", pattern),))
+        """The line that forbids a canonical URL, or None where it is allowed."""
+        rule = self._matcher.deciding(url)
+        return None if rule is None or rule.allows else f"Disallow: {rule.written}"

@@ -15,7 +15,9 @@ from so8t_core.crawl.url import host_of, origin_of
 from so8t_core.crawl.windows import Entry
 
 _REFUSALS_A_TURN = 200
+_TURN_S = 0.01
 _HOSTS_A_STEP = 64
+_STEP_S = 0.02
 
 
 class Turns:
@@ -44,6 +46,7 @@ class Turns:
         self._quests: dict[str, deque[Quest]] = {}
         self._asked: set[str] = set()
         self._coming: deque[str] = deque()
+        self._spent: set[str] = set()
 
     def open(self, hosts: Iterable[str]) -> None:
         """A wave has URLs of these hosts."""
@@ -56,8 +59,11 @@ class Turns:
 
     def gather(self) -> None:
         """Look at some more of the wave's hosts; a few at a time, since each reads its URLs."""
+        began = time.monotonic()
         for _ in range(min(_HOSTS_A_STEP, len(self._coming))):
             self.queue(self._coming.popleft())
+            if time.monotonic() - began > _STEP_S:
+                return
 
     def queue(self, host: str) -> None:
         """Put a host in the queue where it has something to be asked, for when it is free."""
@@ -139,8 +145,14 @@ class Turns:
         return True
 
     def _next_entry(self, host: str, now: float) -> Entry | None:
-        """Take a host's next URL that nothing known forbids; those before it are settled."""
+        """Take a host's next URL that nothing known forbids; those before it are settled.
+
+        After many of them, or some time, the host is looked at again in a later step.
+        """
+        began = time.monotonic()
         for _ in range(_REFUSALS_A_TURN):
+            if time.monotonic() - began > _TURN_S:
+                break
             entry = self._frontier.next(host, now)
             if entry is None or self._permissions.answer(origin_of(entry.url), now) is None:
                 return entry
@@ -148,9 +160,15 @@ class Turns:
                 self._frontier.refuse(entry, refusal)
             else:
                 return entry
+        self._spent.add(host)
         return None
 
     def _queue_later(self, host: str, now: float) -> None:
+        """Where a host has nothing to be asked now: look again when a URL is due."""
+        if host in self._spent:
+            self._spent.discard(host)
+            self._coming.append(host)
+            return
         due = self._frontier.next_due(host)
         if due is not None:
             self._enter(host, time.monotonic() + max(0.0, due - now))

@@ -10,14 +10,18 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
+from so8t_core.contract.settings.crawl import CrawlSettings
 from so8t_core.contract.settings.crawl_policy import LicenceSettings
+from so8t_core.crawl.assess import assess
 from so8t_core.crawl.charset import codec_name, decode
 from so8t_core.crawl.encoding import inflater
 from so8t_core.crawl.licence import Mark, judge
 from so8t_core.crawl.masking import clean_title
+from so8t_core.crawl.nesting import too_nested
 from so8t_core.crawl.page import read_page
 from so8t_core.crawl.policy import _addressed, _is_past
 from so8t_core.crawl.politeness import retry_after_s
+from so8t_core.crawl.refusal import Refusal
 from so8t_core.crawl.reservations import read_tdmrep
 from so8t_core.crawl.robots import parse
 from so8t_core.crawl.sitemap import _named
@@ -101,3 +105,53 @@ def test_licence_evidence_has_no_personal_data() -> None:
     evidence = judge([mark], LicenceSettings()).evidence
     assert "taro@" not in evidence
     assert "1234" not in evidence
+
+
+def _fonts(count: int) -> str:
+    return "".join(f"<font color={number}>" for number in range(count))
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("<div>" * 1_000_000, "more than 1000 elements in one another"),
+        ("<ul><li>" * 500_000, "more than 1000 elements in one another"),
+        (_fonts(2000) + "<p>", "more than 1000 elements in one another"),
+        (
+            _fonts(900) + "<div>x</div>" * 300_000,
+            "more than 3000000 copies of formatting elements that are left open",
+        ),
+        ("<a " + "x=1 " * 700_000 + ">", "a tag with 700001 attributes"),
+    ],
+    ids=["blocks", "lists", "formatting", "copies", "attributes"],
+)
+def test_a_page_that_keeps_its_parser_busy_for_hours_is_not_parsed(text: str, why: str) -> None:
+    found = assess("http://a.example/", (), text.encode(), CrawlSettings())
+    assert found.refusal == Refusal("too-nested", "reader", why)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<p>段落" * 50_000,
+        "<ul>" + "<li><b>点</b>" * 50_000 + "</ul>",
+        "<table>" + "<tr><td>1<td><font color=red>2</font>" * 20_000 + "</table>",
+        "<div><span>x</div>" * 500,
+        f'<img alt="{"絵 " * 1500}" src="data:image/png;base64,{"A" * 900_000}">',
+        "<pre>" + "a b c " * 200_000 + "</pre>",
+        "<script>document.write('<div>')</script>" * 300,
+    ],
+    ids=["paragraphs", "list", "table", "unclosed", "long-attribute", "words", "scripts"],
+)
+def test_large_and_careless_pages_are_read(text: str) -> None:
+    assert too_nested(text) == ""
+
+
+def test_footers_in_one_another_cost_what_a_few_do() -> None:
+    """Where each is read in whole, this test takes a quarter of an hour."""
+    blocks = "<i></i>" * 400_000
+    page = read_page(
+        f"{'<footer>' * 999}CC BY 4.0{blocks}{'</footer>' * 999}<small>無断転載を禁じます</small>",
+        "http://a.example/",
+    )
+    assert {mark.value for mark in page.marks if len(mark.value) < 20} >= {"無断転載を禁じます"}

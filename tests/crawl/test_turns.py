@@ -104,8 +104,10 @@ def test_more_forbidden_urls_than_are_settled_in_a_turn_lose_nothing(
     turns, lanes = wave(*(f"{A}/private/{number:04d}" for number in range(450)), f"{A}/public")
     turns.gather()
     jobs = []
-    while lanes.take(time.monotonic()) is not None:
-        jobs.append(turns.next("a.jp"))
+    while turns.gathering or lanes.next_at() is not None:
+        turns.gather()
+        if lanes.take(time.monotonic()) is not None:
+            jobs.append(turns.next("a.jp"))
     assert [job.url for job in jobs if isinstance(job, Entry)] == [f"{A}/public"]
     assert refused(frontier) == {"robots": 450}
 
