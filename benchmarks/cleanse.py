@@ -117,23 +117,29 @@ def peer_datatrove(texts: list[str], thresholds: dict[str, Any]) -> dict[str, An
     return {"decisions": decisions, "per_s": rate}
 
 
-def documents(unpacked: Path, count: int) -> list[str]:
-    """Documents of real paragraphs, and bad ones."""
+def paragraphs(unpacked: Path) -> list[str]:
+    """Real paragraphs of 30 to 400 characters."""
     from selectolax.lexbor import LexborHTMLParser
 
     from benchmarks.quality import MOST_BYTES, PATTERNS
     from so8t_core.cleanse.text import normalise
-    from tests.cleanse.bad_pages import bad_pages
 
-    paragraphs: set[str] = set()
+    found: set[str] = set()
     for pattern in PATTERNS:
         for path in sorted(unpacked.glob(pattern)):
             if path.is_symlink() or path.stat().st_size > MOST_BYTES:
                 continue
             tree = LexborHTMLParser(path.read_text("utf-8", errors="replace"))
-            paragraphs.update(normalise(node.text()).replace("\n", "") for node in tree.css("p"))
+            found.update(normalise(node.text()).replace("\n", "") for node in tree.css("p"))
+    return sorted(text for text in found if 30 <= len(text) <= 400)
+
+
+def documents(unpacked: Path, count: int) -> list[str]:
+    """Documents of real paragraphs, and bad ones."""
+    from tests.cleanse.bad_pages import bad_pages
+
     chance = random.Random(1)
-    pool = sorted(text for text in paragraphs if 30 <= len(text) <= 400)
+    pool = paragraphs(unpacked)
     bad = [text for _, text in bad_pages(seed=3, each=max(1, count // 170))][: count // 10]
     made = list(bad)
     while len(made) < count:

@@ -15,6 +15,7 @@ import argparse
 import json
 import random
 import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -26,10 +27,14 @@ from rensa import RMinHash
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from so8t_core.cleanse.dedup import jaccard, near_duplicates, read_signatures, shingles, sign
-from so8t_core.cleanse.document import Document, Judged, Licence, identifier
+from so8t_core.cleanse import dedup
+from so8t_core.cleanse.catalogue import Catalogue
+from so8t_core.cleanse.dedup import near_duplicates, read_signatures, sign
 from so8t_core.cleanse.gather import gather
+from so8t_core.cleanse.items import Items
 from so8t_core.contract.settings.cleanse import CleanseSettings
+from tests.cleanse.judged_shards import write_shards
+from tests.cleanse.references import jaccard, shingles
 from tests.cleanse.samples import prose
 
 BANDS, ROWS, THRESHOLD = 32, 4, 0.8
@@ -59,7 +64,10 @@ def made_pairs(count: int) -> dict[str, Any]:
         texts += [text, edited(text, chance)]
     grams = [shingles(text) for text in texts]
     signatures = read_signatures(sign(texts, BANDS * ROWS), BANDS * ROWS)
-    found = near_duplicates(signatures, BANDS, THRESHOLD, lambda at: grams[at], lambda: None)
+    hashed = [dedup.shingles(text) for text in texts]
+    found = near_duplicates(
+        signatures, np.arange(len(texts)), BANDS, THRESHOLD, hashed.__getitem__, lambda: None
+    )
     true = {
         pair for pair in range(count) if jaccard(grams[2 * pair], grams[2 * pair + 1]) >= THRESHOLD
     }
@@ -74,20 +82,6 @@ def made_pairs(count: int) -> dict[str, Any]:
     }
 
 
-def judged(number: int, text: str, signature: str) -> Judged:
-    """A kept page with this text."""
-    url = f"http://host{number % 97}.example/{number:06}"
-    document = Document(
-        id=identifier(url),
-        url=url,
-        host=f"host{number % 97}.example",
-        title="",
-        text=text,
-        licence=Licence(),
-    )
-    return Judged(document=document, fate="keep", signature=signature)
-
-
 def across_the_split(count: int) -> dict[str, Any]:
     """Near-duplicates between held-out texts and the others after gathering, by brute force."""
     chance = random.Random(6)
@@ -99,21 +93,19 @@ def across_the_split(count: int) -> dict[str, Any]:
             texts.append(edited(chance.choice(texts[-3:]), chance))
     texts = texts[:count]
     settings = CleanseSettings(validation_share=0.1, test_share=0.1, min_repeated_passage=0)
-    pages = [
-        judged(number, text, signature)
-        for number, (text, signature) in enumerate(
-            zip(texts, sign(texts, BANDS * ROWS), strict=True)
-        )
-    ]
-    pages.sort(key=lambda page: page.document.url)
-    started = time.perf_counter()
-    gathered = gather(pages, settings, 0, lambda: None)
-    seconds = time.perf_counter() - started
-    rows = gathered.corpus
-    splits = np.array([gathered.split_of[row.group] for row in rows])
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        shards = write_shards(scratch / "shards", texts, BANDS * ROWS)
+        started = time.perf_counter()
+        items = Items(scratch / "items", BANDS * ROWS)
+        catalogue = Catalogue.of(shards, items, scratch, lambda: None)
+        gathered = gather(catalogue, settings, 0, scratch, lambda _: None, lambda: None)
+        rows = [(row, split) for _, split, page in gathered.rows_by_page() for row in page.corpus]
+        seconds = time.perf_counter() - started
+    splits = np.array([split for _, split in rows])
     vocabulary: dict[str, int] = {}
     columns, starts = [], [0]
-    for row in rows:
+    for row, _ in rows:
         columns += [vocabulary.setdefault(gram, len(vocabulary)) for gram in shingles(row.text)]
         starts.append(len(columns))
     matrix = scipy.sparse.csr_matrix(
@@ -133,7 +125,7 @@ def across_the_split(count: int) -> dict[str, Any]:
         "documents": count,
         "kept": len(rows),
         "splits": dict(Counter(splits.tolist())),
-        "groups_moved_at_border": len(gathered.border_moves),
+        "groups_moved_at_border": gathered.border_moves,
         "pairs_compared": int(len(held_out) * len(rows)),
         "near_duplicates_across": crossing,
         "highest_index_across": highest,

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
 
 from so8t_core.cleanse.document import identifier
+from so8t_core.cleanse.spill import Spill
 from so8t_core.cleanse.text import comparable
 
 Lines = Mapping[str, frozenset[str]]
 """Names of the boilerplate lines of each host."""
 
 _MOST_OF_PAGE = 0.5
+_LINE = np.dtype([("key", np.uint64), ("host", np.uint32), ("page", np.uint64)])
+_PAGE = np.dtype([("key", np.uint64), ("host", np.uint32)])
 
 
 def line_name(line: str) -> str:
@@ -21,38 +25,43 @@ def line_name(line: str) -> str:
     return identifier(letters) if letters else ""
 
 
-@dataclass
 class LineCensus:
-    """Counts on how many different pages of a host each line occurs.
+    """Counts on how many different pages of a host each line occurs, on disk.
 
     Pages with the same text count once, so that copies of a page do not turn its own text into
-    boilerplate.
+    boilerplate. Memory holds one number a host.
     """
 
-    min_pages: int
-    min_share: float
-
-    def __post_init__(self) -> None:
-        self._lines: dict[str, Counter[str]] = defaultdict(Counter)
-        self._pages: dict[str, set[str]] = defaultdict(set)
+    def __init__(self, min_pages: int, min_share: float, scratch: Path) -> None:
+        self.min_pages = min_pages
+        self.min_share = min_share
+        self._hosts: dict[str, int] = {}
+        self._lines = Spill(scratch, "lines", _LINE)
+        self._pages = Spill(scratch, "pages", _PAGE)
 
     def add(self, host: str, text: str) -> None:
         """Count one page."""
-        page = identifier(comparable(text))
-        if page in self._pages[host]:
-            return
-        self._pages[host].add(page)
-        self._lines[host].update({line_name(line) for line in text.split("\n")} - {""})
+        number = self._hosts.setdefault(host, len(self._hosts))
+        page = int(identifier(comparable(text)), 16)
+        names = {name for line in text.split("\n") if (name := line_name(line))}
+        self._pages.add(np.array([(page, number)], dtype=_PAGE))
+        records = [(int(name, 16), number, page) for name in names]
+        self._lines.add(np.array(records, dtype=_LINE))
 
-    def repeated(self) -> dict[str, frozenset[str]]:
+    def repeated(self) -> Lines:
         """The lines that so many of a host's pages carry that they say nothing."""
-        found = {}
-        for host, lines in self._lines.items():
-            least = max(self.min_pages, self.min_share * len(self._pages[host]))
-            names = frozenset(name for name, pages in lines.items() if pages >= least)
-            if names:
-                found[host] = names
-        return found
+        pages = np.zeros(len(self._hosts), dtype=np.int64)
+        for records in self._pages.ranges():
+            pages += np.bincount(np.unique(records)["host"], minlength=len(pages))
+        least = np.maximum(self.min_pages, self.min_share * pages)
+        found: dict[int, set[str]] = {}
+        for records in self._lines.ranges():
+            different = np.unique(records)
+            lines, counts = np.unique(different[["key", "host"]], return_counts=True)
+            for key, host in lines[counts >= least[lines["host"]]].tolist():
+                found.setdefault(host, set()).add(f"{key:016x}")
+        names = list(self._hosts)
+        return {names[host]: frozenset(lines) for host, lines in sorted(found.items())}
 
 
 def remove_lines(text: str, names: Iterable[str]) -> tuple[str, int]:

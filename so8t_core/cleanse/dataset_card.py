@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from so8t_core.cleanse.gather import Gathered
 from so8t_core.cleanse.split import SPLITS
 from so8t_core.contract.files import write_text
 
@@ -34,10 +32,15 @@ character 5-grams at or above the threshold with a text of another.
 
 
 def write_card(
-    path: Path, gathered: Gathered, figures: Mapping[str, Any], files: Mapping[str, str]
+    path: Path,
+    hosts: Mapping[str, int],
+    figures: Mapping[str, Any],
+    files: Mapping[str, str],
 ) -> None:
-    """Write the card durably. It holds no times and is equal when written again."""
-    hosts = Counter(row.host for row in gathered.corpus)
+    """Write the card durably. It holds no times and is equal when written again.
+
+    `hosts` counts the corpus's pages by host.
+    """
     parts = [
         _front_matter(),
         f"# Cleansed Japanese web pages\n\n{_PURPOSE}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from rensa import RMinHash
 
-from so8t_core.cleanse.ngrams import Hashes, Ngrams
+from so8t_core.cleanse.ngrams import Hashes, Ngrams, Places
 from so8t_core.cleanse.text import comparable
 from so8t_core.contract.files import sha256_text
 
@@ -21,19 +21,19 @@ _ESTIMATE_MARGIN = 0.2  # more than five standard deviations of an estimate by 1
 
 _NOTHING: Hashes = np.zeros(1, dtype=np.uint64)
 _ALL_PAIRS = 256  # members of a bucket up to which every pair is looked at
+_REFUSED_HELD = 200_000
+_ONE = np.uint64(1)
+_BAND_FACTOR = np.uint64(0x9E3779B97F4A7C15)
+_BAND_SHIFT = np.uint64(32)
 
 Signatures = npt.NDArray[np.uint32]
+Shingles = npt.NDArray[np.uint64]
+"""The different character 5-grams of a text as sorted 64-bit hashes (see `ngrams.py`)."""
 
 
-def shingles(text: str) -> frozenset[str]:
+def shingles(text: str) -> Shingles:
     """The set of character 5-grams of the comparable text; a shorter text is one of its own."""
-    key = comparable(text)
-    if len(key) <= SHINGLE_CHARACTERS:
-        return frozenset({key})
-    return frozenset(
-        key[place : place + SHINGLE_CHARACTERS]
-        for place in range(len(key) - SHINGLE_CHARACTERS + 1)
-    )
+    return np.unique(_shingle_hashes(text))
 
 
 def exact_key(text: str) -> str:
@@ -41,9 +41,11 @@ def exact_key(text: str) -> str:
     return sha256_text(comparable(text))
 
 
-def jaccard(left: frozenset[str], right: frozenset[str]) -> float:
+def jaccard(left: Shingles, right: Shingles) -> float:
     """Size of the intersection over that of the union, 0 to 1."""
-    shared = len(left & right)
+    both = np.concatenate((left, right))
+    both.sort()
+    shared = int((both[1:] == both[:-1]).sum())
     return shared / (len(left) + len(right) - shared)
 
 
@@ -76,15 +78,11 @@ def read_signatures(signatures: Sequence[str], permutations: int) -> Signatures:
     return np.frombuffer(raw, dtype=">u4").astype(np.uint32).reshape(-1, permutations)
 
 
-@dataclass
 class Clusters:
-    """Disjoint sets over 0..size-1, each named by its smallest member."""
+    """Disjoint sets over 0..size-1, each named by its smallest member; 8 bytes a member."""
 
-    size: int
-    _parents: list[int] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        self._parents = list(range(self.size))
+    def __init__(self, size: int) -> None:
+        self._parents = array("q", range(size))
 
     def find(self, member: int) -> int:
         """The smallest member of the set."""
@@ -100,36 +98,55 @@ class Clusters:
         low, high = sorted((self.find(left), self.find(right)))
         self._parents[high] = low
 
+    def names(self) -> Places:
+        """The name of each member's set, in order."""
+        for member in range(len(self._parents)):
+            self._parents[member] = self._parents[self._parents[member]]  # parents come first
+        return np.array(self._parents, dtype=np.int64)
 
-def bucket_members(signatures: Signatures, bands: int) -> Iterator[list[int]]:
-    """Members of each bucket that holds two or more, band by band (locality-sensitive hashing)."""
-    if not len(signatures):
+
+def bucket_members(signatures: Signatures, members: Places, bands: int) -> Iterator[list[int]]:
+    """Positions in `members` that share a bucket with another, band by band.
+
+    Locality-sensitive hashing; buckets come in the order of their first members.
+    """
+    if not len(members):
         return
-    for band in np.split(signatures, bands, axis=1):
-        buckets: dict[bytes, list[int]] = defaultdict(list)
-        for member, values in enumerate(np.ascontiguousarray(band)):
-            buckets[values.tobytes()].append(member)
-        yield from (members for members in buckets.values() if len(members) > 1)
+    rows = signatures.shape[1] // bands
+    for band in range(bands):
+        keys = np.zeros(len(members), dtype=np.uint64)
+        for column in range(band * rows, (band + 1) * rows):
+            keys = (keys + signatures[members, column] + _ONE) * _BAND_FACTOR
+            keys ^= keys >> _BAND_SHIFT
+        order = np.argsort(keys, kind="stable")
+        keys = keys[order]
+        borders = np.flatnonzero(np.append(keys[1:] != keys[:-1], True)) + 1
+        starts = np.append(0, borders[:-1])
+        several = np.flatnonzero(borders - starts > 1)
+        for bucket in several[np.argsort(order[starts[several]])].tolist():
+            yield order[starts[bucket] : borders[bucket]].tolist()
 
 
 def near_duplicates(
     signatures: Signatures,
+    members: Places,
     bands: int,
     threshold: float,
-    shingles_of: Callable[[int], frozenset[str]],
+    shingles_of: Callable[[int], Shingles],
     tick: Callable[[], None],
 ) -> Clusters:
-    """Clusters of texts connected by a Jaccard index of at least `threshold`.
+    """Clusters of the members' positions, connected by a Jaccard index of at least `threshold`.
 
-    Candidates share a bucket and are not connected yet. They are compared by their signatures, and
-    exactly unless these are further below the threshold than chance allows. In a bucket of more
-    than 256 a text is compared with one member of each cluster first, and with the others only
-    where that joins it to none. `tick` is called for every bucket.
+    `members` are rows of `signatures`, and what `shingles_of` is asked for. Candidates share a
+    bucket and are not connected yet. They are compared by their signatures, and exactly unless
+    these are further below the threshold than chance allows. In a bucket of more than 256 a text is
+    compared with one member of each cluster first, and with the others only where that joins it to
+    none. `tick` is called for every bucket.
     """
-    search = _Search(signatures, threshold, shingles_of, Clusters(len(signatures)))
-    for members in bucket_members(signatures, bands):
+    search = _Search(signatures, members, threshold, shingles_of, Clusters(len(members)))
+    for bucket in bucket_members(signatures, members, bands):
         tick()
-        search.connect(members)
+        search.connect(bucket)
     return search.clusters
 
 
@@ -138,18 +155,19 @@ class _Search:
     """What is connected already, and which pairs were found to differ."""
 
     signatures: Signatures
+    members: Places
     threshold: float
-    shingles_of: Callable[[int], frozenset[str]]
+    shingles_of: Callable[[int], Shingles]
     clusters: Clusters
     refused: set[tuple[int, int]] = field(default_factory=set)
 
-    def connect(self, members: Sequence[int]) -> None:
+    def connect(self, bucket: Sequence[int]) -> None:
         """Join the members of a bucket that are near-duplicates."""
         firsts: list[int] = []
-        for place, member in enumerate(members):
-            if len(members) <= _ALL_PAIRS:
-                self._compare(member, members[:place])
-            elif not self._compare(member, firsts) and not self._compare(member, members[:place]):
+        for place, member in enumerate(bucket):
+            if len(bucket) <= _ALL_PAIRS:
+                self._compare(member, bucket[:place])
+            elif not self._compare(member, firsts) and not self._compare(member, bucket[:place]):
                 firsts.append(member)
 
     def _compare(self, member: int, others: Sequence[int]) -> bool:
@@ -159,15 +177,25 @@ class _Search:
         joined = len(apart) < len(others)
         if not apart:
             return joined
-        equal = (self.signatures[apart] == self.signatures[member]).mean(axis=1)
+        rows = self.signatures[self.members[apart]]
+        equal = (rows == self.signatures[self.members[member]]).mean(axis=1)
         near = np.flatnonzero(equal >= self.threshold - _ESTIMATE_MARGIN)
         for other in (apart[place] for place in near):
             pair = (other, member)
             if pair in self.refused or find(other) == find(member):
                 continue
-            if jaccard(self.shingles_of(other), self.shingles_of(member)) >= self.threshold:
+            if jaccard(self._shingles(other), self._shingles(member)) >= self.threshold:
                 self.clusters.join(other, member)
                 joined = True
             else:
-                self.refused.add(pair)
+                self._refuse(pair)
         return joined
+
+    def _shingles(self, position: int) -> Shingles:
+        return self.shingles_of(int(self.members[position]))
+
+    def _refuse(self, pair: tuple[int, int]) -> None:
+        """Remember the pair for as long as there is room; forgetting costs time alone."""
+        if len(self.refused) >= _REFUSED_HELD:
+            self.refused.clear()
+        self.refused.add(pair)

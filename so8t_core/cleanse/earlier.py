@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pyarrow
 import pyarrow.parquet as pq
 
-from so8t_core.cleanse.dedup import exact_key, sign
+from so8t_core.cleanse.dedup import sign
+from so8t_core.cleanse.items import Items
+from so8t_core.cleanse.ngrams import Places
 from so8t_core.cleanse.split import SPLITS
 from so8t_core.contract.errors import InputInvalid, InputMissing
 from so8t_core.contract.files import sha256_file
 
 _BATCH_ROWS = 1000
-
-
-@dataclass(frozen=True)
-class EarlierText:
-    """One document of an earlier run; its text is read when it is needed."""
-
-    id: str
-    exact: str
-    signature: str
-    file: Path
-    row: int
-
-    @property
-    def text(self) -> str:
-        """The document's text, from the file."""
-        return _texts(self.file)[self.row]
-
-
-@cache
-def _texts(file: Path) -> list[str]:
-    texts: list[str] = pq.read_table(file, columns=["text"])["text"].to_pylist()
-    return texts
 
 
 @dataclass(frozen=True)
@@ -55,12 +36,35 @@ class EarlierRuns:
         """The hash of each corpus file, by a name that tells nothing of where it lies."""
         return {f"earlier_{number:03}": sha256_file(file) for number, file in enumerate(self.files)}
 
-    def texts(self, permutations: int) -> list[EarlierText]:
-        """Every document, signed.
+    def texts(self, permutations: int) -> EarlierTexts | None:
+        """What new pages are compared with; None without earlier runs."""
+        return EarlierTexts(self.files, permutations) if self.files else None
+
+
+class EarlierTexts:
+    """The documents of earlier runs; memory holds 8 bytes of each."""
+
+    def __init__(self, files: Sequence[Path], permutations: int) -> None:
+        self._files = files
+        self._permutations = permutations
+        self._ids = array("Q")
+
+    def add_to(self, items: Items, tick: Callable[[], None]) -> Places:
+        """Add every document to the texts that are compared; their numbers there.
 
         Raises `InputInvalid` for a file that is no corpus.
         """
-        return [text for file in self.files for text in _signed(file, permutations)]
+        first = len(items)
+        for file in self._files:
+            for name, text, signature in _signed(file, self._permutations):
+                tick()
+                self._ids.append(name)
+                items.add(text, signature)
+        return np.arange(first, len(items))
+
+    def id(self, number: int) -> str:
+        """The id of a document, by its place among all."""
+        return f"{self._ids[number]:016x}"
 
 
 def _corpus_files(folder: Path) -> list[Path]:
@@ -75,20 +79,18 @@ def _corpus_files(folder: Path) -> list[Path]:
     )
 
 
-def _signed(file: Path, permutations: int) -> list[EarlierText]:
-    found: list[EarlierText] = []
+def _signed(file: Path, permutations: int) -> Iterator[tuple[int, str, str]]:
+    """Id, text and signature of each document of a corpus."""
     try:
         with pq.ParquetFile(file) as table:
             for batch in table.iter_batches(_BATCH_ROWS, columns=["id", "text"]):
                 rows = batch.to_pylist()
                 texts = [row["text"] for row in rows]
-                for row, signature in zip(rows, sign(texts, permutations), strict=True):
-                    exact = exact_key(row["text"])
-                    found.append(EarlierText(row["id"], exact, signature, file, len(found)))
-    except (pyarrow.ArrowInvalid, KeyError) as error:
+                ids = [int(row["id"], 16) for row in rows]
+                yield from zip(ids, texts, sign(texts, permutations), strict=True)
+    except (pyarrow.ArrowInvalid, KeyError, ValueError, OverflowError) as error:
         raise InputInvalid(
             "The corpus of an earlier run cannot be read.",
             where=str(file),
             hint="Take the run out of cleanse.earlier_runs, or cleanse it again.",
         ) from error
-    return found

@@ -1,360 +1,308 @@
-"""All pages together: duplicates, groups, splits, and the rows of every data set."""
+"""All pages together: duplicates, groups, splits, and the rows of every data set.
+
+Nothing here holds the texts of all pages: decisions are arrays by the numbers of pages and texts
+(see `catalogue.py`), texts are read where they are needed, and rows are made when they are written.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from pathlib import Path
 
-from so8t_core.cleanse.dedup import (
-    Clusters,
-    exact_key,
-    near_duplicates,
-    read_signatures,
-    shingles,
-)
-from so8t_core.cleanse.document import Document, Drop, Judged, Pair, identifier
-from so8t_core.cleanse.earlier import EarlierText
-from so8t_core.cleanse.instruct import LEAD_RULE, cut_at_paragraph
-from so8t_core.cleanse.passages import PassageIndex
+import numpy as np
+import numpy.typing as npt
+
+from so8t_core.cleanse.border import Border, Wanted, settle_border
+from so8t_core.cleanse.catalogue import Catalogue
+from so8t_core.cleanse.dedup import Clusters, exact_key, near_duplicates
+from so8t_core.cleanse.document import Document, Drop
+from so8t_core.cleanse.earlier import EarlierTexts
+from so8t_core.cleanse.ngrams import Places
+from so8t_core.cleanse.passages import PassageIndex, cut
 from so8t_core.cleanse.quality import PRESETS, TOO_SHORT, reject
-from so8t_core.cleanse.refusals import refusal
-from so8t_core.cleanse.split import Group, Split, Text, assign, settle_border
-from so8t_core.cleanse.tables import CorpusRow, InstructionRow, SafetyRow, ThinkingRow
-from so8t_core.contract.files import sha256_text
-from so8t_core.contract.labels import SafetyLabel
+from so8t_core.cleanse.rows import Chosen, PageRows, rows_of
+from so8t_core.cleanse.split import SPLITS, Assigned, Groups, Split, assign, seeded_keys
+from so8t_core.cleanse.text_store import TextStore
 from so8t_core.contract.settings.cleanse import CleanseSettings
 
-_SHINGLES_HELD = 4096
-
-
-@dataclass(frozen=True)
-class Item:
-    """A text that is compared: a page's (`pair` None) or one of its pairs'."""
-
-    page: int
-    pair: Pair | None
-    text: str
-    signature: str
+Mask = npt.NDArray[np.bool_]
+_PROSE, _ASKED, _FLAGGED = range(3)
 
 
 @dataclass
 class Gathered:
-    """The rows of every data set with the split of each group, and what was left out."""
+    """What was decided of every page and every text, and the rows that come of it."""
 
-    corpus: list[CorpusRow] = field(default_factory=list)
-    instruction: list[InstructionRow] = field(default_factory=list)
-    safety: list[SafetyRow] = field(default_factory=list)
-    thinking: list[ThinkingRow] = field(default_factory=list)
-    split_of: dict[str, Split] = field(default_factory=dict)
-    page_drops: list[Drop] = field(default_factory=list)
-    pair_drops: list[Drop] = field(default_factory=list)
-    passages: list[Drop] = field(default_factory=list)
-    border_moves: tuple[str, ...] = ()
+    catalogue: Catalogue
+    settings: CleanseSettings
+    group_of: Places
+    """The page that names each page's group."""
+    gone: Mask
+    kept_items: Mask
+    harmless: Mask
+    splits: Assigned
+    """The split of each group, by the page that names it."""
+    shorter: npt.NDArray[np.int32]
+    """Where each page's text without repeated passages is; -1 for a page that keeps its own."""
+    shorter_texts: TextStore
+    page_drops: Counter[str] = field(default_factory=Counter)
+    pair_drops: Counter[str] = field(default_factory=Counter)
+    passages: int = 0
+    groups: int = 0
+    border_moves: int = 0
 
+    @property
+    def empty(self) -> bool:
+        """Whether no page became part of the corpus."""
+        return not (self.catalogue.with_fate("keep") & ~self.gone).any()
 
-def items_of(pages: Sequence[Judged]) -> list[Item]:
-    """Every text of the pages, in their order: a page's own before its pairs'."""
-    items: list[Item] = []
-    for number, page in enumerate(pages):
-        if page.signature:
-            items.append(Item(number, None, page.document.text, page.signature))
-        items += [
-            Item(number, pair, pair.text, signature)
-            for pair, signature in zip(page.document.pairs, page.pair_signatures, strict=True)
-        ]
-    return items
+    def rows_by_page(self) -> Iterator[tuple[int, Split, PageRows]]:
+        """Number, split and rows of each page that stays, by URL."""
+        for number in np.flatnonzero(~self.gone).tolist():
+            group = int(self.group_of[number])
+            yield number, SPLITS[self.splits[group]], self._rows_of(number, group)
 
+    def texts(self, wanted: Wanted) -> Iterator[tuple[int, str]]:
+        """Group and text of every row, of the wanted groups alone."""
+        for number in np.flatnonzero(~self.gone).tolist():
+            group = int(self.group_of[number])
+            if wanted(group):
+                for text in self._rows_of(number, group).texts():
+                    yield group, text
 
-def cluster(
-    items: Sequence[Item | EarlierText], settings: CleanseSettings, tick: Callable[[], None]
-) -> Clusters:
-    """Clusters of exact and near duplicates among the items."""
-
-    @lru_cache(_SHINGLES_HELD)
-    def shingles_of(place: int) -> frozenset[str]:
-        return shingles(items[place].text)
-
-    signatures = read_signatures(
-        [item.signature for item in items], settings.minhash_bands * settings.minhash_rows
-    )
-    clusters = near_duplicates(
-        signatures, settings.minhash_bands, settings.near_duplicate_jaccard, shingles_of, tick
-    )
-    first: dict[str, int] = {}
-    for place, item in enumerate(items):
-        tick()
-        key = item.exact if isinstance(item, EarlierText) else exact_key(item.text)
-        clusters.join(first.setdefault(key, place), place)
-    return clusters
+    def _rows_of(self, number: int, group: int) -> PageRows:
+        page = self.catalogue.page(number)
+        pairs = [pair for item, pair in self.catalogue.pairs(number, page) if self.kept_items[item]]
+        cut_to = int(self.shorter[number])
+        text = page.document.text if cut_to < 0 else self.shorter_texts[cut_to]
+        name = self.catalogue.id(group)
+        chosen = Chosen(text, pairs, name, bool(self.harmless[number]))
+        return rows_of(page, chosen, self.settings)
 
 
 def gather(
-    pages: Sequence[Judged],
+    catalogue: Catalogue,
     settings: CleanseSettings,
     seed: int,
+    scratch: Path,
+    note: Callable[[Drop], None],
     tick: Callable[[], None],
-    earlier: Sequence[EarlierText] = (),
+    earlier: EarlierTexts | None = None,
 ) -> Gathered:
     """Settle what enters which data set and which split.
 
-    `pages` must be sorted by URL: of duplicates the first one stays. `tick` is called often.
+    Of duplicates the page that stands first stays. `note` is told every drop, `tick` is called
+    often, `scratch` is a folder for what does not fit in memory.
     """
-    result = Gathered()
-    items = items_of(pages)
-    group_of = _groups(pages, items, settings, tick)
-    gone = _drop_duplicate_pages(pages, items, settings, tick, result)
-    gone |= _drop_known_pages(pages, items, earlier, gone, settings, tick, result)
-    pages = _cut_passages(pages, gone, settings, tick, result)
-    pairs = _unique_pairs(pages, items, gone, settings, tick, result)
-    for number, page in enumerate(pages):
-        if number not in gone:
-            _add_page(page, pairs.get(number, []), group_of[number], settings, result)
-    _add_harmless(result, settings, seed)
-    _split(result, settings, seed, tick)
-    return result
+    return _Gathering(catalogue, settings, seed, scratch, note, tick, earlier).run()
 
 
-def _groups(
-    pages: Sequence[Judged],
-    items: Sequence[Item],
-    settings: CleanseSettings,
-    tick: Callable[[], None],
-) -> list[str]:
-    """The group of each page: pages connected by any near-duplicate text of theirs."""
-    clusters = cluster(items, settings, tick)
-    connected = Clusters(len(pages))
-    for place, item in enumerate(items):
-        connected.join(items[clusters.find(place)].page, item.page)
-    return [pages[connected.find(number)].document.id for number in range(len(pages))]
+@dataclass
+class _Gathering:
+    catalogue: Catalogue
+    settings: CleanseSettings
+    seed: int
+    scratch: Path
+    note: Callable[[Drop], None]
+    tick: Callable[[], None]
+    earlier: EarlierTexts | None
 
+    def run(self) -> Gathered:
+        pages, items = len(self.catalogue), len(self.catalogue.pages_of_items)
+        self.result = Gathered(
+            catalogue=self.catalogue,
+            settings=self.settings,
+            group_of=self._groups(),
+            gone=self.catalogue.with_fate("drop").copy(),
+            kept_items=np.zeros(items, dtype=np.bool_),
+            harmless=np.zeros(pages, dtype=np.bool_),
+            splits=np.zeros(pages, dtype=np.uint8),
+            shorter=np.full(pages, -1, dtype=np.int32),
+            shorter_texts=TextStore(self.scratch / "shorter.bin"),
+        )
+        self._drop_duplicate_pages()
+        self._drop_known_pages()
+        if self.settings.min_repeated_passage:
+            self._cut_passages()
+        self._choose_pairs()
+        self._choose_harmless()
+        self._split()
+        return self.result
 
-def _drop_duplicate_pages(
-    pages: Sequence[Judged],
-    items: Sequence[Item],
-    settings: CleanseSettings,
-    tick: Callable[[], None],
-    result: Gathered,
-) -> set[int]:
-    """Pages whose text another one represents, or that a flagged page nearly equals."""
-    own = [item for item in items if item.pair is None]
-    clusters = cluster(own, settings, tick)
-    members: dict[int, list[Item]] = {}
-    for place, item in enumerate(own):
-        members.setdefault(clusters.find(place), []).append(item)
-    gone: set[int] = set()
-    for cluster_items in members.values():
-        flagged = [item for item in cluster_items if pages[item.page].fate == "flagged"]
-        first = (flagged or cluster_items)[0]
-        keys = {exact_key(first.text)}
-        for item in cluster_items:
-            if item.page == first.page:
+    def _clusters(self, members: Places) -> Clusters:
+        """Clusters of exact and near duplicates among texts, by their positions in `members`."""
+        items, settings = self.catalogue.items, self.settings
+        clusters = near_duplicates(
+            items.signatures(),
+            members,
+            settings.minhash_bands,
+            settings.near_duplicate_jaccard,
+            items.shingles,
+            self.tick,
+        )
+        for group in items.equal_ones(members):
+            self.tick()
+            for position in group[1:].tolist():
+                clusters.join(int(group[0]), position)
+        return clusters
+
+    def _groups(self) -> Places:
+        """The group of each page: pages connected by any near-duplicate text of theirs."""
+        page_of = self.catalogue.pages_of_items
+        names = self._clusters(np.arange(len(page_of))).names()
+        connected = Clusters(len(self.catalogue))
+        for item in np.flatnonzero(names != np.arange(len(names))).tolist():
+            connected.join(int(page_of[names[item]]), int(page_of[item]))
+        return connected.names()
+
+    def _drop_duplicate_pages(self) -> None:
+        """Pages whose text another one represents, or that a flagged page nearly equals."""
+        members = np.flatnonzero(self.catalogue.own_items)
+        names = self._clusters(members).names()
+        order = np.argsort(names, kind="stable")
+        borders = np.flatnonzero(np.append(np.diff(names[order]) != 0, True)) + 1
+        starts = np.append(0, borders[:-1])
+        for cluster in np.flatnonzero(borders - starts > 1).tolist():
+            self.tick()
+            self._drop_cluster(members[order[starts[cluster] : borders[cluster]]].tolist())
+
+    def _drop_cluster(self, items: Sequence[int]) -> None:
+        """All pages of a cluster but the first flagged one, or else the first."""
+        catalogue = self.catalogue
+        flagged = [item for item in items if catalogue.fate(catalogue.page_of(item)) == "flagged"]
+        first = (flagged or items)[0]
+        keys = {exact_key(catalogue.items.text(first))}
+        for item in items:
+            page = catalogue.page_of(item)
+            if item == first:
                 continue
-            key = exact_key(item.text)
+            key = exact_key(catalogue.items.text(item))
             reason = "exact_duplicate" if key in keys else "near_duplicate"
             keys.add(key)
-            if pages[item.page].fate == "flagged":
+            if catalogue.fate(page) == "flagged":
                 reason = f"flagged_{reason}"
             elif flagged:
                 reason = "duplicate_of_flagged"
-            gone.add(item.page)
-            result.page_drops.append(
-                _drop(pages[item.page].document, "duplicates", reason, pages[first.page])
-            )
-    return gone
+            kept = catalogue.id(catalogue.page_of(first))
+            self._drop_page(page, "duplicates", reason, f"of {kept}")
 
+    def _drop_page(self, number: int, step: str, reason: str, detail: str) -> None:
+        document = self.catalogue.page(number).document
+        self.result.gone[number] = True
+        self.result.page_drops[reason] += 1
+        self.note(Drop(id=document.id, url=document.url, step=step, reason=reason, detail=detail))
 
-def _drop_known_pages(
-    pages: Sequence[Judged],
-    items: Sequence[Item],
-    earlier: Sequence[EarlierText],
-    gone: set[int],
-    settings: CleanseSettings,
-    tick: Callable[[], None],
-    result: Gathered,
-) -> set[int]:
-    """Pages that an earlier run has."""
-    if not earlier:
-        return set()
-    own = [item for item in items if item.pair is None and item.page not in gone]
-    both: list[Item | EarlierText] = [*earlier, *own]
-    clusters = cluster(both, settings, tick)
-    known: set[int] = set()
-    for place, item in enumerate(own, start=len(earlier)):
-        first = clusters.find(place)
-        if first < len(earlier) and pages[item.page].fate == "keep":
-            known.add(item.page)
-            document = pages[item.page].document
-            result.page_drops.append(
-                Drop(
-                    id=document.id,
-                    url=document.url,
-                    step="duplicates",
-                    reason="in_earlier_run",
-                    detail=f"of {earlier[first].id}",
+    def _drop_known_pages(self) -> None:
+        """Pages that an earlier run has."""
+        if self.earlier is None:
+            return
+        pages_of = self.catalogue.pages_of_items
+        own = np.flatnonzero(self.catalogue.own_items & ~self.result.gone[pages_of])
+        known = self.earlier.add_to(self.catalogue.items, self.tick)
+        names = self._clusters(np.concatenate((known, own))).names()
+        for position, item in enumerate(own.tolist(), start=len(known)):
+            page = self.catalogue.page_of(item)
+            first = int(names[position])
+            if first < len(known) and self.catalogue.fate(page) == "keep":
+                self._drop_page(
+                    page, "duplicates", "in_earlier_run", f"of {self.earlier.id(first)}"
                 )
+
+    def _kept_pages(self) -> list[int]:
+        kept: list[int] = np.flatnonzero(
+            self.catalogue.with_fate("keep") & ~self.result.gone
+        ).tolist()
+        return kept
+
+    def _cut_passages(self) -> None:
+        """Cut long passages of earlier pages; a page that hardly anything is left of goes."""
+        index = PassageIndex(self.scratch)
+        for number in self._kept_pages():
+            self.tick()
+            index.add(number, self.catalogue.page(number).document.text)
+        for number, shared in index.shared():
+            self.tick()
+            document = self.catalogue.page(number).document
+            text, characters = cut(
+                document.text, shared, self._text_of_page, self.settings.min_repeated_passage
             )
-    return known
+            if characters:
+                self._shorten(number, document, text, f"{characters} characters cut")
 
+    def _text_of_page(self, number: int) -> str:
+        return self.catalogue.page(number).document.text
 
-def _cut_passages(
-    pages: Sequence[Judged],
-    gone: set[int],
-    settings: CleanseSettings,
-    tick: Callable[[], None],
-    result: Gathered,
-) -> Sequence[Judged]:
-    """The pages without long passages of earlier ones; one that hardly anything is left of goes."""
-    if not settings.min_repeated_passage:
-        return pages
-    index = PassageIndex(settings.min_repeated_passage)
-    kept = list(pages)
-    for number, page in enumerate(pages):
-        tick()
-        if number in gone or page.fate != "keep":
-            continue
-        document = page.document
-        text, cut = index.cut(document.text)
-        if not cut:
-            continue
+    def _shorten(self, number: int, document: Document, text: str, detail: str) -> None:
+        if reject(text, PRESETS[self.settings.quality_preset]) == TOO_SHORT:
+            self._drop_page(number, "passages", "passages_elsewhere", detail)
+            return
+        self.result.passages += 1
+        self.result.shorter[number] = self.result.shorter_texts.add(text)
         told = {"id": document.id, "url": document.url, "step": "passages"}
-        detail = f"{cut} characters cut"
-        if reject(text, PRESETS[settings.quality_preset]) == TOO_SHORT:
-            gone.add(number)
-            result.page_drops.append(Drop(**told, reason="passages_elsewhere", detail=detail))
-            continue
-        result.passages.append(Drop(**told, reason="repeated_passage", detail=detail))
-        kept[number] = page.model_copy(
-            update={"document": document.model_copy(update={"text": text})}
-        )
-    return kept
+        self.note(Drop(**told, reason="repeated_passage", detail=detail))
 
+    def _choose_pairs(self) -> None:
+        """Of the pairs of pages that stay, those that stand for their near-duplicates."""
+        catalogue = self.catalogue
+        own = catalogue.own_items
+        members = np.flatnonzero(~own & ~self.result.gone[catalogue.pages_of_items])
+        names = self._clusters(members).names()
+        positions = np.arange(len(members))
+        self.result.kept_items[members[names == positions]] = True
+        for position in np.flatnonzero(names != positions).tolist():
+            self.tick()
+            self._drop_pair(int(members[position]), int(members[names[position]]))
 
-def _drop(document: Document, step: str, reason: str, kept: Judged) -> Drop:
-    detail = f"of {kept.document.id}"
-    return Drop(id=document.id, url=document.url, step=step, reason=reason, detail=detail)
-
-
-def _unique_pairs(
-    pages: Sequence[Judged],
-    items: Sequence[Item],
-    gone: set[int],
-    settings: CleanseSettings,
-    tick: Callable[[], None],
-    result: Gathered,
-) -> dict[int, list[Pair]]:
-    """The pairs of pages that stay, near-duplicates represented by the first."""
-    own = [item for item in items if item.pair is not None and item.page not in gone]
-    clusters = cluster(own, settings, tick)
-    found: dict[int, list[Pair]] = {}
-    for place, item in enumerate(own):
-        assert item.pair is not None
-        first = clusters.find(place)
-        if first == place:
-            found.setdefault(item.page, []).append(item.pair)
-            continue
-        same = exact_key(own[first].text) == exact_key(item.text)
-        drop = _drop(
-            pages[item.page].document,
-            "pair_duplicates",
-            "exact_duplicate" if same else "near_duplicate",
-            pages[own[first].page],
-        )
-        result.pair_drops.append(drop.model_copy(update={"id": item.pair.id}))
-    return found
-
-
-def _add_page(
-    page: Judged, pairs: Iterable[Pair], group: str, settings: CleanseSettings, result: Gathered
-) -> None:
-    document = page.document
-    licence = document.licence.id or "unknown"
-    if page.fate == "keep":
-        result.corpus.append(
-            CorpusRow(
-                id=document.id,
-                url=document.url,
-                host=document.host,
-                title=document.title,
-                text=document.text,
-                licence=licence,
-                group=group,
-            )
-        )
-    result.instruction += [
-        InstructionRow(
-            id=pair.id,
-            instruction=pair.instruction,
-            input=pair.input,
-            output=pair.output,
-            rule=pair.rule,
-            url=document.url,
-            host=document.host,
-            licence=licence,
-            group=group,
-        )
-        for pair in pairs
-    ]
-    for flag in page.flags:
-        row_id = identifier(document.id, flag.text)
-        text = flag.text or cut_at_paragraph(document.text, settings.max_safety_characters)
-        result.safety.append(
-            SafetyRow(
-                id=row_id,
-                text=text,
-                label=flag.label.value,
-                categories=list(flag.categories),
-                response=refusal(flag.label, row_id),
-                url=document.url,
-                group=group,
-            )
+    def _drop_pair(self, item: int, first: int) -> None:
+        catalogue = self.catalogue
+        number = catalogue.page_of(item)
+        page = catalogue.page(number)
+        texts = catalogue.items
+        same = exact_key(texts.text(first)) == exact_key(texts.text(item))
+        reason = "exact_duplicate" if same else "near_duplicate"
+        pair = dict(catalogue.pairs(number, page))[item]
+        step, kept = "pair_duplicates", catalogue.id(catalogue.page_of(first))
+        self.result.pair_drops[f"{step}:{reason}"] += 1
+        self.note(
+            Drop(id=pair.id, url=page.document.url, step=step, reason=reason, detail=f"of {kept}")
         )
 
+    def _choose_harmless(self) -> None:
+        """Harmless passages beside the flagged ones, so that refusing everything is no solution."""
+        flagged = int(self.catalogue.flags[~self.result.gone].sum())
+        kept = np.array(self._kept_pages(), dtype=np.int64)
+        ids = self.catalogue.ids[kept]
+        wanted = round(self.settings.allow_per_flagged * flagged)
+        order = np.lexsort((ids, seeded_keys(ids, self.seed)))
+        self.result.harmless[kept[order[:wanted]]] = True
 
-def _add_harmless(result: Gathered, settings: CleanseSettings, seed: int) -> None:
-    """Harmless passages beside the flagged ones, so that refusing everything is no solution."""
-    wanted = round(settings.allow_per_flagged * len(result.safety))
-    chosen = sorted(result.corpus, key=lambda row: sha256_text(f"{seed}\n{row.id}"))[:wanted]
-    result.safety += [
-        SafetyRow(
-            id=identifier(row.id, SafetyLabel.ALLOW.value),
-            text=cut_at_paragraph(row.text, settings.max_safety_characters),
-            label=SafetyLabel.ALLOW.value,
-            categories=[],
-            response="",
-            url=row.url,
-            group=row.group,
+    def _split(self) -> None:
+        """Assign the groups, then move what would leak."""
+        numbers, groups = self._groups_with_rows()
+        result, settings = self.result, self.settings
+        result.splits[numbers] = assign(
+            groups, self.seed, settings.validation_share, settings.test_share
         )
-        for row in chosen
-    ]
+        result.groups = len(groups)
+        threshold = settings.near_duplicate_jaccard
+        border = Border(result.texts, result.splits, self.catalogue.ids, threshold, self.scratch)
+        result.border_moves = len(settle_border(border, self.tick))
 
-
-def _split(
-    result: Gathered, settings: CleanseSettings, seed: int, tick: Callable[[], None]
-) -> None:
-    """Assign the groups, then move what would leak."""
-    pages: dict[str, set[str]] = {}
-    rows: list[CorpusRow | InstructionRow | SafetyRow] = [
-        *result.corpus,
-        *result.instruction,
-        *result.safety,
-    ]
-    for row in rows:
-        pages.setdefault(row.group, set()).add(row.url)
-    flagged = {row.group for row in result.safety if row.label != SafetyLabel.ALLOW}
-    asked = {row.group for row in result.instruction if row.rule != LEAD_RULE}
-    groups = [
-        Group(
-            name,
-            "flagged" if name in flagged else "asked" if name in asked else "prose",
-            len(urls),
-        )
-        for name, urls in sorted(pages.items())
-    ]
-    result.split_of = assign(groups, seed, settings.validation_share, settings.test_share)
-    texts = [Text(row.group, row.text) for row in result.corpus]
-    texts += [Text(row.group, row.comparable_text) for row in result.instruction]
-    texts += [Text(row.group, row.text) for row in result.safety]
-    result.border_moves = settle_border(
-        texts, result.split_of, settings.near_duplicate_jaccard, tick
-    )
+    def _groups_with_rows(self) -> tuple[Places, Groups]:
+        """The groups that any row comes of, by the pages that name them."""
+        catalogue, result = self.catalogue, self.result
+        page_of, group_of = catalogue.pages_of_items, result.group_of
+        asking = np.zeros(len(catalogue), dtype=np.bool_)
+        asking[page_of[result.kept_items & ~catalogue.lead_items]] = True
+        paired = np.zeros(len(catalogue), dtype=np.bool_)
+        paired[page_of[result.kept_items]] = True
+        flagged = (catalogue.flags > 0) & ~result.gone
+        shown = (catalogue.with_fate("keep") & ~result.gone) | paired | flagged
+        strata = np.full(len(catalogue), _PROSE, dtype=np.uint8)
+        strata[group_of[asking]] = _ASKED
+        strata[group_of[flagged]] = _FLAGGED
+        urls = np.unique(np.stack((group_of[shown], catalogue.url_numbers[shown]), axis=1), axis=0)
+        numbers, pages = np.unique(urls[:, 0], return_counts=True)
+        return numbers, Groups(catalogue.ids[numbers], strata[numbers], pages)

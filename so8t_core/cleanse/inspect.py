@@ -21,9 +21,8 @@ from so8t_core.cleanse.source import (
     PageRow,
     RecordDamaged,
     decode,
-    read_index,
+    index_rows,
     read_payload,
-    rows_at,
 )
 from so8t_core.cleanse.split import SPLITS
 from so8t_core.contract.errors import InputMissing
@@ -139,9 +138,8 @@ def _pages(crawl: Path, urls: set[str]) -> dict[str, PageRow]:
             where=str(crawl / INDEX_NAME),
             hint="Samples need the run's WARC files.",
         )
-    entries = [entry for entry in read_index(crawl) if mask_url(entry.url) in urls]
-    rows = rows_at(crawl, [entry.place for entry in entries])
-    return {mask_url(row.url): row for row in rows}
+    rows = ((mask_url(row.url), row) for _, row in index_rows(crawl))
+    return {url: row for url, row in rows if url in urls}
 
 
 def _before(crawl: Path, row: PageRow | None, settings: CleanseSettings) -> str:

@@ -7,67 +7,118 @@ share an anchor are compared letter by letter around it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from so8t_core.cleanse.ngrams import Stretches, code_points
+from so8t_core.cleanse.ngrams import Hashes, Places, Stretches, code_points
+from so8t_core.cleanse.spill import Records, Spill
 
 WINDOW_CHARACTERS = 50
 _ONE_IN = np.uint64(64)
 _MIX = np.uint64(0xD6E8FEB86659FD93)
+_ANCHOR = np.dtype([("key", np.uint64), ("text", np.uint32), ("place", np.uint32)])
+_SHARED = np.dtype(
+    [("key", np.uint64), ("place", np.uint32), ("other", np.uint32), ("there", np.uint32)]
+)
 
 
-def anchors(text: str) -> list[tuple[int, int]]:
-    """Hash and place of the chosen windows, in their order (Schleimer et al. 2003)."""
+class Shared(NamedTuple):
+    """A place of a text whose anchor an earlier text, `other`, had first, at `there`."""
+
+    place: int
+    other: int
+    there: int
+
+
+def anchors(text: str) -> tuple[Hashes, Places]:
+    """Hashes and places of the chosen windows, in their order (Schleimer et al. 2003)."""
     values = Stretches(code_points(text)).windows(WINDOW_CHARACTERS)
     values ^= values >> np.uint64(31)
     values *= _MIX
     values ^= values >> np.uint64(32)
     places = np.flatnonzero(values % _ONE_IN == 0)
-    return [(int(values[place]), int(place)) for place in places]
+    return values[places], places
 
 
-@dataclass
 class PassageIndex:
-    """The anchors of all texts so far; each keeps the first text that had it."""
+    """The anchors of all texts, on disk; of equal ones the first text's counts.
 
-    min_characters: int
-    _texts: list[str] = field(default_factory=list)
-    _first: dict[int, tuple[int, int]] = field(default_factory=dict)
+    Texts are added in their order, with rising numbers; then `shared` goes through them.
+    """
 
-    def cut(self, text: str) -> tuple[str, int]:
-        """The text without passages that stood in an earlier one, and how many characters went.
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._anchors = Spill(folder, "anchors", _ANCHOR)
+        self._texts = 0
 
-        What is left is whole lines or sentences; then the text is known to those that follow.
-        """
-        regions: list[tuple[int, int]] = []
-        found = anchors(text)
-        for value, place in found:
-            if value not in self._first or (regions and place < regions[-1][1]):
-                continue
-            start, end = self._extend(text, place, *self._first[value])
-            if end - start >= self.min_characters:
-                regions.append((start, end))
-        number = len(self._texts)
-        self._texts.append(text)
-        for value, place in found:
-            self._first.setdefault(value, (number, place))
-        shorter = _without(text, regions)
-        return shorter, len(text) - len(shorter)
+    def add(self, number: int, text: str) -> None:
+        """Take a text."""
+        values, places = anchors(text)
+        records = np.zeros(len(values), dtype=_ANCHOR)
+        records["key"], records["text"], records["place"] = values, number, places
+        self._anchors.add(records)
+        self._texts = number + 1
 
-    def _extend(self, text: str, place: int, number: int, there: int) -> tuple[int, int]:
-        """The equal stretch of two texts around a place."""
-        other = self._texts[number]
-        back = 0
-        while back < min(place, there) and text[place - back - 1] == other[there - back - 1]:
-            back += 1
-        ahead = 0
-        limit = min(len(text) - place, len(other) - there)
-        while ahead < limit and text[place + ahead] == other[there + ahead]:
-            ahead += 1
-        return place - back, place + ahead
+    def shared(self) -> Iterator[tuple[int, list[Shared]]]:
+        """The texts with places that earlier ones have, in their order."""
+        found = Spill(self._folder, "shared", _SHARED, bound=max(1, self._texts))
+        for records in self._anchors.ranges():
+            found.add(_later_ones(records))
+        for records in found.ranges():
+            borders = np.flatnonzero(np.append(records["key"][1:] != records["key"][:-1], True))
+            start = 0
+            for end in (borders + 1).tolist():
+                group = records[start:end]
+                rows = zip(*(group[name].tolist() for name in Shared._fields), strict=True)
+                yield int(group["key"][0]), [Shared(*row) for row in rows]
+                start = end
+
+
+def _later_ones(records: Records) -> Records:
+    """Of anchors in order: those that an earlier text has, and where it has them first."""
+    if not len(records):
+        return np.zeros(0, dtype=_SHARED)
+    new = np.append(True, records["key"][1:] != records["key"][:-1])
+    first = np.flatnonzero(new)[np.cumsum(new) - 1]
+    later = np.flatnonzero(records["text"] != records["text"][first])
+    found = np.zeros(len(later), dtype=_SHARED)
+    found["key"], found["place"] = records["text"][later], records["place"][later]
+    found["other"] = records["text"][first[later]]
+    found["there"] = records["place"][first[later]]
+    return found
+
+
+def cut(
+    text: str, shared: Sequence[Shared], text_of: Callable[[int], str], min_characters: int
+) -> tuple[str, int]:
+    """The text without passages that stand in an earlier one, and how many characters went.
+
+    Passages have at least `min_characters`; what is left is whole lines or sentences.
+    """
+    regions: list[tuple[int, int]] = []
+    for place, other, there in shared:
+        if regions and place < regions[-1][1]:
+            continue
+        start, end = _extend(text, place, text_of(other), there)
+        if end - start >= min_characters:
+            regions.append((start, end))
+    shorter = _without(text, regions)
+    return shorter, len(text) - len(shorter)
+
+
+def _extend(text: str, place: int, other: str, there: int) -> tuple[int, int]:
+    """The equal stretch of two texts around a place."""
+    back = 0
+    while back < min(place, there) and text[place - back - 1] == other[there - back - 1]:
+        back += 1
+    ahead = 0
+    limit = min(len(text) - place, len(other) - there)
+    while ahead < limit and text[place + ahead] == other[there + ahead]:
+        ahead += 1
+    return place - back, place + ahead
 
 
 def _without(text: str, regions: Sequence[tuple[int, int]]) -> str:

@@ -27,24 +27,26 @@ code; a shard's file exists only when it is complete, so a kill repeats one shar
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 from so8t_core import __version__
 from so8t_core.cleanse.boilerplate import LineCensus
+from so8t_core.cleanse.catalogue import Catalogue, ShardPair
 from so8t_core.cleanse.classifier import classifier_digest, load_classifier
-from so8t_core.cleanse.dataset_card import write_card
-from so8t_core.cleanse.document import Drop, Judged
+from so8t_core.cleanse.document import Drop
 from so8t_core.cleanse.earlier import EarlierRuns
 from so8t_core.cleanse.executors import Fleet, run_here
 from so8t_core.cleanse.gather import Gathered, gather
+from so8t_core.cleanse.items import Items
 from so8t_core.cleanse.shards import (
     Job,
     JudgeJob,
@@ -54,20 +56,11 @@ from so8t_core.cleanse.shards import (
     prepared,
     write_boilerplate,
 )
-from so8t_core.cleanse.source import IndexEntry, index_digest, read_index
-from so8t_core.cleanse.split import SPLITS
-from so8t_core.cleanse.tables import (
-    CorpusRow,
-    InstructionRow,
-    Row,
-    SafetyRow,
-    ThinkingRow,
-    write_parquet,
-)
+from so8t_core.cleanse.source import PageIndex, read_index
 from so8t_core.cleanse.tally import Tally
-from so8t_core.cleanse.thinking import thinking_rows
 from so8t_core.cleanse.watch import Watch
 from so8t_core.cleanse.words import require_words
+from so8t_core.cleanse.writing import DataSets, Ledger
 from so8t_core.contract.errors import DataError
 from so8t_core.contract.files import canonical_json, sha256_file, sha256_text, write_json
 from so8t_core.contract.settings.cleanse import CleanseSettings
@@ -82,14 +75,10 @@ _HOW_NOT_WHAT = {
 _BY_CONTENT = {"earlier_runs", "safety_classifier"}  # paths: what is in the files decides
 _LIBRARIES = ("trafilatura", "selectolax", "fastwarc", "rensa", "datasets", "pyarrow")
 _WORK = "work"
+_SORTING = "sorting"
 _MESSAGES = {"prepare": "reading pages", "judge": "judging texts"}
 _RESULT = "result.json"
-_TABLES: tuple[tuple[str, type[Row]], ...] = (
-    ("corpus", CorpusRow),
-    ("instruction", InstructionRow),
-    ("safety", SafetyRow),
-    ("thinking", ThinkingRow),
-)
+_TELL_EVERY_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -124,56 +113,44 @@ class Cleansing:
         """
         if self.settings.quality_preset == "fineweb2":
             require_words()
-        rows = read_index(self.crawl)
+        index = read_index(self.crawl, _emptied(self.folder / _WORK / _SORTING))
         earlier = EarlierRuns(self.settings.earlier_runs)
-        work = self._work_folder(rows, earlier)
+        work = self._work_folder(index, earlier)
         finished = self._finished(work)
         if finished is not None:
             return finished
         tally = Tally()
-        first = self._prepare(work, rows, tally)
+        first = self._prepare(work, index, tally)
         self._census(work, first)
         second = self._judge(work, first, tally)
-        self.watch.progress(len(rows), len(rows), "duplicates and splits")
-        pages = sorted(
-            (page for path in second for page in judged(path)),
-            key=lambda page: (page.document.url, page.document.id),
-        )
-        permutations = self.settings.minhash_bands * self.settings.minhash_rows
-        gathered = gather(
-            pages, self.settings, self.seed, self.watch.point, earlier.texts(permutations)
-        )
-        tally.add_duplicates(
-            [drop for drop in gathered.page_drops if not drop.reason.startswith("flagged_")]
-        )
-        if not gathered.corpus:
-            raise DataError(
-                f"None of {len(rows)} pages became part of the corpus.",
-                where=json.dumps(tally.figures()["dropped_by_reason"]),
-                hint="See which reason leads, and mend its setting or crawl other pages.",
-            )
-        result = self._write(gathered, _ledger(first, pages, gathered), tally)
+        self.watch.progress(len(index), len(index), "duplicates and splits")
+        result = self._gather(work, first, second, earlier, tally)
         write_json(work / _RESULT, {"files": result.files, "figures": result.figures})
         for passed in work.iterdir():
             if passed.is_dir():
                 shutil.rmtree(passed, ignore_errors=True)
         return result
 
-    def _work_folder(self, rows: Sequence[IndexEntry], earlier: EarlierRuns) -> Path:
-        """The folder of this very work; what other settings left is removed."""
+    def _work_folder(self, index: PageIndex, earlier: EarlierRuns) -> Path:
+        """The folder of this very work; what other settings or other code left is removed."""
         what = {
             "settings": self.settings.model_dump(mode="json", exclude=_HOW_NOT_WHAT | _BY_CONTENT),
             "seed": self.seed,
             "earlier": earlier.digests(),
             "classifier": self._classifier(),
-            "index": index_digest(rows),
-            "code": __version__,
+            "index": index.digest,
+            "version": __version__,
+            "code": code_digest(),
             "libraries": {name: version(name) for name in _LIBRARIES},
         }
         work = self.folder / _WORK / sha256_text(canonical_json(what))[:16]
-        for other in work.parent.glob("*"):
-            if other != work:
-                shutil.rmtree(other)
+        others = [path for path in work.parent.glob("*") if path != work]
+        if any(path.name != _SORTING for path in others):
+            self.watch.note(
+                "What is half done was made by other settings, inputs or code; it begins anew."
+            )
+        for other in others:
+            shutil.rmtree(other)
         work.mkdir(parents=True, exist_ok=True)
         return work
 
@@ -197,16 +174,16 @@ class Cleansing:
                 return None
         return result
 
-    def _prepare(self, work: Path, rows: Sequence[IndexEntry], tally: Tally) -> list[Path]:
+    def _prepare(self, work: Path, index: PageIndex, tally: Tally) -> list[Path]:
         size = self.settings.shard_documents
         jobs = [
             PrepareJob(
                 target=work / "prepared" / f"{start // size:05}.jsonl",
-                places=tuple(row.place for row in rows[start : start + size]),
+                places=index.places[start : start + size],
                 crawl=self.crawl,
                 settings=self.settings,
             )
-            for start in range(0, len(rows), size)
+            for start in range(0, len(index), size)
         ]
         self._run("prepare", work, jobs, tally.add_prepared, tally)
         return [job.target for job in jobs]
@@ -216,7 +193,9 @@ class Cleansing:
         if target.is_file():
             return
         census = LineCensus(
-            self.settings.boilerplate_min_pages, self.settings.boilerplate_min_share
+            self.settings.boilerplate_min_pages,
+            self.settings.boilerplate_min_share,
+            _emptied(work / "census"),
         )
         for path in shards:
             for document in documents(path):
@@ -251,96 +230,113 @@ class Cleansing:
         total = sum(job.size for job in jobs)
         before = total - sum(job.size for job in left)
         started = time.monotonic()
+        uncounted = list(jobs)
+        told = float("-inf")
 
-        def progress(done: int) -> None:
-            for job in jobs:
-                if job.target.is_file():
-                    count(job.target)
+        def tell(done: int) -> None:
+            for job in [job for job in uncounted if job.target.is_file()]:
+                count(job.target)
+                uncounted.remove(job)
             rate = done / max(time.monotonic() - started, 1e-3)
             self.watch.progress(before + done, total, _MESSAGES[name])
             self.watch.stats({"documents_per_s": round(rate, 1), **tally.live()})
+
+        def progress(done: int) -> None:
+            nonlocal told
+            if time.monotonic() - told >= _TELL_EVERY_S:
+                tell(done)
+                told = time.monotonic()
 
         small = total < self.settings.pool_min_documents or self.workers == 1 or len(left) < 2
         if left and (self.settings.executor != "local" or not small):
             Fleet(name, work, left, self.settings, self.workers, self.watch, progress).run()
         else:
             run_here(left, self.watch, progress)
-        progress(total - before)
+        tell(total - before)
 
-    def _write(self, gathered: Gathered, ledger: Sequence[Drop], tally: Tally) -> Result:
-        """Write every file; the card last, since it names the others' hashes."""
-        gathered.thinking, left_out = thinking_rows(
-            gathered.instruction, gathered.safety, ledger, self.settings
+    def _gather(
+        self,
+        work: Path,
+        first: Sequence[Path],
+        second: Sequence[Path],
+        earlier: EarlierRuns,
+        tally: Tally,
+    ) -> Result:
+        """Duplicates, splits and all files; nothing of it is durable before the last file is."""
+        scratch, point = _emptied(work / "gather"), self.watch.point
+        ledger = _ledger(scratch, first, second, point)
+        permutations = self.settings.minhash_bands * self.settings.minhash_rows
+        shards = [ShardPair(*paths) for paths in zip(first, second, strict=True)]
+        catalogue = Catalogue.of(shards, Items(scratch, permutations), scratch, point)
+        known = earlier.texts(permutations)
+        gathered = gather(catalogue, self.settings, self.seed, scratch, ledger.note, point, known)
+        tally.add_duplicates(
+            {
+                reason: count
+                for reason, count in gathered.page_drops.items()
+                if not reason.startswith("flagged_")
+            }
         )
-        files: dict[str, str] = {}
-        sizes: dict[str, dict[str, int]] = {}
-        for name, kind in _TABLES:
-            rows: Sequence[Row] = getattr(gathered, name)
-            sizes[name] = {}
-            for split in SPLITS:
-                self.watch.point()
-                part = [
-                    row
-                    for row in rows
-                    if not isinstance(row, Drop) and gathered.split_of[row.group] == split
-                ]
-                relative = f"{name}/{split}.parquet"
-                write_parquet(self.folder / relative, kind, part)
-                files[relative] = sha256_file(self.folder / relative)
-                sizes[name][split] = len(part)
-        write_parquet(self.folder / "ledger.parquet", Drop, ledger)
-        files["ledger.parquet"] = sha256_file(self.folder / "ledger.parquet")
-        figures = {
-            **tally.figures(),
-            **_data_figures(gathered, sizes),
-            "thinking_left_out": left_out,
-        }
-        card = self.folder / "dataset_card.md"
-        write_card(card, gathered, figures, files)
-        files[card.name] = sha256_file(card)
-        return Result(files, figures)
+        if gathered.empty:
+            raise self._nothing_kept(tally)
+        return self._write(gathered, ledger, tally, scratch)
+
+    def _nothing_kept(self, tally: Tally) -> DataError:
+        return DataError(
+            f"None of {tally.documents} pages became part of the corpus.",
+            where=json.dumps(tally.figures()["dropped_by_reason"]),
+            hint="See which reason leads, and mend its setting or crawl other pages.",
+        )
+
+    def _write(self, gathered: Gathered, ledger: Ledger, tally: Tally, scratch: Path) -> Result:
+        """Write every file; the card last, since it names the others' hashes."""
+        data = DataSets(self.folder, self.settings, scratch)
+        data.write(gathered, self.watch.point)
+        data.write_ledger(ledger)
+        figures = {**tally.figures(), **data.figures(gathered)}
+        data.write_card(figures)
+        return Result(data.files, figures)
+
+
+def code_digest() -> str:
+    """Identity of the code and the shipped tables that decide what becomes of a page."""
+    digest = hashlib.sha256()
+    for file in sorted(resources.files("so8t_core.cleanse").iterdir(), key=lambda file: file.name):
+        if file.is_file():
+            digest.update(f"{file.name}\n".encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _emptied(folder: Path) -> Path:
+    """A folder for what a kill may leave half-written."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
 
 
 def _ledger(
-    shards: Sequence[Path], pages: Sequence[Judged], gathered: Gathered
-) -> tuple[Drop, ...]:
-    """Every drop of a page or a pair, and what was masked or cut on the pages that went on."""
-    rows: list[Drop] = []
-    for path in shards:
+    scratch: Path, first: Sequence[Path], second: Sequence[Path], tick: Callable[[], None]
+) -> Ledger:
+    """Every drop of the two passes, and what was masked or cut on the pages that went on."""
+    ledger = Ledger(scratch)
+    for path in first:
         for line in prepared(path):
+            tick()
             if line.drop is not None:
-                rows.append(line.drop)
+                ledger.note(line.drop)
             if line.document is not None:
                 page = {"id": line.document.id, "url": line.document.url, "step": "mask"}
-                rows += [
-                    Drop(**page, reason=kind, detail=f"{count} masked")
-                    for kind, count in line.personal_data.items()
-                ]
-    for judgement in pages:
-        page = {"id": judgement.document.id, "url": judgement.document.url}
-        if judgement.boilerplate_lines:
-            detail = f"{judgement.boilerplate_lines} lines cut"
-            rows.append(Drop(**page, step="boilerplate", reason="repeated_lines", detail=detail))
-        rows += [judgement.drop] if judgement.drop is not None else []
-        rows += judgement.dropped_pairs
-    return (*rows, *gathered.page_drops, *gathered.passages, *gathered.pair_drops)
-
-
-def _data_figures(gathered: Gathered, sizes: dict[str, dict[str, int]]) -> dict[str, Any]:
-    rules = Counter(row.rule for row in gathered.instruction)
-    licences = Counter(row.licence for row in gathered.corpus)
-    labels = Counter(row.label for row in gathered.safety)
-    pair_drops = Counter(f"{drop.step}:{drop.reason}" for drop in gathered.pair_drops)
-    return {
-        "rows": sizes,
-        "characters_out": sum(len(row.text) for row in gathered.corpus),
-        "text_bytes_out": sum(len(row.text.encode()) for row in gathered.corpus),
-        "pairs_by_rule": dict(sorted(rules.items())),
-        "pairs_dropped": dict(sorted(pair_drops.items())),
-        "safety_rows_by_label": dict(sorted(labels.items())),
-        "pages_by_licence": dict(sorted(licences.items())),
-        "hosts": len({row.host for row in gathered.corpus}),
-        "groups": len(gathered.split_of),
-        "pages_with_repeated_passages": len(gathered.passages),
-        "groups_moved_at_border": len(gathered.border_moves),
-    }
+                for kind, count in line.personal_data.items():
+                    ledger.note(Drop(**page, reason=kind, detail=f"{count} masked"))
+    for path in second:
+        for judgement in judged(path):
+            tick()
+            page = {"id": judgement.document.id, "url": judgement.document.url}
+            if judgement.boilerplate_lines:
+                cut = {"step": "boilerplate", "reason": "repeated_lines"}
+                detail = f"{judgement.boilerplate_lines} lines cut"
+                ledger.note(Drop(**page, **cut, detail=detail))
+            for drop in (judgement.drop, *judgement.dropped_pairs):
+                if drop is not None:
+                    ledger.note(drop)
+    return ledger

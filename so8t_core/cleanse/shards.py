@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,7 +38,7 @@ class PrepareJob:
     """First pass over one shard: lines of the page index, by their places, to `target`."""
 
     target: Path
-    places: tuple[int, ...]
+    places: Sequence[int]
     crawl: Path
     settings: CleanseSettings
 
@@ -67,7 +67,7 @@ class PrepareJob:
 
     def as_json(self) -> dict[str, Any]:
         """The job as JSON values."""
-        return {"step": "prepare", "places": self.places, "crawl": str(self.crawl)}
+        return {"step": "prepare", "places": list(self.places), "crawl": str(self.crawl)}
 
 
 @dataclass(frozen=True)
@@ -176,9 +176,27 @@ def documents(path: Path) -> Iterator[Document]:
     return (line.document for line in prepared(path) if line.document is not None)
 
 
+def masked_counts(path: Path) -> Iterator[int]:
+    """For each document of a shard of the first pass, how many values were masked on its page."""
+    lines = (line for line in prepared(path) if line.document is not None)
+    return (sum(line.personal_data.values()) for line in lines)
+
+
 def judged(path: Path) -> Iterator[Judged]:
     """What the second pass left in a shard."""
     return _read(path, Judged)
+
+
+def judged_with_places(path: Path) -> Iterator[tuple[int, int, Judged]]:
+    """The same, each behind the place where its line begins and the line's size, in bytes."""
+    place = 0
+    with path.open("rb") as file:
+        previous = b""
+        for line in file:
+            if previous:
+                yield place, len(previous), Judged.model_validate_json(previous)
+                place += len(previous)
+            previous = line
 
 
 def seconds(path: Path) -> float:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+from array import array
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 from pydantic import ConfigDict
 
 from so8t_core.cleanse.document import Frozen, Licence
+from so8t_core.cleanse.sorting import Sorter
 from so8t_core.contract.errors import InputInvalid, InputMissing
 
 INDEX_NAME = "pages.jsonl"
@@ -60,18 +62,40 @@ class PageRow(Frozen):
         return urlsplit(self.url).hostname or ""
 
 
-class IndexEntry(NamedTuple):
-    """A page of the index: its URL, where its line begins in bytes, and the hash of the line."""
+@dataclass(frozen=True)
+class PageIndex:
+    """The pages of a crawl: where their lines begin in the index, in the order of URLs.
 
-    url: str
-    place: int
-    digest: bytes
+    `digest` is the identity of what the index says, whatever the order of its lines. The lines
+    themselves stay on disk; memory holds 8 bytes a page.
+    """
+
+    places: array[int]
+    digest: str
+
+    def __len__(self) -> int:
+        return len(self.places)
 
 
-def read_index(crawl: Path) -> list[IndexEntry]:
-    """All pages of a crawl, by URL; the lines themselves stay on disk.
+def read_index(crawl: Path, scratch: Path) -> PageIndex:
+    """The pages of a crawl; `scratch` is a folder for sorting them.
 
     Raises `InputMissing` without an index and `InputInvalid` where a line is not a page.
+    """
+    entries = Sorter(scratch, "index")
+    for place, row in index_rows(crawl):
+        entries.add(row.url, place, hashlib.sha256(row.model_dump_json().encode()).hexdigest())
+    places, digest = array("Q"), hashlib.sha256()
+    for _, place, line_digest in entries:
+        places.append(place)
+        digest.update(bytes.fromhex(line_digest))
+    return PageIndex(places, digest.hexdigest())
+
+
+def index_rows(crawl: Path) -> Iterator[tuple[int, PageRow]]:
+    """Every page of the index with the place of its line, in the order of the file.
+
+    Raises as `read_index` does.
     """
     path = crawl / INDEX_NAME
     if not path.is_file():
@@ -80,10 +104,6 @@ def read_index(crawl: Path) -> list[IndexEntry]:
             where=str(path),
             hint="Run the crawl phase again; its index is written last.",
         )
-    return sorted(_entries(path))
-
-
-def _entries(path: Path) -> Iterator[IndexEntry]:
     place = 0
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
@@ -95,18 +115,8 @@ def _entries(path: Path) -> Iterator[IndexEntry]:
                     where=f"{path}:{number}",
                     hint="Run the crawl phase again.",
                 ) from error
-            yield IndexEntry(
-                row.url, place, hashlib.sha256(row.model_dump_json().encode()).digest()
-            )
+            yield place, row
             place += len(line)
-
-
-def index_digest(entries: Sequence[IndexEntry]) -> str:
-    """Identity of what the index says, whatever the order of its lines."""
-    digest = hashlib.sha256()
-    for entry in entries:
-        digest.update(entry.digest)
-    return digest.hexdigest()
 
 
 def rows_at(crawl: Path, places: Sequence[int]) -> Iterator[PageRow]:

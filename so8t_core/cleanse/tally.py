@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from so8t_core.cleanse.document import Drop
 from so8t_core.cleanse.shards import judged, prepared, seconds
 from so8t_core.contract.labels import SafetyLabel
 
@@ -71,10 +71,10 @@ class Tally:
             self.labels[line.flags[0].label if line.fate == "flagged" else SafetyLabel.ALLOW] += 1
             self.categories.update(category for flag in line.flags for category in flag.categories)
 
-    def add_duplicates(self, drops: list[Drop]) -> None:
-        """Move documents that turned out to be duplicates from kept to dropped."""
-        self.kept -= len(drops)
-        self.dropped.update(drop.reason for drop in drops)
+    def add_duplicates(self, drops: Mapping[str, int]) -> None:
+        """Move documents that turned out to be duplicates, by reason, from kept to dropped."""
+        self.kept -= sum(drops.values())
+        self.dropped.update(drops)
 
     def live(self) -> dict[str, Any]:
         """What the panel shows while the phase runs."""

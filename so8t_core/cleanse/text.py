@@ -28,6 +28,7 @@ _DROPPED = re.compile(
 )
 _LINE_BREAK = re.compile("\r\n|[\r\x85\u2028\u2029]")
 _BLANKS = re.compile("[ \t\u00a0\u1680\u2000-\u200a\u202f\u205f]+")
+_NO_LETTERS = re.compile(r"[\W_]+")
 _MANY_NEWLINES = re.compile(r"\n{3,}")
 
 _REPLACEMENT = "\ufffd"
@@ -76,4 +77,4 @@ def is_mojibake(raw: str) -> bool:
 def comparable(text: str) -> str:
     """The letters and digits alone, NFKC and lower case: what duplicates are compared by."""
     folded = unicodedata.normalize("NFKC", text).lower()
-    return "".join(filter(str.isalnum, folded))
+    return _NO_LETTERS.sub("", folded)

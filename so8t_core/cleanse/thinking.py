@@ -8,15 +8,14 @@ on the page, or one of the refusals written for this project.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from so8t_core.cleanse.document import Drop, identifier
+from so8t_core.cleanse.document import identifier
 from so8t_core.cleanse.tables import InstructionRow, SafetyRow, ThinkingRow
 from so8t_core.contract.labels import SafetyLabel
 from so8t_core.contract.settings.cleanse import CleanseSettings
 from so8t_core.contract.thinking import SEQUENCE, Part
 
-_MASKED = re.compile("([0-9]+) masked")
 _TAG_LIKE = re.compile(r"<\s*/?\s*(?:think|final)", re.IGNORECASE)
 _TASKS: Mapping[str, str] = {
     "faq_json_ld": "よくある質問の一つに答えることを求められている。",
@@ -36,31 +35,15 @@ _POLICIES: Mapping[SafetyLabel, str] = {
 }
 
 
-def masked_values(ledger: Sequence[Drop]) -> dict[str, int]:
-    """How many values were masked on each page, by its URL."""
-    found: dict[str, int] = {}
-    for entry in ledger:
-        count = _MASKED.fullmatch(entry.detail)
-        if entry.step == "mask" and count is not None:
-            found[entry.url] = found.get(entry.url, 0) + int(count[1])
-    return found
+def thinking_row(
+    row: InstructionRow | SafetyRow, masked: int, settings: CleanseSettings
+) -> ThinkingRow | None:
+    """The sample of a pair or of a flagged passage, on whose page so many values were masked.
 
-
-def thinking_rows(
-    pairs: Sequence[InstructionRow],
-    flagged: Sequence[SafetyRow],
-    ledger: Sequence[Drop],
-    settings: CleanseSettings,
-) -> tuple[list[ThinkingRow], int]:
-    """A sample for each pair and each flagged passage, and how many were left out.
-
-    Left out is what holds something like a tag of the four parts.
+    None for what holds something like a tag of the four parts.
     """
-    masked = masked_values(ledger)
-    rows = [_answered(pair, masked.get(pair.url, 0)) for pair in pairs]
-    rows += [_refused(row, settings) for row in flagged if row.label != SafetyLabel.ALLOW.value]
-    fit = [row for row in rows if not _holds_tag(row)]
-    return fit, len(rows) - len(fit)
+    made = _answered(row, masked) if isinstance(row, InstructionRow) else _refused(row, settings)
+    return None if _holds_tag(made) else made
 
 
 def _holds_tag(row: ThinkingRow) -> bool:

@@ -21,3 +21,6 @@ class Watch(Protocol):
 
     def stats(self, values: Mapping[str, Any]) -> None:
         """Counters so far."""
+
+    def note(self, message: str) -> None:
+        """A line for the log."""

@@ -39,6 +39,9 @@ class _Watch:
     def stats(self, values: Mapping[str, Any]) -> None:
         self.emit.stats(values)
 
+    def note(self, message: str) -> None:
+        self.emit.log("info", message)
+
 
 def run(ctx: PhaseContext) -> Outcome:
     """Cleanse the run's crawl.

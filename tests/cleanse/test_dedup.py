@@ -5,13 +5,17 @@ import numpy as np
 
 from so8t_core.cleanse.dedup import (
     Clusters,
+    bucket_members,
     exact_key,
-    jaccard,
     near_duplicates,
     read_signatures,
-    shingles,
     sign,
 )
+from so8t_core.cleanse.dedup import jaccard as hashed_jaccard
+from so8t_core.cleanse.dedup import shingles as hashed_shingles
+from so8t_core.cleanse.items import Items
+from so8t_core.cleanse.text_store import TextStore
+from tests.cleanse.references import jaccard, shingles
 from tests.cleanse.samples import prose
 
 BANDS, ROWS = 32, 4
@@ -28,9 +32,59 @@ def edited(text, changes, seed):
 def clusters_of(texts, threshold=0.8):
     signatures = read_signatures(sign(texts, BANDS * ROWS), BANDS * ROWS)
     found = near_duplicates(
-        signatures, BANDS, threshold, lambda place: shingles(texts[place]), lambda: None
+        signatures,
+        np.arange(len(texts)),
+        BANDS,
+        threshold,
+        lambda place: hashed_shingles(texts[place]),
+        lambda: None,
     )
-    return [found.find(place) for place in range(len(texts))]
+    names = [found.find(place) for place in range(len(texts))]
+    assert found.names().tolist() == names
+    return names
+
+
+def test_hashed_shingles_have_the_index_of_the_plain_ones():
+    base = prose(3, 3)
+    texts = ["", "短い", "あいうえお", base, *(edited(base, changes, 1) for changes in (1, 9, 40))]
+    for left, right in itertools.product(texts, repeat=2):
+        expected = jaccard(shingles(left), shingles(right))
+        assert hashed_jaccard(hashed_shingles(left), hashed_shingles(right)) == expected
+
+
+def test_buckets_hold_the_members_whose_values_in_a_band_are_equal():
+    random_ = np.random.default_rng(2)
+    signatures = random_.integers(0, 3, size=(200, 12), dtype=np.uint32)
+    members = random_.permutation(200)[:150]
+    expected = []
+    for band in range(4):
+        buckets = {}
+        for position, member in enumerate(members):
+            values = tuple(signatures[member, band * 3 : band * 3 + 3])
+            buckets.setdefault(values, []).append(position)
+        expected += [bucket for bucket in buckets.values() if len(bucket) > 1]
+    assert list(bucket_members(signatures, members, 4)) == expected
+
+
+def test_texts_on_disk_come_back_as_they_were(tmp_path):
+    texts = ["", "短い文。", "\ud800", "長い" * 1000, "\x00"]
+    store = TextStore(tmp_path / "texts.bin")
+    for number, text in enumerate(texts):
+        assert store.add(text) == number
+        assert store[number] == text
+    assert [store[number] for number in (3, 0, 4, 1, 2)] == [texts[n] for n in (3, 0, 4, 1, 2)]
+
+
+def test_equal_texts_are_found_among_the_members_alone(tmp_path):
+    texts = ["同じ文。", "別の文", "同じ　文", "同じ文", "第三の文", "別の文！"]
+    items = Items(tmp_path, 4)
+    for text, signature in zip(texts, sign(texts, 4), strict=True):
+        items.add(text, signature)
+    everything = [group.tolist() for group in items.equal_ones(np.arange(6))]
+    assert sorted(everything) == [[0, 2, 3], [1, 5]]
+    some = [group.tolist() for group in items.equal_ones(np.array([1, 2, 3]))]
+    assert some == [[1, 2]]
+    assert items.equal_ones(np.zeros(0, dtype=np.int64)) == []
 
 
 def test_signatures_are_the_same_in_every_process():

@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pyarrow.parquet as pq
 import pytest
 
+from so8t_core.cleanse import pipeline
 from so8t_core.cleanse.dedup import jaccard, shingles
 from so8t_core.contract.errors import DataError, InputInvalid, InputMissing
 from so8t_core.contract.files import sha256_file
@@ -330,6 +332,37 @@ def test_a_hard_pause_anywhere_and_a_resume_give_the_same_data(tmp_path, crawl, 
     assert pauses >= 3
     assert outcome.digest == done[1].digest
     assert hashes(root) == hashes(done[0])
+
+
+def test_what_other_code_left_half_done_is_not_used(tmp_path, crawl, done, monkeypatch):
+    """The name of the work folder covers the code: another version begins anew, and says so."""
+    root = new_run(tmp_path, crawl)
+    ctx, _ = context(root, ClosingGate(after=40), shard_documents=6)
+    monkeypatch.setattr(pipeline, "code_digest", lambda: "an older version")
+    with pytest.raises(HardPause):
+        cleanse.run(ctx)
+    (before,) = (root / "cleanse" / "work").glob("*/prepared")
+    for shard in before.glob("*.jsonl"):
+        shard.write_text("what older code made of it\n")
+    monkeypatch.undo()
+    ctx, emit = context(root, shard_documents=6)
+    cleanse.run(ctx)
+    assert not before.parent.exists()
+    assert hashes(root) == hashes(done[0])
+    assert any("begins anew" in str(values) for kind, values in emit.events if kind == "log")
+
+
+def test_the_digest_of_the_code_covers_its_modules_and_tables(tmp_path, monkeypatch):
+    before = pipeline.code_digest()
+    package = tmp_path / "package"
+    shutil.copytree(Path(pipeline.__file__).parent, package)
+    monkeypatch.setattr(pipeline.resources, "files", lambda _: package)
+    assert pipeline.code_digest() == before
+    for name in ("pii_rules.py", "surnames.txt", "kana_trigrams.npz"):
+        with (package / name).open("ab") as file:
+            file.write(b"\n")
+        assert pipeline.code_digest() != before
+        before = pipeline.code_digest()
 
 
 def test_a_hard_pause_ends_the_workers(tmp_path, crawl):

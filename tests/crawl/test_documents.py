@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from so8t_core.cleanse.source import read_index, read_payload, rows_at
+from so8t_core.cleanse.source import index_rows, read_payload
 from so8t_core.contract.errors import InputInvalid, InputMissing
 from so8t_core.phases import crawl
 
@@ -41,7 +41,7 @@ def test_jsonl_documents_become_pages_that_cleansing_reads(tmp_path: Path) -> No
     assert outcome.figures["links_ignored"] == {"repeated": 1}
     assert list(outcome.extra_inputs) == ["jsonl:some.jsonl"]
     folder = tmp_path / "crawl"
-    (first, *_) = rows_at(folder, [entry.place for entry in read_index(folder)])
+    first = min((row for _, row in index_rows(folder)), key=lambda row: row.url)
     body = read_payload(folder, first).decode()
     assert "<p>二行目です。&lt;b&gt;記号&lt;/b&gt;</p>" in body
 

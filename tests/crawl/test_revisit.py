@@ -5,7 +5,7 @@ import pytest
 from aiohttp import web
 from warcio.archiveiterator import ArchiveIterator
 
-from so8t_core.cleanse.source import read_index, read_payload, rows_at
+from so8t_core.cleanse.source import index_rows, read_payload
 from so8t_core.contract.errors import InputMissing
 from so8t_core.crawl.records import IDENTICAL, NOT_MODIFIED
 from so8t_core.phases import crawl
@@ -52,7 +52,7 @@ def test_what_has_not_changed_is_taken_from_the_earlier_crawl(tmp_path: Path) ->
     assert kept(tmp_path / "two") == kept(tmp_path / "one")
     assert outcome.figures["pages_unchanged"] == 3  # the start page came again as it was
     folder = tmp_path / "two" / "crawl"
-    rows = rows_at(folder, [entry.place for entry in read_index(folder)])
+    rows = [row for _, row in index_rows(folder)]
     bodies = {row.url: read_payload(folder, row) for row in rows}
     assert "本文".encode() in bodies[f"{A}/etag"]
     assert b"2" in bodies[f"{A}/changed"]
@@ -121,7 +121,7 @@ def test_a_body_that_came_again_is_a_revisit_with_its_new_head(tmp_path: Path) -
     assert named.http_headers.get_statuscode() == "200"
     assert named.http_headers.get_header("ETag") == '"b"'
     folder = tmp_path / "two" / "crawl"
-    rows = rows_at(folder, [entry.place for entry in read_index(folder)])
+    rows = [row for _, row in index_rows(folder)]
     assert {read_payload(folder, row) for row in rows if row.url == f"{A}/tagged"} == {same.body}
 
 
