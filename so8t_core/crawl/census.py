@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 
+from so8t_core.crawl.masking import mask, mask_url
+
 
 class Census:
     """Read-only questions to a frontier's database: what is committed is counted."""
@@ -52,7 +54,10 @@ class Census:
             "SELECT host, rule, coalesce(detail, ''), count(*) AS found FROM urls"
             " WHERE rule IS NOT NULL GROUP BY host, rule ORDER BY host, found, rule"
         )
-        return {host: f"{rule} {detail}".strip() for host, rule, detail, _ in rows}
+        return {
+            host: f"{rule} {mask_url(detail) if '://' in detail else mask(detail)}".strip()
+            for host, rule, detail, _ in rows
+        }
 
     def robots_outcomes(self) -> dict[str, int]:
         """Origins by what became of asking for their robots.txt."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +66,11 @@ def write_index(frontier: Frontier, folder: Path) -> str:
     """Write both indexes, sorted by URL, and give the digest.
 
     The digest (hex SHA-256) covers each page's URL and payload alone: neither times nor places.
-    Personal data in URLs is masked in both files, not in the digest.
+    Personal data in URLs is masked in both files, not in the digest. Pages whose URLs differ in
+    what is masked alone are told apart by a number.
     """
     digest = hashlib.sha256()
+    masked: Counter[str] = Counter()
     keys: list[str] = []
     with replacing(folder / FILE_NAME) as partial, partial.open("w", encoding="utf-8") as file:
         partial.chmod(0o600)
@@ -76,6 +79,10 @@ def write_index(frontier: Frontier, folder: Path) -> str:
             digest.update(f"{page['url']}\t{page['sha256']}\n".encode())
             shown = {name: mask_url(page[name]) for name in ("url", "canonical") if page[name]}
             if any(page[name] != value for name, value in shown.items()):
+                if shown["url"] != page["url"]:
+                    masked[shown["url"]] += 1
+                    if (number := masked[shown["url"]]) > 1:
+                        shown["url"] += f"#{number}"
                 page |= shown
                 line = json.dumps(page, ensure_ascii=False, sort_keys=True)
             file.write(line + "\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -14,7 +14,7 @@ from so8t_core.contract.settings.crawl_policy import (
     LicenceSettings,
     SourceSettings,
 )
-from so8t_core.crawl.masking import mask
+from so8t_core.crawl.masking import mask, mask_url
 
 MarkKind = Literal["rel-license", "json-ld", "rdfa", "meta", "link", "footer"]
 
@@ -27,10 +27,8 @@ _CC0_TEXT = re.compile(r"\bCC0(?:[ -](\d\.\d))?", re.I)
 _GNU_URL = re.compile(
     r"gnu\.org/(?:licenses|copyleft)/(?:old-licenses/)?(a?gpl|lgpl|fdl)(?:-(\d\.\d))?", re.I
 )
-_JAPANESE = (
-    (re.compile(r"公共データ利用規約.{0,3}第\s*(\d\.\d)\s*版"), "PDL"),
-    (re.compile(r"政府標準利用規約.{0,3}第\s*(\d\.\d)\s*版"), "JGSL"),
-)
+_PDL = re.compile(r"公共データ利用規約.{0,3}第\s*(\d\.\d)\s*版")
+_JGSL = re.compile(r"政府標準利用規約.{0,3}第\s*(\d\.\d)\s*版")
 _COPYING = r"(?:転載|複製|複写|転用|引用|使用|利用|コピー)"
 _FORBIDDEN = r"(?:禁(?:止|じ|ず)|お断り|ご遠慮|不可|認め(?:ません|ない))"
 _WITHDRAWN = r"(?!(?:て|されて|して|する(?:もの)?では|では)(?:い|あり)?(?:ません|ない))"
@@ -65,7 +63,6 @@ PROHIBITED_ID = "reproduction-prohibited"
 RESERVED_ID = "all-rights-reserved"
 WORDS = (PROHIBITED_ID, RESERVED_ID)
 """Ids of what is said in words where no licence is named."""
-_QUOTE_CHARS = 60
 _STRICTNESS: dict[LicenceDecision, int] = {
     "unknown": 0,
     "allow": 1,
@@ -73,6 +70,7 @@ _STRICTNESS: dict[LicenceDecision, int] = {
     "deny": 3,
 }
 _EVIDENCE_CHARS = 160
+_UNKNOWN_WORDS = "words that name no known licence"
 
 Patterns = tuple[str, ...]
 
@@ -92,7 +90,7 @@ class Licence:
     `id` is SPDX-like, `reproduction-prohibited` where copying is forbidden in words,
     `all-rights-reserved` for that phrase alone, `other` for a mark that is not recognised, `none`
     without any mark. `url` is the mark's URL or empty; `evidence` says where it stands and quotes
-    it.
+    that URL, or the words that name the licence: not what stands around them, such as names.
     """
 
     id: str
@@ -103,37 +101,50 @@ class Licence:
 
 def identify(value: str) -> str:
     """The id of the licence that a URL or a statement names; `other` where none is recognised."""
-    if not _HINT.search(value):
-        return "other"
-    if found := _CC_URL.search(value):
-        port = f"-{found.group(3).upper()}" if found.group(3) else ""
-        return f"CC-{found.group(1).upper()}-{found.group(2)}{port}"
-    if found := _PUBLIC_URL.search(value):
-        return f"CC0-{found.group(2)}" if found.group(1) == "zero" else f"CC-PDM-{found.group(2)}"
-    if found := _GNU_URL.search(value):
-        name = {"fdl": "GFDL"}.get(found.group(1).lower(), found.group(1).upper())
-        return f"{name}-{found.group(2) or 'any'}"
-    if found := _CC_TEXT.search(value):
-        return f"CC-{found.group(1).upper()}-{found.group(2) or 'any'}"
-    if found := _CC0_TEXT.search(value):
-        return f"CC0-{found.group(1) or 'any'}"
-    for pattern, name in _JAPANESE:
-        if found := pattern.search(value):
-            return f"{name}-{found.group(1)}"
-    if _PROHIBITION.search(value):
-        return PROHIBITED_ID
-    return RESERVED_ID if _RESERVED.search(value) else "other"
+    return _recognise(value)[0]
 
 
 def quoted(value: str) -> str:
-    """A footer cut down to its words on copying, if these are all that it says of a licence."""
-    name = identify(value)
-    if name not in WORDS:
-        return value
-    found = (_PROHIBITION if name == PROHIBITED_ID else _RESERVED).search(value)
-    if found is None:
-        return value
-    return value[max(0, found.start() - _QUOTE_CHARS) : found.end() + _QUOTE_CHARS].strip()
+    """The words of a statement that name its licence; nothing else of it, such as its author."""
+    return _recognise(value)[1]
+
+
+def _recognise(value: str) -> tuple[str, str]:
+    """Id and words of the licence that is named; `other` and no words where none is recognised."""
+    if not _HINT.search(value):
+        return "other", ""
+    for pattern, name in _NAMED:
+        if found := pattern.search(value):
+            return name(found), found.group()
+    return "other", ""
+
+
+def _creative(found: re.Match[str]) -> str:
+    port = f"-{found.group(3).upper()}" if found.group(3) else ""
+    return f"CC-{found.group(1).upper()}-{found.group(2)}{port}"
+
+
+def _public(found: re.Match[str]) -> str:
+    return f"CC0-{found.group(2)}" if found.group(1) == "zero" else f"CC-PDM-{found.group(2)}"
+
+
+def _gnu(found: re.Match[str]) -> str:
+    name = {"fdl": "GFDL"}.get(found.group(1).lower(), found.group(1).upper())
+    return f"{name}-{found.group(2) or 'any'}"
+
+
+_NAMED: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
+    (_CC_URL, _creative),
+    (_PUBLIC_URL, _public),
+    (_GNU_URL, _gnu),
+    (_CC_TEXT, lambda found: f"CC-{found.group(1).upper()}-{found.group(2) or 'any'}"),
+    (_CC0_TEXT, lambda found: f"CC0-{found.group(1) or 'any'}"),
+    (_PDL, lambda found: f"PDL-{found.group(1)}"),
+    (_JGSL, lambda found: f"JGSL-{found.group(1)}"),
+    (_PROHIBITION, lambda _: PROHIBITED_ID),
+    (_RESERVED, lambda _: RESERVED_ID),
+)
+"""Asked in this order; the first that is found counts."""
 
 
 def decide(licence_id: str, policy: LicenceSettings) -> LicenceDecision:
@@ -161,6 +172,10 @@ def given(source: SourceSettings, policy: LicenceSettings) -> Licence:
     return Licence(source.licence, source.terms, evidence[:_EVIDENCE_CHARS], decision)
 
 
+def _url_of(mark: Mark) -> str:
+    return mask_url(mark.value) if mark.value.startswith(("http://", "https://")) else ""
+
+
 def judge(marks: Iterable[Mark], policy: LicenceSettings) -> Licence:
     """The licence of a page from its marks: of several decisions the strictest counts.
 
@@ -170,8 +185,10 @@ def judge(marks: Iterable[Mark], policy: LicenceSettings) -> Licence:
     found = [
         Licence(
             id=(name := identify(mark.value)),
-            url=mark.value if mark.value.startswith(("http://", "https://")) else "",
-            evidence=f"{mark.kind}: {mask(mark.value[:_EVIDENCE_CHARS])}",
+            url=(url := _url_of(mark)),
+            evidence=f"{mark.kind}: {url or mask(quoted(mark.value)) or _UNKNOWN_WORDS}"[
+                :_EVIDENCE_CHARS
+            ],
             decision=decide(name, policy),
         )
         for mark in marks

@@ -143,7 +143,11 @@ def _ends(text: str) -> str:
 
 def _recognised(kind: MarkKind, values: Iterator[str]) -> Iterator[Mark]:
     """Marks of weaker places count only where they name a licence that is known."""
-    return (Mark(kind, quoted(value)) for value in values if identify(value) != "other")
+    return (
+        Mark(kind, value if kind == "link" else quoted(value))
+        for value in values
+        if identify(value) != "other"
+    )
 
 
 def _resolved(value: str, base: str) -> str:

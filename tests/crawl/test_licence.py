@@ -1,7 +1,7 @@
 import pytest
 
 from so8t_core.contract.settings.crawl_policy import LicenceSettings
-from so8t_core.crawl.licence import Mark, decide, identify, judge
+from so8t_core.crawl.licence import Mark, decide, identify, judge, quoted
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,7 @@ from so8t_core.crawl.licence import Mark, decide, identify, judge
 )
 def test_marks_are_identified_and_decided(value: str, licence: str, decision: str) -> None:
     assert identify(value) == licence
+    assert licence == "other" or identify(quoted(f"灯台太郎、{value}、灯台花子")) == licence
     assert decide(licence, LicenceSettings()) == decision
 
 
@@ -58,7 +59,9 @@ def test_no_mark_means_unknown() -> None:
 def test_words_that_forbid_copying_refuse_a_page_without_a_licence(words: str) -> None:
     found = judge([Mark("footer", words)], LicenceSettings())
     assert (found.id, found.decision) == ("reproduction-prohibited", "deny")
-    assert words[:10] in found.evidence
+    assert identify(quoted(words)) == found.id
+    assert found.evidence.removeprefix("footer: ") in words
+    assert "灯台" not in found.evidence, "who forbids it is not on record"
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,8 @@ def test_sources_have_tiers_terms_limits_and_paths(tmp_path: Path) -> None:
         ("連絡先 taro.yamada@example.co.jp まで", "連絡先 [e-mail] まで"),
         ("taro＠example.jp", "[e-mail]"),
         ("電話 03-1234-5678", "電話 [phone]"),
+        ("電話０９０－１２３４－５６７８", "電話[phone]"),
+        ("taro [at] example.jp です", "[e-mail] です"),
         ("電話 +81 90 1234 5678", "電話 [phone]"),
         ("携帯09012345678へ", "携帯[phone]へ"),
         ("番号 1234-5678-9012", "番号 [number]"),
@@ -165,25 +167,65 @@ def test_personal_data_in_titles_is_masked(text: str, masked: str) -> None:
 @pytest.mark.parametrize(
     ("url", "masked"),
     [
-        (f"{A}/?mail=a%40e.jp&x=1", f"{A}/?mail=[masked]&x=1"),
-        (f"{A}/?x=1&Name=Taro", f"{A}/?x=1&Name=[masked]"),
-        (f"{A}/u/taro@e.jp/", f"{A}/u/[e-mail]/"),
-        (f"{A}/?q=03-1234-5678", f"{A}/?q=[phone]"),
-        (f"{A}/docs/01-2024-0001.html", f"{A}/docs/01-2024-0001.html"),
-        (f"{A}/?page=2&id=12345", f"{A}/?page=2&id=12345"),
+        ("/?mail=a%40e.jp&x=1", "/?mail=[masked]&x=1"),
+        ("/?x=1&Name=Taro", "/?x=1&Name=[masked]"),
+        ("/?user[email]=x&my.firstName=y", "/?user[email]=[masked]&my.firstName=[masked]"),
+        ("/?%E6%B0%8F%E5%90%8D=%E5%A4%AA%E9%83%8E&n=1", "/?%E6%B0%8F%E5%90%8D=[masked]&n=1"),
+        ("/?tel1=090&tel2=1234", "/?tel1=[masked]&tel2=[masked]"),
+        ("/x;email=taro;v=1", "/x;email=[masked];v=1"),
+        ("/u/taro@e.jp/", "/u/[e-mail]/"),
+        ("/u/taro%2540e.jp/", "/u/[e-mail]/"),
+        ("/?to=taro%20(at)%20e.jp", "/?to=[e-mail]"),
+        ("/?u=http%3A%2F%2Fx%2F%3Fm%3Dtaro%40e.jp", "/?u=http://x/?m=[e-mail]"),
+        ("/?q=03-1234-5678", "/?q=[phone]"),
+        ("/tel/090-1234-5678", "/tel/[phone]"),
+        ("/tel/0312345678.html", "/tel/[phone].html"),
+        ("/info_03_1234_5678.html", "/info_[phone].html"),
+        ("/tel/090/1234/5678", "/tel/[phone]"),
+        ("/a/0467-22-1234", "/a/[phone]"),
+        ("/%2B81-90-1234-5678", "/[phone]"),
+        ("/?q=81+90+1234+5678", "/?q=[phone]"),
+        ("/%EF%BC%90%EF%BC%99%EF%BC%90%EF%BC%8D1234-5678/", "/[phone]/"),
+        ("/c/1234_5678_9012", "/c/[number]"),
+        *(
+            (plain, plain)
+            for plain in (
+                "/docs/01-2024-0001.html",
+                "/?page=2&id=12345",
+                "/2026/11/28/0001-0002",
+                "/articles/20261128123456",
+                "/a/0120-123-456",
+                "/isbn/9784061234567",
+                "/?filename=z&page_name=q&hostname=1",
+                "/~taro/%E3%81%82%2f?b=%zz",
+                "/x?a&b=&c",
+            )
+        ),
     ],
 )
 def test_personal_data_in_urls_is_masked(url: str, masked: str) -> None:
-    assert mask_url(url) == masked
+    assert mask_url(A + url) == A + masked
+    assert mask_url(A + masked) == A + masked
+
+
+def test_pages_that_differ_in_what_is_masked_stay_apart(tmp_path: Path) -> None:
+    links = [f"/tel/090-1234-567{digit}" for digit in range(3)]
+    pages = {f"{A}/": html(*links)} | {f"{A}{link}": html(text=link) for link in links}
+    with Site(pages) as site:
+        run_crawl(tmp_path, site)
+    shown = f"{A}/tel/[phone]"
+    assert kept(tmp_path) == [f"{A}/", shown, f"{shown}#2", f"{shown}#3"]
 
 
 def test_neither_journal_nor_index_has_personal_data(tmp_path: Path) -> None:
     url = f"{A}/u?mail=taro%40example.jp"
+    footer = "<footer>© 灯台太郎 taro@example.jp All rights reserved. 責任者 灯台花子</footer>"
     page = Reply(
-        body="<title>taro@example.jp 03-1234-5678</title><p>本文</p>".encode(),
+        body=f"<title>taro@example.jp 03-1234-5678</title><p>本文</p>{footer}".encode(),
         headers={"Content-Type": "text/html; charset=utf-8"},
     )
-    with Site({f"{A}/": html(url), url: page}) as site:
+    phone = f"{A}/tel/03-1234-5678"
+    with Site({f"{A}/": html(url, phone), url: page, phone: page}) as site:
         ctx = context(tmp_path, **quick(site))
         crawl.run(ctx)
     assert isinstance(ctx.emit, RecordingEmitter)
@@ -191,6 +233,8 @@ def test_neither_journal_nor_index_has_personal_data(tmp_path: Path) -> None:
     for name in ("pages.jsonl", "index.cdxj"):
         told += (tmp_path / "crawl" / name).read_text()
     assert "taro" not in told
+    assert "灯台" not in told
+    assert "footer: All rights reserved" in told
     assert "1234-5678" not in told
     assert f"{A}/u?mail=[masked]" in kept(tmp_path)
 

@@ -60,7 +60,7 @@ def test_words_on_copying_are_found_at_the_end_of_a_long_footer_and_quoted() -> 
     page = read_page(f"<footer>{menu}<p>© 灯台 無断転載を禁じます。</p></footer>", URL)
     (mark,) = page.marks
     assert mark.kind == "footer"
-    assert "無断転載を禁じます" in mark.value
+    assert mark.value == "無断転載を禁じ"
     assert len(mark.value) < 160
 
 
