@@ -14,7 +14,8 @@ from so8t_core.evaluation.items import Items, Prompt, ScoredText
 from so8t_core.evaluation.safety import choose_safety_prompts
 from so8t_core.evaluation.tasks import choose_task_items
 from so8t_core.training.encoding import Encoder
-from so8t_core.training.sources import Conversation, parse_row, read_rows
+from so8t_core.training.formats import Conversation, parse_row
+from so8t_core.training.rows import read_rows
 
 
 def choose_items(cleansed: Path, encoder: Encoder, settings: EvaluateSettings, seed: int) -> Items:

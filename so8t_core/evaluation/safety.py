@@ -19,7 +19,8 @@ from so8t_core.contract.settings.tasks import SafetyTestSettings
 from so8t_core.evaluation.items import SafetyPrompt
 from so8t_core.evaluation.task_rows import read_rows as read_benchmark
 from so8t_core.training.encoding import Encoder
-from so8t_core.training.sources import Conversation, Message, read_rows
+from so8t_core.training.formats import Conversation, Message
+from so8t_core.training.rows import read_rows
 
 _BEGINNING = 160
 """Refusals come at once; what stands later in an answer is no refusal of the request."""

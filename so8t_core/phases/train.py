@@ -77,9 +77,9 @@ def _resolve(ctx: PhaseContext) -> _Inputs:
         model = ctx.input_folder("integrate") / "checkpoint"
         model_digest = ctx.inputs["integrate"].digest
     for name in ("dataset", "validation_dataset"):
-        path: Path | None = getattr(settings, name)
-        if path is not None and path.is_file():
-            outside[name] = sha256_file(path)
+        place: str | None = getattr(settings, name)
+        if place is not None and Path(place).is_file():
+            outside[name] = sha256_file(Path(place))
     cleansed = None if settings.dataset is not None else ctx.input_folder("cleanse")
     return _Inputs(model, model_digest, cleansed, outside)
 
@@ -121,6 +121,7 @@ def run(ctx: PhaseContext) -> Outcome:
     ctx.emit.progress(0, None, "steps", "reading and tokenising the data")
     data = prepare(settings, tokenizer, inputs.cleansed, ctx.settings.seed, ctx.pause.point)
     require_held_out(settings, data.held_out)
+    data.require_known_tokens(ModelShape.of_folder(inputs.model).vocabulary)
     choice = ranks.from_first(partial(_fit, ctx, inputs, data, device, ranks.count))
     applied = {"train": choice.applied(settings)}
     ctx = replace(ctx, settings=ctx.settings.model_copy(update=applied))

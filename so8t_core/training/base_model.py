@@ -157,33 +157,34 @@ def _quantisation(settings: TrainSettings, dtype: torch.dtype) -> BitsAndBytesCo
     return None
 
 
-def _linears(base: nn.Module, targets: Sequence[str]) -> dict[str, list[nn.Linear]]:
+def _linears(base: Any, targets: Sequence[str]) -> dict[str, list[nn.Linear]]:
+    """Of the layers alone: the head is in full precision, often tied, and part of the loss."""
     found: dict[str, list[nn.Linear]] = {target: [] for target in targets}
-    for name, module in base.named_modules():
+    for name, module in base.model.layers.named_modules():
         last = name.rpartition(".")[2]
         if last in found and isinstance(module, nn.Linear):
             found[last].append(module)
     return found
 
 
-def _require_targets(base: nn.Module, targets: Sequence[str], where: str) -> None:
+def _require_targets(base: Any, targets: Sequence[str], where: str) -> None:
     unmatched = [target for target, modules in _linears(base, targets).items() if not modules]
     if unmatched:
         there = sorted(
             {
                 name.rpartition(".")[2]
-                for name, module in base.named_modules()
+                for name, module in base.model.layers.named_modules()
                 if isinstance(module, nn.Linear)
             }
         )
         raise ModelError(
-            f"The model has no linear named {', '.join(unmatched)}.",
+            f"The model's layers have no linear named {', '.join(unmatched)}.",
             where=f"train.lora_targets, {where}",
-            hint=f"Its linears are {', '.join(there)}.",
+            hint=f"Their linears are {', '.join(there)}.",
         )
 
 
-def _require_storage(base: nn.Module, settings: TrainSettings, where: str) -> None:
+def _require_storage(base: Any, settings: TrainSettings, where: str) -> None:
     stored = _STORED.get(settings.base_storage)
     if stored is None:
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from so8t_core.contract.errors import DataError
+from so8t_core.contract.errors import DataError, ModelError
+from so8t_core.contract.plain import plain_text
 from so8t_core.training.encoding import Encoded, Encoder
 from so8t_core.training.sources import Source
 
@@ -54,6 +55,16 @@ class SampleSet(Dataset[Encoded]):
         part = slice(int(self.bounds[index]), int(self.bounds[index + 1]))
         return Encoded(self.ids[part].tolist(), self.learnt[part].tolist())
 
+    def require_known_tokens(self, vocabulary: int) -> None:
+        """Raise `ModelError` for a token beyond the model's table, which has that many."""
+        largest = int(self.ids.max())
+        if largest >= vocabulary:
+            raise ModelError(
+                f"The tokenizer gave token {largest}, and the model knows {vocabulary} tokens.",
+                where="tokenizer.json, and vocab_size in config.json",
+                hint="Put the base's own tokenizer beside the model; so8t adds no tokens.",
+            )
+
     def digest(self) -> str:
         """SHA-256 of all tokens, marks and bounds: the identity of the data."""
         content = hashlib.sha256()
@@ -85,12 +96,14 @@ def encode_sources(
     `fractions` by source name (1 where it has none). Raises `DataError` when nothing is left.
     """
     mixed: list[Encoded] = []
+    usable = 0
     shares: dict[str, SourceShare] = {}
     for source in sources:
         encoded: list[Encoded] = []
         for sample in source.samples:
             tick()
             encoded += encoder.encode(sample)
+        usable += len(encoded)
         picked = chosen(len(encoded), fractions.get(source.name, 1.0), seed, source.name)
         part = [encoded[index] for index in picked]
         mixed += part
@@ -100,14 +113,20 @@ def encode_sources(
             tokens=sum(len(one.ids) for one in part),
             targets=sum(one.targets for one in part),
         )
+    if not usable:
+        raise _nothing_left(sources, encoder)
     if not mixed:
-        raise _nothing_left(sources, encoder.dropped)
+        raise DataError(
+            f"The fractions leave none of {usable} samples to train on.",
+            where=", ".join(f"train.{source.name}_fraction" for source in sources),
+            hint="Raise the fraction of a source that has samples.",
+        )
     return SampleSet(mixed), shares
 
 
-def _nothing_left(sources: Sequence[Source], encoded_away: Mapping[str, int]) -> DataError:
+def _nothing_left(sources: Sequence[Source], encoder: Encoder) -> DataError:
     where = ", ".join(source.name for source in sources)
-    dropped = Counter(encoded_away)
+    dropped = Counter(encoder.dropped)
     for source in sources:
         dropped.update(source.dropped)
     reasons = {reason: count for reason, count in sorted(dropped.items()) if count}
@@ -123,6 +142,14 @@ def _nothing_left(sources: Sequence[Source], encoded_away: Mapping[str, int]) ->
             "answer lies beyond the longest length, so nothing would be learnt.",
             where=f"{where}, train.max_length_tokens",
             hint="Raise `train.max_length_tokens`, or shorten the questions.",
+        )
+    if "refused_by_template" in reasons:
+        return DataError(
+            f"No sample is left to train on: {reasons}. The chat template says: "
+            f"{plain_text(str(encoder.refusal), limit=200)}",
+            where=f"{where}, {encoder.tokenizer.name_or_path}",
+            hint="Bring the turns into the order that the template wants, or set "
+            "`train.chat_format: plain`.",
         )
     return DataError(
         "No sample is left to train on.",

@@ -4,24 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from jinja2.exceptions import TemplateError
-
 from so8t_core.contract.errors import ModelError
-from so8t_core.training.sources import Conversation, Document, Message, Sample
-
-PLAIN_TEMPLATE = (
-    "{% for message in messages %}"
-    "{% if message.role == 'user' %}### 指示\n{{ message.content }}\n\n"
-    "{% elif message.role == 'assistant' %}### 応答\n{{ message.content }}{{ eos_token }}\n\n"
-    "{% else %}{{ message.content }}\n\n{% endif %}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}### 応答\n{% endif %}"
-)
-_MARK = "\ue0f1{}\ue0f2"
-_MARKED = re.compile("\ue0f1(\\d+)\ue0f2")
+from so8t_core.training.answers import Answers, Place, parts_of, places_of
+from so8t_core.training.chat_template import ChatTemplate, RefusedByTemplate
+from so8t_core.training.formats import Document, Message, Sample
 
 
 @dataclass(frozen=True)
@@ -37,11 +27,25 @@ class Encoded:
         return sum(self.learnt[1:])
 
 
+@dataclass(frozen=True)
+class _Tokens:
+    """Token ids and, of the same length, where in the text each begins."""
+
+    ids: list[int]
+    starts: list[int]
+
+    def extend(self, more: _Tokens, at: int) -> None:
+        """Add tokens of text that begins `at` that character."""
+        self.ids.extend(more.ids)
+        self.starts.extend(at + start for start in more.starts)
+
+
 @dataclass
 class Encoder:
     """Turns samples into token sequences of at most `max_length` tokens.
 
-    `dropped` and `changed` count, by reason, what was lost and what was altered.
+    `dropped` and `changed` count, by reason, what was lost and what was altered; `refusal` is what
+    the template said the first time that it refused a conversation.
     Raises `ModelError` when the tokenizer cannot do what is asked of it.
     """
 
@@ -51,6 +55,7 @@ class Encoder:
     long_pairs: Literal["cut", "drop"]
     dropped: Counter[str] = field(default_factory=Counter)
     changed: Counter[str] = field(default_factory=Counter)
+    refusal: str | None = None
 
     def __post_init__(self) -> None:
         where = str(self.tokenizer.name_or_path)
@@ -60,32 +65,29 @@ class Encoder:
                 where=where,
                 hint="Save the model with its fast tokenizer (tokenizer.json).",
             )
-        self._template = PLAIN_TEMPLATE
-        if self.chat_format == "template":
-            if not self.tokenizer.chat_template:
-                raise ModelError(
-                    "The tokenizer has no chat template.",
-                    where=where,
-                    hint="Set `train.chat_format: plain`, or add the template to the tokenizer.",
-                )
-            self._template = self.tokenizer.chat_template
+        self._template = ChatTemplate.of(self.tokenizer, self.chat_format)
         self._control = {
-            token.content: number
+            token.content: (number, token)
             for number, token in self.tokenizer.added_tokens_decoder.items()
-            if token.special or token.content in self._template
+            if token.special or token.content in self._template.text
         }
-        self._control_ids = frozenset(self._control.values())
+        self._control_ids = frozenset(number for number, _ in self._control.values())
         words = sorted(self._control, key=len, reverse=True)
         self._control_words = re.compile("|".join(map(re.escape, words)) if words else "(?!)")
+        self._answers = Answers(self._template, self._control_words)
 
     def encode(self, sample: Sample) -> list[Encoded]:
         """The sequences of a sample: several for a long document, none for a dropped sample."""
         if isinstance(sample, Document):
             return self._encode_document(sample.text)
         try:
-            encoded = self._encode_conversation(sample)
-        except TemplateError:
+            encoded = self._encode_conversation(sample.messages)
+        except RefusedByTemplate as refusal:
             self.dropped["refused_by_template"] += 1
+            self.refusal = self.refusal or str(refusal)
+            return []
+        if not encoded.targets:
+            self.dropped["no_answer_in_template"] += 1
             return []
         if len(encoded.ids) > self.max_length:
             if self.long_pairs == "drop":
@@ -106,39 +108,43 @@ class Encoder:
     def question_ids(self, text: str) -> list[int]:
         """Tokens of a user's turn, ending where the answer begins.
 
-        Raises jinja2's `TemplateError` where the template refuses it.
+        Raises `RefusedByTemplate` where the template does.
         """
+        asked = (Message("user", text),)
         if not self._control_words.search(text):
-            return self._plain_ids(self._render((Message("user", text),), ask=True))
-        rendered = self._render((Message("user", _MARK.format(0)),), ask=True)
-        ids: list[int] = []
-        for index, piece in enumerate(_MARKED.split(rendered)):
-            if index % 2:
-                ids += self.literal_ids(text)
-            else:
-                ids += [token for part in self._template_parts(piece) for token in part]
-        return ids
+            return self._plain(self._template.render(asked, ask=True)).ids
+        return self._by_parts(asked, self._template.pieces(asked, ask=True)).ids
 
     def literal_ids(self, text: str) -> list[int]:
         """Tokens of text from outside: what looks like a control token is spelt out instead."""
-        if not self._control_words.search(text):
-            return self._plain_ids(text)
-        self.changed["control_words_spelt_out"] += 1
-        ids: list[int] = self.tokenizer(
-            text, add_special_tokens=False, split_special_tokens=True, verbose=False
-        ).input_ids
-        if self._control_ids.isdisjoint(ids):
-            return ids
-        pieces: list[int] = []
-        start = 0
-        for match in self._control_words.finditer(text):
-            pieces += self._plain_ids(text[start : match.start() + 1])
-            start = match.start() + 1
-        return pieces + self._plain_ids(text[start:])
+        return self._literal(text).ids
 
-    def _plain_ids(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False).input_ids
-        return ids
+    def _plain(self, text: str, **options: bool) -> _Tokens:
+        tokens = self.tokenizer(
+            text, add_special_tokens=False, return_offsets_mapping=True, verbose=False, **options
+        )
+        return _Tokens(tokens.input_ids, [start for start, _ in tokens.offset_mapping])
+
+    def _literal(self, text: str) -> _Tokens:
+        tokens = self._plain(text)
+        if self._control_ids.isdisjoint(tokens.ids):
+            return tokens
+        self.changed["control_words_spelt_out"] += 1
+        tokens = self._plain(text, split_special_tokens=True)
+        if self._control_ids.isdisjoint(tokens.ids):
+            return tokens
+        cuts = [match.start() + 1 for match in self._control_words.finditer(text)]
+        tokens = self._joined(text, cuts)
+        if self._control_ids.isdisjoint(tokens.ids):
+            return tokens
+        return self._joined(text, range(1, len(text)))  # alike after the tokenizer's normalisation
+
+    def _joined(self, text: str, cuts: Sequence[int]) -> _Tokens:
+        """Tokens of text that is cut before it is tokenised."""
+        joined = _Tokens([], [])
+        for start, end in zip((0, *cuts), (*cuts, len(text)), strict=True):
+            joined.extend(self._plain(text[start:end]), start)
+        return joined
 
     def _encode_document(self, text: str) -> list[Encoded]:
         ids = self.literal_ids(text)
@@ -151,85 +157,66 @@ class Encoder:
         self.dropped["too_short"] += len(chunks) - len(whole)
         return whole
 
-    def _render(self, messages: tuple[Message, ...], *, ask: bool) -> str:
-        text: str = self.tokenizer.apply_chat_template(
-            [{"role": message.role, "content": message.content} for message in messages],
-            chat_template=self._template,
-            tokenize=False,
-            add_generation_prompt=ask,
-        )
-        return text
-
-    def _encode_conversation(self, sample: Conversation) -> Encoded:
-        if any(self._control_words.search(message.content) for message in sample.messages):
-            return self._encode_guarded(sample.messages)
-        full = self._render(sample.messages, ask=False)
-        spans = self._answer_spans(sample.messages, full)
-        tokens = self.tokenizer(
-            full, add_special_tokens=False, return_offsets_mapping=True, verbose=False
-        )
-        ids: list[int] = tokens.input_ids
-        learnt = [False] * len(ids)
+    def _encode_conversation(self, messages: Sequence[Message]) -> Encoded:
+        pieces = self._template.pieces(messages, ask=False)
+        full = self._template.render(messages, ask=False)
+        places = places_of(messages, full, pieces)
+        tokens = self._plain(full)
+        if self._has_control_within(messages, tokens, places):
+            tokens = self._by_parts(messages, pieces)
+            full = "".join(parts_of(messages, pieces))
+            places = places_of(messages, full, pieces)
+        learnt = [False] * len(tokens.ids)
+        spans, lost = self._answers.spans(messages, full, places)
+        self.changed["turns_not_learnt"] += lost
         for begin, end in spans:
-            inside = [
-                index
-                for index, (start, _) in enumerate(tokens.offset_mapping)
-                if begin <= start < end
-            ]
-            closing = [index for index in inside if ids[index] in self._control_ids]
-            last = closing[-1] if closing else inside[-1] if inside else -1
-            for index in inside:
-                learnt[index] = index <= last
-        return Encoded(ids, learnt)
+            for index, start in enumerate(tokens.starts):
+                if begin <= start < end:
+                    learnt[index] = True
+        return Encoded(tokens.ids, learnt)
 
-    def _answer_spans(self, messages: tuple[Message, ...], full: str) -> list[tuple[int, int]]:
-        """Character ranges of the answers with what closes them.
-
-        A template that renders earlier turns differently from the last one has the last only.
-        """
-        spans: list[tuple[int, int]] = []
-        for index, message in enumerate(messages):
-            if message.role != "assistant":
-                continue
-            before = self._render(messages[:index], ask=True)
-            until = self._render(messages[: index + 1], ask=False)
-            if full.startswith(before) and full.startswith(until):
-                spans.append((len(before), len(until)))
-            else:
-                self.changed["turns_not_learnt"] += 1
-        return spans
-
-    def _encode_guarded(self, messages: tuple[Message, ...]) -> Encoded:
-        """Encode template and contents piece by piece, so that contents give no control token."""
-        marked = tuple(
-            Message(message.role, _MARK.format(index)) for index, message in enumerate(messages)
+    def _has_control_within(
+        self, messages: Sequence[Message], tokens: _Tokens, places: Mapping[int, Place] | None
+    ) -> bool:
+        """Whether contents gave a control token, as text or as what the tokenizer makes of it."""
+        if any(self._control_words.search(message.content) for message in messages):
+            return True
+        if places is None:
+            contents = (self._plain(message.content).ids for message in messages)
+            return not all(map(self._control_ids.isdisjoint, contents))
+        controls = [
+            start
+            for token, start in zip(tokens.ids, tokens.starts, strict=True)
+            if token in self._control_ids
+        ]
+        return any(
+            place.begin <= start < place.end for place in places.values() for start in controls
         )
-        pieces = _MARKED.split(self._render(marked, ask=False))
-        ids: list[int] = []
-        learnt: list[bool] = []
-        answering = False
-        for index, piece in enumerate(pieces):
-            if index % 2:
-                content = self.literal_ids(messages[int(piece)].content)
-                answering = messages[int(piece)].role == "assistant"
-                ids += content
-                learnt += [answering] * len(content)
-                continue
-            for part in self._template_parts(piece):
-                closes = answering and len(part) == 1 and part[0] in self._control_ids
-                ids += part
-                learnt += [closes] * len(part)
-                answering = answering and not closes
-        return Encoded(ids, learnt)
 
-    def _template_parts(self, text: str) -> list[list[int]]:
-        parts: list[list[int]] = []
-        start = 0
-        for match in self._control_words.finditer(text):
-            if match.start() > start:
-                parts.append(self._plain_ids(text[start : match.start()]))
-            parts.append([self._control[match.group()]])
-            start = match.end()
-        if start < len(text):
-            parts.append(self._plain_ids(text[start:]))
-        return parts
+    def _by_parts(self, messages: Sequence[Message], pieces: Sequence[str]) -> _Tokens:
+        """Tokens where the template's control tokens alone are such.
+
+        What stands between two of them is tokenised at once, as a tokenizer does it too.
+        """
+        made = _Tokens([], [])
+        text, start, stripping = "", 0, False
+
+        def spell_out() -> None:
+            kept = text.lstrip() if stripping else text
+            made.extend(self._literal(kept), start + len(text) - len(kept))
+
+        for index, part in enumerate(parts_of(messages, pieces)):
+            at = 0
+            for match in () if index % 2 else self._control_words.finditer(part):
+                number, token = self._control[match.group()]
+                text += part[at : match.start()]
+                whole = len(text)
+                text = text.rstrip() if token.lstrip else text
+                spell_out()
+                start += whole
+                made.extend(_Tokens([number], [0]), start)
+                text, start, stripping = "", start + len(match.group()), token.rstrip
+                at = match.end()
+            text += part[at:]
+        spell_out()
+        return made

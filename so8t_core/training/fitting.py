@@ -155,10 +155,11 @@ def choose(
     if free and not fitting:
         least = min(tried, key=lambda one: one[2].peak_bytes)
         raise ResourceError(
-            f"Nothing fits into {memory_bytes / 1e9:.1f} GB: the least of {len(tried)} "
-            f"possibilities takes {least[2].peak_bytes / 1e9:.1f} GB.",
+            f"Nothing fits into {_size(memory_bytes)}: the least of {len(tried)} possibilities "
+            f"takes {_size(least[2].peak_bytes)}.",
             where="train.micro_batch_size, train.gradient_checkpointing, train.memory_gb",
-            hint="Lower train.max_length_tokens or train.lora_rank, or store the base as nf4.",
+            hint="Lower train.max_length_tokens or train.lora_rank, or store the base as nf4. Of "
+            f"train.memory_gb, {_size(CONTEXT_BYTES)} and {MARGIN:.0%} of the rest are left free.",
         )
     _, (rows, accumulation, share), found = min(
         fitting if free else tried, key=lambda one: (one[0], one[2].peak_bytes)
@@ -173,6 +174,11 @@ def choose(
         _reason(rows, accumulation, share, found, memory_bytes, len(fitting), len(tried)),
     )
     return choice, found
+
+
+def _size(size_bytes: int) -> str:
+    """In the unit that shows it."""
+    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e8 else f"{size_bytes / 1e6:.1f} MB"
 
 
 def _unshared(passes: int, ranks: int) -> ResourceError:
@@ -195,8 +201,8 @@ def _reason(
 ) -> str:
     chosen = (
         f"{rows} rows in a forward pass, {accumulation} of them in a step, {share:.0%} of the "
-        f"layers recomputed: {found.peak_bytes / 1e9:.1f} GB estimated, at {found.at}; "
-        f"{memory_bytes / 1e9:.1f} GB may be filled."
+        f"layers recomputed: {_size(found.peak_bytes)} estimated, at {found.at}; "
+        f"{_size(memory_bytes)} may be filled."
     )
     if tried == 1:
         return chosen
@@ -237,8 +243,8 @@ def settle(
     if not choice.fits:
         emit.log(
             "warning",
-            f"This training needs about {choice.estimate_bytes / 1e9:.1f} GB of GPU memory (at "
-            f"{choice.estimate_at}), and {memory_bytes / 1e9:.1f} GB may be filled here.",
+            f"This training needs about {_size(choice.estimate_bytes)} of GPU memory (at "
+            f"{choice.estimate_at}), and {_size(memory_bytes)} may be filled here.",
         )
     return choice
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from so8t_core.contract.errors import DataError
 from so8t_core.contract.settings.train import TrainSettings
 from so8t_core.training.dataset import SampleSet, SourceShare, chosen, encode_sources
 from so8t_core.training.encoding import Encoder
@@ -23,13 +24,27 @@ class PreparedData:
     held_out: SampleSet | None
     figures: Mapping[str, Any]
 
+    def require_known_tokens(self, vocabulary: int) -> None:
+        """Raise `ModelError` where a token is beyond the model's table of that many."""
+        trained = self.train.samples if isinstance(self.train, PackedSet) else self.train
+        for samples in (trained, self.held_out):
+            if samples is not None:
+                samples.require_known_tokens(vocabulary)
 
-def _own_sources(path: Path, settings: TrainSettings, seed: int) -> tuple[Source, Source]:
-    source = read_file(path, settings.dataset_format, settings.unanswered_rows)
-    if (held_out := settings.validation_dataset) is not None:
-        return source, read_file(held_out, settings.dataset_format, settings.unanswered_rows)
+
+def _own_sources(place: Path | str, settings: TrainSettings, seed: int) -> tuple[Source, Source]:
+    form, unanswered = settings.dataset_format, settings.unanswered_rows
+    source = read_file(place, form, unanswered)
+    if (apart := settings.validation_dataset) is not None:
+        return source, read_file(apart, form, unanswered, "train.validation_dataset")
     count = len(source.samples)
     held = set(chosen(count, settings.validation_fraction, seed, "held_out"))
+    if len(held) == count:
+        raise DataError(
+            f"All {count} samples of the data set would be held out, and none trained.",
+            where="train.validation_fraction",
+            hint="Lower train.validation_fraction, or give train.validation_dataset.",
+        )
     kept = tuple(sample for index, sample in enumerate(source.samples) if index not in held)
     out = tuple(sample for index, sample in enumerate(source.samples) if index in held)
     return replace(source, samples=kept), Source(source.name, out, {})

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jinja2.exceptions import TemplateError
 
 from so8t_core.contract.errors import ModelError
 from so8t_core.contract.plain import plain_text
 from so8t_core.contract.thinking import SEQUENCE, Part
 from so8t_core.phases.base import Emitter
+from so8t_core.training.chat_template import RefusedByTemplate
 from so8t_core.training.encoding import Encoder
 
 WITHHELD = "(withheld: not in the form of four parts)"
@@ -49,7 +49,7 @@ class SampleWriter:
         """Questions in the form that is trained. Raises `ModelError` for an unfit template."""
         try:
             questions = [Question(text, tuple(encoder.question_ids(text))) for text in texts]
-        except TemplateError as error:
+        except RefusedByTemplate as error:
             raise ModelError(
                 f"The chat template refuses a single question: {error}.",
                 where="train.sample_prompts",

@@ -46,11 +46,14 @@ def lower_rates(schedule: torch.optim.lr_scheduler.LambdaLR, factor: float) -> N
 
 
 def _course(schedule: str, warmup_fraction: float, steps: int) -> Callable[[int], float]:
-    """The factor of a learning rate by finished steps, as transformers computes it."""
+    """The factor of a learning rate by finished steps, as transformers computes it.
+
+    It begins at 0 where there is a warm-up; the last step is at the peak at least, so that a run of
+    one step trains.
+    """
     alone = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-    built = get_scheduler(
-        _SCHEDULES[schedule], alone, math.ceil(steps * warmup_fraction), num_training_steps=steps
-    )
+    warming = min(math.ceil(steps * warmup_fraction), steps - 1)
+    built = get_scheduler(_SCHEDULES[schedule], alone, warming, num_training_steps=steps)
     factor: Callable[[int], float] = built.lr_lambdas[0]
     return factor
 

@@ -46,6 +46,9 @@ CASES: tuple[tuple[str, tuple[dict[str, Any], ...], dict[str, Any], type[So8tErr
     ("unanswered", (PAIR, {**PAIR, "completion": " "}), {}, DataError, "the first is row 2"),
     ("unknown", ({"title": "a", "body": "b"},), {}, DataError, "fields: body, title"),
     ("other", (PAIR,), {"dataset_format": "alpaca"}, DataError, "fields completion, prompt"),
+    ("mixed", (PAIR, {"text": "文章"}), {}, DataError, "Row 2 has the format text"),
+    ("all held out", (PAIR,), {"validation_fraction": 0.9}, DataError, "would be held out"),
+    ("half a letter", ({"text": "a\ud800"},), {}, DataError, "not_unicode"),
 )
 
 

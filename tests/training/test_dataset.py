@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from so8t_core.contract.errors import DataError
+from so8t_core.contract.errors import DataError, ModelError
 from so8t_core.training.dataset import (
     IGNORED,
     PaddingCollator,
@@ -16,7 +16,8 @@ from so8t_core.training.dataset import (
     encode_sources,
 )
 from so8t_core.training.encoding import Encoded, Encoder
-from so8t_core.training.sources import Document, Source
+from so8t_core.training.formats import Conversation, Document, Message
+from so8t_core.training.sources import Source
 
 
 def test_the_order_of_a_run_goes_through_all_samples_before_any_comes_again() -> None:
@@ -70,5 +71,16 @@ def test_tokens_are_counted_by_source_and_nothing_left_is_an_error(tokenizer: An
     assert (len(samples), shares["corpus"].samples, shares["safety"].samples) == (2, 2, 0)
     assert shares["corpus"].tokens == len(samples.ids)
     assert shares["corpus"].targets == len(samples.ids) - 2
-    with pytest.raises(DataError, match="No sample is left"):
-        encode_sources(sources[1:], {"safety": 0.0}, encoder, 0, lambda: None)
+    short = Encoder(tokenizer, "template", 8, "cut")
+    lost = Source(
+        "file", (Conversation((Message("user", "長い" * 9), Message("assistant", "答"))),), {}
+    )
+    with pytest.raises(DataError, match="fractions leave none of 1 samples"):
+        encode_sources([*sources[1:], lost], {"safety": 0.0}, short, 0, lambda: None)
+
+
+def test_a_token_that_the_model_does_not_know_is_named() -> None:
+    samples = SampleSet([Encoded([1, 511], [True, True]), Encoded([2], [True])])
+    samples.require_known_tokens(512)
+    with pytest.raises(ModelError, match=r"token 511.*knows 511"):
+        samples.require_known_tokens(511)

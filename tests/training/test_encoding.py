@@ -7,7 +7,7 @@ import pytest
 
 from so8t_core.contract.errors import ModelError
 from so8t_core.training.encoding import Encoded, Encoder
-from so8t_core.training.sources import Conversation, Document, Message
+from so8t_core.training.formats import Conversation, Document, Message
 
 QUESTION = Message("user", "東京はどこの首都ですか。")
 ANSWER = Message("assistant", "日本の首都です。")
@@ -67,13 +67,6 @@ def test_control_tokens_in_text_are_spelt_out(tokenizer: Any, role: str) -> None
     assert attack in tokenizer.decode(encoded.ids)
     assert one.changed["control_words_spelt_out"] == 1
     assert learnt_text(tokenizer, encoded) == turns["assistant"].content + "<|end|>"
-
-
-def test_guarded_encoding_equals_the_template_for_harmless_text(tokenizer: Any) -> None:
-    one = encoder(tokenizer)
-    (whole,) = one.encode(PAIR)
-    guarded = one._encode_guarded(PAIR.messages)
-    assert (guarded.ids, guarded.learnt) == (whole.ids, whole.learnt)
 
 
 def test_control_tokens_in_documents_are_spelt_out(tokenizer: Any) -> None:

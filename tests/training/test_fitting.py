@@ -70,6 +70,9 @@ def test_the_reason_names_the_numbers_it_rests_on() -> None:
 def test_too_little_memory_is_an_error_with_the_least_that_is_needed() -> None:
     with pytest.raises(ResourceError, match=r"Nothing fits into 3.9 GB: the least of 25"):
         chosen(5)
+    with pytest.raises(ResourceError, match=r"Nothing fits into 0.0 MB") as caught:
+        chosen(0.5)
+    assert "0.8 GB" in str(caught.value.hint)
 
 
 def test_passes_are_shared_out_among_gpus_or_refused() -> None:

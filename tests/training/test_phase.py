@@ -211,6 +211,7 @@ def test_what_cannot_be_trained_is_named(new_run: NewRun, tmp_path: Path, model:
     root = new_run("bad")
     cases: list[tuple[type[So8tError], str, dict[str, Any]]] = [
         (ModelError, "no linear named q_proj", {"lora_targets": ("q_proj", "o_proj")}),
+        (ModelError, "no linear named lm_head", {"lora_targets": ("lm_head",)}),
         (ModelError, "no SO\\(8\\) gates", {"model_path": model.parent / "base"}),
         (InputMissing, "no model to train", {"model_path": tmp_path / "nowhere"}),
         (InputMissing, "data set is not there", {"dataset": tmp_path / "nowhere.jsonl"}),

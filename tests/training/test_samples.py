@@ -11,8 +11,8 @@ from so8t_core.contract.errors import ModelError
 from so8t_core.contract.thinking import SEQUENCE
 from so8t_core.phases.base import HardPause
 from so8t_core.training.encoding import Encoder
+from so8t_core.training.formats import Conversation, Message
 from so8t_core.training.samples import SampleWriter, shown_part
-from so8t_core.training.sources import Conversation, Message
 from tests.training.trial import PlannedGate, context, said, train
 
 NewRun = Callable[[str], Path]

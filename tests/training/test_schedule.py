@@ -46,3 +46,11 @@ def test_gates_have_a_course_of_their_own() -> None:
 def test_a_warm_up_of_nothing_begins_at_the_peak() -> None:
     lora, gates = courses(2, 4, gate_warmup_fraction=0.0)
     assert (lora[0], gates[0]) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
+def test_the_shortest_runs_and_the_longest_warm_ups_train(schedule: str) -> None:
+    assert courses(2, 1, schedule=schedule) == [[1.0], [1.0]]
+    assert courses(1, 2, schedule=schedule) == [[0.0, 1.0]]
+    (course,) = courses(1, 4, schedule=schedule, warmup_fraction=0.99)
+    assert course == pytest.approx([0, 1 / 3, 2 / 3, 1])

@@ -4,14 +4,22 @@ import json
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pyarrow
 import pyarrow.parquet
 import pytest
 
-from so8t_core.contract.errors import DataError, InputInvalid, InputMissing
-from so8t_core.training.sources import Conversation, Document, Message, read_cleansed, read_file
+from so8t_core.contract.errors import DataError, InputInvalid, InputMissing, Unreachable
+from so8t_core.contract.settings.train import TrainSettings
+from so8t_core.training.formats import Conversation, Document, Message
+from so8t_core.training.rows import read_rows
+from so8t_core.training.sources import read_cleansed, read_file
 from tests.training.trial import make_cleansed
 
+THINKING = (
+    "<think-task>a</think-task><think-safety>b</think-safety>"
+    "<think-policy>c</think-policy><final>d</final>"
+)
 ASKED = Conversation((Message("user", "問い"), Message("assistant", "答え")))
 
 
@@ -33,6 +41,12 @@ def written(folder: Path, *rows: Any) -> Path:
             ]
         },
         {"conversations": [{"from": "human", "value": "問い"}, {"from": "gpt", "value": "答え"}]},
+        {
+            "messages": [
+                {"role": "User", "content": [{"type": "text", "text": "問い"}]},
+                {"role": "Assistant", "content": " 答え\n"},
+            ]
+        },
     ],
 )
 def test_every_known_conversation_format_gives_the_same_sample(tmp_path: Path, row: Any) -> None:
@@ -44,6 +58,178 @@ def test_the_input_of_a_pair_follows_its_instruction(tmp_path: Path) -> None:
     (sample,) = read_file(written(tmp_path, row), "auto").samples
     assert isinstance(sample, Conversation)
     assert sample.messages[0].content == "要約せよ\n\n長い文"
+
+
+def test_system_messages_and_earlier_turns_in_fields_of_their_own_come_first(
+    tmp_path: Path,
+) -> None:
+    row = {"instruction": "問い", "output": "答え", "system": "短く", "history": [["前", "後"]]}
+    (sample,) = read_file(written(tmp_path, row), "auto").samples
+    assert isinstance(sample, Conversation)
+    assert [(m.role, m.content) for m in sample.messages] == [
+        ("system", "短く"),
+        ("user", "前"),
+        ("assistant", "後"),
+        ("user", "問い"),
+        ("assistant", "答え"),
+    ]
+    turns = {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]}
+    (sample,) = read_file(written(tmp_path, {**turns, "system": "短く"}), "auto").samples
+    assert isinstance(sample, Conversation)
+    assert sample.messages[0] == Message("system", "短く")
+
+
+@pytest.mark.parametrize(
+    ("turns", "reason"),
+    [
+        ([{"role": "user", "content": "q"}, {"role": "tool", "content": "x"}], "unknown_role"),
+        ([{"role": "user", "content": None}], "malformed"),
+        ([{"role": "user", "content": [{"type": "image", "url": "x"}]}], "malformed"),
+        ([[{"role": "user", "content": "q"}]], "malformed"),
+        ("[]", "malformed"),
+        ([{"role": "system", "content": "s"}], "no_answer"),
+        ([{"role": "assistant", "content": "\udc80"}], "not_unicode"),
+        ([{"role": "assistant", "content": "<think-task>a</think-task>b"}], "thinking_not_in_form"),
+    ],
+)
+def test_conversations_that_are_none_are_counted_by_what_they_lack(
+    tmp_path: Path, turns: Any, reason: str
+) -> None:
+    good = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}
+    path = tmp_path / "data.jsonl"
+    path.write_text(json.dumps(good) + "\n" + json.dumps({"messages": turns}) + "\n")
+    assert read_file(path, "auto").dropped == {reason: 1}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        THINKING.replace("</think-safety>", ""),
+        THINKING.replace("<think-policy>c</think-policy>", "<think-task>a</think-task>"),
+        THINKING.replace("<final>", "answer: <final>"),
+        THINKING + "more",
+        THINKING * 2,
+        "<think-safety>b</think-safety>" + THINKING,
+        THINKING.removesuffix("</final>"),
+    ],
+    ids=range(7),
+)
+def test_answers_whose_thinking_is_not_in_form_are_dropped_in_every_format(
+    tmp_path: Path, answer: str
+) -> None:
+    rows = [{"prompt": "q", "completion": text} for text in (THINKING, answer, "a <final> word")]
+    source = read_file(written(tmp_path, *rows), "auto")
+    assert len(source.samples) == 2
+    assert source.dropped == {"thinking_not_in_form": 1}
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".json", ".JSON"])
+def test_json_may_begin_with_a_mark_end_lines_as_windows_does_and_be_one_list(
+    tmp_path: Path, suffix: str
+) -> None:
+    rows = [json.dumps({"text": text}) for text in "ab"]
+    path = tmp_path / f"data{suffix}"
+    path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join([*rows, "", ""]).encode())
+    assert [row["text"] for row in read_rows(path)] == ["a", "b"]
+    if suffix != ".jsonl":
+        path.write_text("\ufeff [" + ",\n".join(rows) + "]", encoding="utf-8")
+        assert [row["text"] for row in read_rows(path)] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("content", "where", "words"),
+    [
+        (b'{"text": "a"}\n{"text": "\x93\x8c"}\n', ":2", "not text in UTF-8"),
+        (b"\x1f\x8b\x08\x00", ":1", "not text in UTF-8"),
+        (b"[" * 100_000, ":1", "not JSON"),
+        (b"[1]\n", ":1", "no JSON object"),
+        (b"\0\0", ":1", "not JSON"),
+    ],
+    ids=["shift_jis", "gzip", "deep", "list", "zeros"],
+)
+def test_what_is_no_row_is_named_by_its_line(
+    tmp_path: Path, content: bytes, where: str, words: str
+) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=words) as caught:
+        list(read_rows(path))
+    assert caught.value.where == f"{path}{where}"
+    assert caught.value.hint
+
+
+def test_an_element_of_a_list_that_is_no_row_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "data.json"
+    path.write_text('[{"text": "a"}, 7]')
+    with pytest.raises(DataError, match="no JSON object") as caught:
+        list(read_rows(path))
+    assert caught.value.where == f"{path}: element 2"
+
+
+def test_a_folder_and_damaged_pages_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputMissing, match="is a folder") as caught:
+        list(read_rows(tmp_path, "train.validation_dataset"))
+    assert "train.validation_dataset" in str(caught.value.hint)
+    path = tmp_path / "data.parquet"
+    text = [f"{number} " * 40 for number in range(2000)]
+    pyarrow.parquet.write_table(pyarrow.table({"text": text}), path)
+    damaged = bytearray(path.read_bytes())
+    damaged[100:400] = bytes(300)
+    path.write_bytes(damaged)
+    with pytest.raises(InputInvalid, match="no readable Parquet"):
+        list(read_rows(path))
+
+
+def test_a_file_of_several_formats_is_refused_by_the_row_unless_one_is_named(
+    tmp_path: Path,
+) -> None:
+    path = written(tmp_path, {"prompt": "q", "completion": "a"}, {"text": "b"}, {"text": "c"})
+    with pytest.raises(DataError, match="Row 2 has the format text, the first row prompt"):
+        read_file(path, "auto")
+    source = read_file(path, "text")
+    assert (len(source.samples), source.dropped) == (2, {"no_text": 1})
+
+
+def test_the_hub_is_asked_for_name_config_and_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def load(*names: Any, **options: Any) -> list[dict[str, str]]:
+        asked.append((names, options))
+        return [{"prompt": "問い", "completion": "答え"}]
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    assert read_file("hub:someone/pairs", "auto").samples == (ASKED,)
+    assert read_file("hub:someone/pairs:ja@test", "auto").samples == (ASKED,)
+    assert asked == [
+        (("someone/pairs", None), {"split": "train"}),
+        (("someone/pairs", "ja"), {"split": "test"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(ConnectionError("no way"), Unreachable), (ValueError("Unknown split"), InputMissing)],
+    ids=["away", "unknown"],
+)
+def test_a_hub_that_gives_nothing_is_named(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, kind: type[Exception]
+) -> None:
+    def load(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    with pytest.raises(kind, match="hub:someone/pairs"):
+        read_file("hub:someone/pairs", "auto")
+
+
+def test_places_on_the_hub_are_checked_and_paths_made_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert TrainSettings(dataset="own.jsonl").dataset == str(tmp_path / "own.jsonl")
+    assert TrainSettings(dataset="hub:a/b@train").dataset == "hub:a/b@train"
+    with pytest.raises(ValueError, match="hub:OWNER/NAME"):
+        TrainSettings(dataset="hub:a")
 
 
 def test_parquet_is_read_like_json_lines(tmp_path: Path) -> None:

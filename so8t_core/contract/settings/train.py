@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from so8t_core.contract.settings.base import AbsolutePath, Section
+from so8t_core.contract.settings.tasks import absolute_place
 
 # What may differ between a checkpoint and the run that resumes it, because it changes no number:
 # when to save, and where the same bytes lie (they are compared by digest instead).
@@ -36,22 +38,29 @@ class TrainSettings(Section):
         None,
         description="An SO8T checkpoint's folder. Left out in a pipeline: integrate's result.",
     )
-    dataset: AbsolutePath | None = Field(
+    dataset: str | None = Field(
         None,
-        description="Your own JSONL or Parquet file. Left out in a pipeline: cleanse's result.",
+        min_length=1,
+        description="Your own data: a .jsonl, .json or .parquet file, or "
+        "hub:OWNER/NAME[:CONFIG][@SPLIT] for a data set on the Hugging Face hub. Left out in a "
+        "pipeline: cleanse's result.",
     )
     dataset_format: Literal[
         "auto", "thinking", "alpaca", "messages", "prompt_completion", "text"
     ] = Field(
-        "auto", description="Format of `dataset`; auto tells it from the fields of its first row."
+        "auto",
+        description="Format of `dataset`; auto tells it from the fields of its first row, and "
+        "refuses a row of another format.",
     )
     unanswered_rows: Literal["refuse", "drop"] = Field(
         "refuse",
         description="What happens when a row of `dataset` asks and has no answer: refuse the data "
         "set and name the row, or drop such rows and count them.",
     )
-    validation_dataset: AbsolutePath | None = Field(
-        None, description="Rows for the held-out loss, in the format of `dataset`."
+    validation_dataset: str | None = Field(
+        None,
+        min_length=1,
+        description="Rows for the held-out loss, in the format of `dataset`; a place as there.",
     )
     validation_fraction: float = Field(
         0.02,
@@ -275,6 +284,11 @@ class TrainSettings(Section):
     early_stopping_min_delta: float = Field(
         0.0, ge=0, description="How much the held-out loss must fall to count as a gain."
     )
+
+    @field_validator("dataset", "validation_dataset", mode="before")
+    @classmethod
+    def _places(cls, value: object) -> object:
+        return absolute_place(str(value)) if isinstance(value, str | Path) and str(value) else value
 
     @model_validator(mode="after")
     def _something_to_judge_by(self) -> TrainSettings:

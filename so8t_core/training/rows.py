@@ -1,0 +1,123 @@
+"""Rows of a data set as mappings: from a JSON Lines, JSON or Parquet file, or from the hub."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+
+from so8t_core.contract.errors import DataError, InputInvalid, InputMissing, Unreachable
+from so8t_core.contract.settings.tasks import HUB
+
+Row = dict[str, Any]
+_FORM = "Each line must hold one JSON object; a file that is one list of them is named .json."
+
+
+def read_rows(place: Path | str, setting: str = "train.dataset") -> Iterator[Row]:
+    """The rows of a `.jsonl`, `.json` or `.parquet` file, or of `hub:OWNER/NAME[:CONFIG][@SPLIT]`.
+
+    `.json` may hold one object a line or one list of objects; a data set of the hub is read whole,
+    its split `train` unless another is named. `setting` is what errors tell the reader to look at.
+    Raises `InputMissing` where there is nothing, `InputInvalid` for another or a damaged kind,
+    `DataError` for a row that is none, `Unreachable` where the hub does not answer.
+    """
+    if isinstance(place, str) and place.startswith(HUB):
+        yield from _hub_rows(place, setting)
+        return
+    path = Path(place)
+    if not path.is_file():
+        told = "is a folder, not a file" if path.is_dir() else "is not there"
+        raise InputMissing(
+            f"The data set {told}.", where=str(path), hint=f"Name a file in `{setting}`."
+        )
+    reader = {".jsonl": _json_lines, ".json": _json_file, ".parquet": _parquet_rows}.get(
+        path.suffix.lower()
+    )
+    if reader is None:
+        raise InputInvalid(
+            f"The data set has the unknown suffix {path.suffix!r}.",
+            where=str(path),
+            hint="Use .jsonl, .json or .parquet; unpack a compressed file first.",
+        )
+    yield from reader(path)
+
+
+def _json_lines(path: Path) -> Iterator[Row]:
+    with path.open("rb") as file:  # text mode would name no line where a byte is wrong
+        for number, line in enumerate(file, 1):
+            content = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+            if content.strip():
+                yield _row(_parsed(content, f"{path}:{number}"), f"{path}:{number}")
+
+
+def _json_file(path: Path) -> Iterator[Row]:
+    with path.open("rb") as file:
+        start = file.read(1024).removeprefix(codecs.BOM_UTF8).lstrip()
+    if not start.startswith(b"["):
+        yield from _json_lines(path)
+        return
+    rows = _parsed(path.read_bytes().removeprefix(codecs.BOM_UTF8), str(path))
+    for number, row in enumerate(rows, 1):
+        yield _row(row, f"{path}: element {number}")
+
+
+def _parsed(content: bytes, where: str) -> Any:
+    try:
+        return json.loads(content.decode())
+    except UnicodeDecodeError as error:
+        raise DataError(
+            "The data set is not text in UTF-8.",
+            where=where,
+            hint="Convert it (`iconv -f SHIFT_JIS -t UTF-8`), or unpack it if it is compressed.",
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            "This part of the data set is not JSON.", where=where, hint=_FORM
+        ) from error
+
+
+def _row(value: Any, where: str) -> Row:
+    if not isinstance(value, dict):
+        raise DataError("This part of the data set is no JSON object.", where=where, hint=_FORM)
+    return value
+
+
+def _parquet_rows(path: Path) -> Iterator[Row]:
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches():
+                yield from batch.to_pylist()
+    except (pyarrow.ArrowException, OSError) as error:  # OSError: damaged pages, by Arrow's choice
+        raise InputInvalid(
+            f"The file is no readable Parquet ({str(error).splitlines()[0][:160]}).",
+            where=str(path),
+            hint="Write or fetch it again.",
+        ) from error
+
+
+def _hub_rows(place: str, setting: str) -> Iterator[Row]:
+    import datasets
+
+    name, _, split = place.removeprefix(HUB).partition("@")
+    owner_name, _, config = name.partition(":")
+    try:
+        found = datasets.load_dataset(owner_name, config or None, split=split or "train")
+    except ConnectionError as error:
+        raise Unreachable(
+            "The Hugging Face hub does not answer.",
+            where=place,
+            hint=f"Try again later, or fetch the file yourself and name its path in `{setting}`.",
+        ) from error
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputMissing(
+            f"The hub has no such data set ({str(error).splitlines()[0][:160]}).",
+            where=place,
+            hint=f"Check owner, name, :CONFIG and @SPLIT in `{setting}`.",
+        ) from error
+    for row in found:
+        yield dict(row)
