@@ -17,6 +17,7 @@
         ├── InputMissing      an earlier phase's result or a given file is not there
         ├── InputInvalid      it is there and cannot be used
         ├── ModelError        a model is not what it must be
+        │   └── ModelPanic    its compiled code broke off below Python
         ├── DataError         documents or samples are not what they must be
         ├── ResourceError     disk, memory or GPU ran out
         └── Unreachable       the network gave nothing; worth another try
@@ -156,6 +157,10 @@ class InputInvalid(PhaseError):
 
 class ModelError(PhaseError):
     """A model's architecture, weights or tokenizer are not what they must be."""
+
+
+class ModelPanic(ModelError):
+    """A model's compiled code broke off below Python; what it left may be unusable."""
 
 
 class DataError(PhaseError):

@@ -68,6 +68,9 @@ class Writing(Protocol):
     def end(self, *, ended: bool) -> None:
         """Nothing follows. `ended`: by the model itself, not by the limit of tokens."""
 
+    def fail(self, error: Exception) -> None:
+        """Nothing follows, since writing this one failed; the others of its batch go on."""
+
 
 class Backend(Protocol):
     """A loaded model. All methods but the properties may take long and are called in a thread."""
@@ -101,7 +104,10 @@ class Backend(Protocol):
         """The text of a finished conversation by the chat template, for the test at the start."""
 
     def write(self, batch: Sequence[Writing]) -> None:
-        """Write all answers of the batch, `max_batch` at most; returns when each has ended."""
+        """Write all answers of the batch, `max_batch` at most; returns when each has ended.
+
+        What goes wrong with one of them alone fails that one; what is raised fails all.
+        """
 
     def close(self) -> None:
         """Free the model."""

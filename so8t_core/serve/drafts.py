@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from so8t_core.contract.errors import RequestRefused
+from so8t_core.contract.errors import ModelPanic, RequestRefused
 from so8t_core.contract.thinking import Part
 from so8t_core.serve.backend import Backend, Piece, Sampling
+from so8t_core.serve.panics import contained
 from so8t_core.serve.problems import Code
 from so8t_core.serve.think import ParseStatus, ThinkParser, Thought
 
@@ -60,6 +61,12 @@ class Draft:
     def take(self, piece: Piece) -> None:
         if self._hopeless:
             return
+        try:
+            self._take(piece)
+        except Exception as error:  # noqa: BLE001 - it must not end the others of its batch
+            self.fail(error)
+
+    def _take(self, piece: Piece) -> None:
         if self._parser.inside is Part.FINAL and piece.tag is None and piece.data:
             self._log_probabilities.append(math.log(max(piece.probability, 1e-30)))
             self._first_choices += piece.likeliest
@@ -73,15 +80,28 @@ class Draft:
             self._hopeless = not self._parser.feed(piece.data)
 
     def end(self, *, ended: bool) -> None:
+        if self.done.done():
+            return
+        try:
+            written = self._written(ended=ended)
+        except Exception as error:  # noqa: BLE001 - it must not end the others of its batch
+            self.fail(error)
+        else:
+            self.done.set_result(written)
+
+    def fail(self, error: Exception) -> None:
+        self._hopeless = True
+        if not self.done.done():
+            self.done.set_exception(error)
+
+    def _written(self, *, ended: bool) -> Written:
         thought = self._parser.finish(ended=ended)
         count = len(self._log_probabilities)
-        self.done.set_result(
-            Written(
-                thought,
-                self.so_far(),
-                math.exp(sum(self._log_probabilities) / count) if count else None,
-                self._first_choices / count if count else None,
-            )
+        return Written(
+            thought,
+            self.so_far(),
+            math.exp(sum(self._log_probabilities) / count) if count else None,
+            self._first_choices / count if count else None,
         )
 
 
@@ -89,7 +109,7 @@ class Desk:
     """Keeps the waiting drafts and has the backend write them, as many at once as it can.
 
     At most `max_batch` are being written and `max_waiting` wait; `enter` says so before any work
-    is done for one more.
+    is done for one more. A panic below Python fails its batch; the thread goes on.
     """
 
     def __init__(self, backend: Backend, *, max_waiting: int) -> None:
@@ -119,6 +139,8 @@ class Desk:
 
     def check_room(self) -> None:
         """Raise `RequestRefused` where there is no place at present."""
+        if not self.alive:
+            raise RequestRefused(Code.STOPPING, retry_after_s=5.0)
         if self._inside >= self._room:
             raise RequestRefused(Code.BUSY, retry_after_s=1.0)
 
@@ -129,7 +151,7 @@ class Desk:
     async def write(self, draft: Draft) -> Written:
         """Have a draft written. Whatever the backend raises comes out here."""
         with self._condition:
-            if self._closing:
+            if self._closing or not self.alive:
                 raise RequestRefused(Code.STOPPING, retry_after_s=5.0)
             self._waiting.append(draft)
             self._condition.notify()
@@ -155,23 +177,31 @@ class Desk:
                 self._waiting.remove(draft)
 
     def _run(self) -> None:
-        while True:
+        try:
+            while batch := self._next_batch():
+                self._write([draft for draft in batch if draft.wanted])
+        finally:
             with self._condition:
-                self._condition.wait_for(lambda: self._waiting or self._closing)
-                batch = self._waiting[: self._backend.max_batch]
-                del self._waiting[: len(batch)]
-            if not batch:
-                return
-            self._write([draft for draft in batch if draft.wanted])
+                self._closing = True
+                left, self._waiting = self._waiting, []
+            for draft in left:
+                if draft.done.set_running_or_notify_cancel():
+                    draft.fail(ModelPanic("The model's thread has ended.", hint="Start it again."))
+
+    def _next_batch(self) -> list[Draft]:
+        """The drafts to be written next; none when the desk is closed."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._waiting or self._closing)
+            batch = self._waiting[: self._backend.max_batch]
+            del self._waiting[: len(batch)]
+        return batch
 
     def _write(self, batch: list[Draft]) -> None:
-        if not batch:
-            return
         started = [draft for draft in batch if draft.done.set_running_or_notify_cancel()]
+        if not started:
+            return
         try:
-            if started:
-                self._backend.write(started)
+            contained(lambda: self._backend.write(started))
         except Exception as error:  # noqa: BLE001 - the model's border: each caller gets it
             for draft in started:
-                if not draft.done.done():
-                    draft.done.set_exception(error)
+                draft.fail(error)

@@ -90,7 +90,12 @@ class LlamaBackend:
 
     def write(self, batch: Sequence[Writing]) -> None:
         for writing in batch:
-            writing.end(ended=self._write_one(writing))
+            try:
+                ended = self._write_one(writing)
+            except Exception as error:  # noqa: BLE001 - told to its caller; the others go on
+                writing.fail(error)
+            else:
+                writing.end(ended=ended)
 
     def _write_one(self, writing: Writing) -> bool:
         """Write one answer; whether the model itself ended it."""

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from aiohttp import web
@@ -23,6 +24,7 @@ from so8t_core.serve.metrics import Metrics
 from so8t_core.serve.service import Service
 
 _POLL_S = 0.05
+_LOST_POLL_S = 1.0
 _METRICS_CONNECTIONS = 16
 
 
@@ -123,7 +125,10 @@ class Server:
 
 
 async def run_until_told(server: Server, audit: AuditLog, started: Callable[[], None]) -> None:
-    """Serve until SIGTERM or SIGINT; SIGHUP begins a new file of the audit log."""
+    """Serve until SIGTERM or SIGINT; SIGHUP begins a new file of the audit log.
+
+    Raises `ServeError` when the model is lost.
+    """
     loop = asyncio.get_running_loop()
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -137,4 +142,11 @@ async def run_until_told(server: Server, audit: AuditLog, started: Callable[[], 
     loop.add_signal_handler(signal.SIGHUP, rotate)
     async with server:
         started()
-        await told.wait()
+        while not told.is_set() and not server.service.lost:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(told.wait(), _LOST_POLL_S)
+    if not told.is_set():
+        raise ServeError(
+            "The model can write nothing any more: its code broke off below Python.",
+            hint="The log says where. Start the server again; serve another file if it goes on.",
+        )

@@ -6,7 +6,6 @@ import asyncio
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TypeVar
 
 from so8t_core.contract.errors import AuditError, DataError, RequestRefused
@@ -15,41 +14,21 @@ from so8t_core.contract.settings.serve import ServeSettings
 from so8t_core.serve.audit import AuditLog
 from so8t_core.serve.audit_record import Entry, Outcome
 from so8t_core.serve.backend import Backend, Message
-from so8t_core.serve.door import Domain, Door, Judge, Judged
+from so8t_core.serve.door import Door, Judge, Judged
 from so8t_core.serve.drafts import Desk, Draft, Written
 from so8t_core.serve.exchange import Answer, Asked
-from so8t_core.serve.logs import Event, Ident, new_id, say
+from so8t_core.serve.logs import Event, new_id, say
 from so8t_core.serve.metrics import Metrics, Place
 from so8t_core.serve.overlap import quotes
+from so8t_core.serve.panics import PanicCount, contained
 from so8t_core.serve.problems import Code
 from so8t_core.serve.refusals import refusal_text
 from so8t_core.serve.release import clean
 from so8t_core.serve.tags import neutralise
-from so8t_core.serve.think import CUT, WELL_FORMED, ParseStatus
+from so8t_core.serve.think import CUT, WELL_FORMED
+from so8t_core.serve.work import Settled, Work
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, repr=False)
-class _Settled:
-    """What came of a request before it is audited: an answer, or the code of a problem."""
-
-    entry: Entry
-    answer: Answer | None
-    code: Code | None = None
-
-
-@dataclass(repr=False)
-class _Work:
-    """A request on its way; what is known of it when it is cut short."""
-
-    id: Ident
-    asked: Asked
-    draft: Draft | None = None
-    label: SafetyLabel = SafetyLabel.ESCALATION
-    domain: Domain | None = None
-    submitted: bool = False
-    started_s: float = 0.0
 
 
 class Service:
@@ -73,11 +52,17 @@ class Service:
         self._texts = ThreadPoolExecutor(1, thread_name_prefix="texts")
         self._late: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self._panics = PanicCount()
 
     @property
     def ready(self) -> bool:
         """Whether a request has a chance of being answered."""
-        return not self._stopping and self._audit.healthy and self._desk.alive
+        return not self._stopping and self._audit.healthy and not self.lost
+
+    @property
+    def lost(self) -> bool:
+        """Whether the model is given up: its thread has ended, or it broke off again and again."""
+        return self._panics.too_many or not self._desk.alive
 
     @property
     def inside(self) -> int:
@@ -97,7 +82,7 @@ class Service:
 
     def check_room(self) -> None:
         """Raise `RequestRefused` where a request would get no place at present."""
-        if self._stopping:
+        if self._stopping or self.lost:
             raise RequestRefused(Code.STOPPING, retry_after_s=5.0)
         self._desk.check_room()
 
@@ -112,10 +97,10 @@ class Service:
         Raises `RequestRefused` for every reason why there is none. Cancelling it frees its place,
         ends its generation and leaves a record too.
         """
-        if self._stopping:
+        if self._stopping or self.lost:
             raise RequestRefused(Code.STOPPING, retry_after_s=5.0)
         self._desk.enter()
-        work = _Work(new_id(), asked, started_s=asyncio.get_running_loop().time())
+        work = Work(new_id(), asked, started_s=asyncio.get_running_loop().time())
         try:
             settled = await self._settle(work)
             await self._record(work, settled)
@@ -131,22 +116,23 @@ class Service:
             raise RequestRefused(settled.code, request_id=work.id)
         return settled.answer
 
-    async def _settle(self, work: _Work) -> _Settled:
+    async def _settle(self, work: Work) -> Settled:
         self._metrics.inside(self._desk.inside)
         try:
             async with asyncio.timeout(self._settings.limits.answer_timeout_s):
                 return await self._make(work)
         except TimeoutError:
-            return self._without_answer(work, Outcome.TIMED_OUT, Code.TIMED_OUT)
+            return work.without_answer(Outcome.TIMED_OUT, Code.TIMED_OUT)
         except DataError:
             raise RequestRefused(Code.UNSUPPORTED, field="messages") from None
         except RequestRefused:
             raise
         except Exception as error:  # noqa: BLE001 - the caller's border: an id, never its words
             say(Event.FAILED, id=work.id, error=error)
-            return self._without_answer(work, Outcome.FAILED, Code.NO_ANSWER)
+            self._panics.add(error)
+            return work.without_answer(Outcome.FAILED, Code.NO_ANSWER)
 
-    async def _make(self, work: _Work) -> _Settled:
+    async def _make(self, work: Work) -> Settled:
         asked = work.asked
         judged = await self._in_texts(lambda: self._door.label(asked.texts))
         work.label, work.domain = judged.label, judged.domain
@@ -156,7 +142,9 @@ class Service:
         ids = await self._in_texts(lambda: self._prompt(asked))
         work.draft = Draft(ids, asked.sampling, tags_are_tokens=self._backend.tags_are_tokens)
         written = await self._desk.write(work.draft)
-        return await self._in_texts(lambda: self._read(work, judged, written))
+        settled = await self._in_texts(lambda: self._read(work, judged, written))
+        self._panics.reset()
+        return settled
 
     def _prompt(self, asked: Asked) -> list[int]:
         """Neutralised: replayed thinking and forged turns are mere text in a prompt."""
@@ -171,19 +159,19 @@ class Service:
             raise RequestRefused(Code.TOO_LARGE, field="messages")
         return ids
 
-    def _read(self, work: _Work, door: Judged, written: Written) -> _Settled:
+    def _read(self, work: Work, door: Judged, written: Written) -> Settled:
         """Decide what of the model's output leaves. Everything that is unclear does not."""
         thought = written.thought
         self._metrics.parsed(thought.status)
         if thought.status not in WELL_FORMED:
-            return self._withheld(work, written)
+            return work.withheld(written)
         text = clean(thought.final)
         finish = "length" if thought.status in CUT else "stop"
         if not text and finish == "stop":
-            return self._withheld(work, written)
+            return work.withheld(written)
         limit = self._settings.safety.max_quoted_characters
         if quotes(text, thought.thinking, work.asked.texts, run=limit):
-            return self._withheld(work, written)
+            return work.withheld(written)
         out = self._door.label([text]) if text else door
         self._metrics.label(Place.OUT, out.label)
         if out.label is not SafetyLabel.ALLOW:
@@ -201,9 +189,9 @@ class Service:
             _rounded(written.plausibility),
             _rounded(written.confidence),
         )
-        return _Settled(self._entry(work, Outcome.ANSWERED, written, finish=finish), answer)
+        return Settled(work.entry(Outcome.ANSWERED, written, finish=finish), answer)
 
-    def _refused(self, work: _Work, judged: Judged, written: Written | None) -> _Settled:
+    def _refused(self, work: Work, judged: Judged, written: Written | None) -> Settled:
         work.label = strictest([work.label, judged.label])
         text = refusal_text(work.label, "".join(work.asked.texts))
         answer = Answer(
@@ -216,41 +204,10 @@ class Service:
             self._backend.count(text),
             work.domain,
         )
-        entry = self._entry(work, Outcome.REFUSED, written, finish=answer.finish)
-        return _Settled(entry, answer)
+        entry = work.entry(Outcome.REFUSED, written, finish=answer.finish)
+        return Settled(entry, answer)
 
-    def _withheld(self, work: _Work, written: Written) -> _Settled:
-        return _Settled(
-            self._entry(work, Outcome.WITHHELD, written, finish=None), None, Code.NO_ANSWER
-        )
-
-    def _without_answer(self, work: _Work, outcome: Outcome, code: Code) -> _Settled:
-        return _Settled(self._entry(work, outcome, None, finish=None), None, code)
-
-    def _entry(
-        self, work: _Work, outcome: Outcome, written: Written | None, *, finish: str | None
-    ) -> Entry:
-        texts: dict[str, bytes] = {}
-        status: ParseStatus | None = None
-        if written is not None:
-            status = written.thought.status
-            texts = {part.value: body.encode() for part, body in written.thought.bodies.items()}
-            texts["output"] = written.output
-        elif work.draft is not None:
-            texts["output"] = work.draft.so_far()
-        return Entry(
-            request_id=work.id,
-            key_id=work.asked.key_id,
-            route=work.asked.route,
-            outcome=outcome,
-            label=work.label,
-            parsed=status,
-            finish=finish,
-            asked_bytes=sum(len(text.encode()) for text in work.asked.texts),
-            texts=texts,
-        )
-
-    async def _record(self, work: _Work, settled: _Settled) -> None:
+    async def _record(self, work: Work, settled: Settled) -> None:
         """Make the record durable. Raises `RequestRefused` where it is not: then nothing leaves."""
         work.submitted = True
         entry = settled.entry
@@ -262,7 +219,7 @@ class Service:
             raise RequestRefused(Code.NO_AUDIT, retry_after_s=30.0, request_id=work.id) from None
         self._count(work, entry)
 
-    def _abort(self, work: _Work) -> None:
+    def _abort(self, work: Work) -> None:
         """The caller went away: end the generation, and record it behind the caller's back."""
         if work.draft is not None:
             work.draft.abandon()
@@ -271,19 +228,19 @@ class Service:
             self._late.add(task)
             task.add_done_callback(self._late.discard)
 
-    async def _record_abort(self, work: _Work) -> None:
-        settled = self._without_answer(work, Outcome.ABORTED, Code.NO_ANSWER)
+    async def _record_abort(self, work: Work) -> None:
+        settled = work.without_answer(Outcome.ABORTED, Code.NO_ANSWER)
         try:
             await self._record(work, settled)
         except RequestRefused:
             return  # told and counted in there; nobody waits for an answer
 
-    def _count(self, work: _Work, entry: Entry) -> None:
+    def _count(self, work: Work, entry: Entry) -> None:
         seconds = asyncio.get_running_loop().time() - work.started_s
         self._metrics.settled(entry.route, entry.outcome, seconds)
         say(Event.SETTLED, id=work.id, outcome=entry.outcome, label=entry.label)
 
-    async def _until_release(self, work: _Work) -> None:
+    async def _until_release(self, work: Work) -> None:
         """Wait for the next whole multiple of `release_every_s` since the request came."""
         every = self._settings.release_every_s
         if every:
@@ -291,7 +248,7 @@ class Service:
             await asyncio.sleep(math.ceil(passed / every) * every - passed)
 
     async def _in_texts(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._texts, work)
+        return await asyncio.get_running_loop().run_in_executor(self._texts, contained, work)
 
     def _asked_tokens(self, asked: Asked) -> int:
         return sum(map(self._backend.count, asked.texts))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jinja2.exceptions import TemplateError
 from tokenizers.decoders import DecodeStream
@@ -30,6 +31,7 @@ from so8t_core.model.weights import ModelFolder
 from so8t_core.serve.audit_record import Served
 from so8t_core.serve.backend import Drawn, Message, Piece, Writing, draw
 from so8t_core.serve.disguise import REPLACEMENT
+from so8t_core.serve.panics import contained
 from so8t_core.serve.prompt import PromptEncoder
 
 
@@ -86,6 +88,27 @@ class _Row:
         self.writing.take(piece)
         self._left -= 1
         return self._left > 0 or self._end(ended=False)
+
+    def choose(
+        self,
+        logits: npt.NDArray[np.float32],
+        random: np.random.Generator,
+        end_ids: frozenset[int],
+    ) -> int | None:
+        """The next token by its logits, (vocabulary,); None when the answer has come to its end.
+
+        What goes wrong here ends this answer alone.
+        """
+
+        def go_on() -> int | None:
+            drawn = draw(logits, self.writing.sampling, random)
+            return drawn.token if self.take(drawn, end_ids) else None
+
+        try:
+            return contained(go_on)
+        except Exception as error:  # noqa: BLE001 - told to its caller; the others go on
+            self.writing.fail(error)
+            return None
 
     def _end(self, *, ended: bool) -> bool:
         self.writing.take(self._speller.rest(ended=ended))
@@ -202,10 +225,10 @@ class TorchBackend:
         for index, (row, numbers) in enumerate(
             zip(rows, logits.float().cpu().numpy(), strict=True)
         ):
-            drawn = draw(numbers, row.writing.sampling, self._random)
-            if row.take(drawn, self._end_ids):
+            token = row.choose(numbers, self._random, self._end_ids)
+            if token is not None:
                 kept.append(index)
-                tokens.append(drawn.token)
+                tokens.append(token)
         return kept, tokens
 
     def close(self) -> None:

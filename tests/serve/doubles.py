@@ -34,7 +34,7 @@ class Script:
 
     pieces: list[Piece]
     ended: bool = True
-    error: Exception | None = None
+    error: BaseException | None = None
 
 
 Say = Callable[[Sequence[Message]], Script | str | bytes]
@@ -88,7 +88,7 @@ class ScriptedBackend:
             if failure is not None:
                 raise failure
 
-    def _write(self, writing: Writing) -> Exception | None:
+    def _write(self, writing: Writing) -> BaseException | None:
         said = self.say(self.asked[writing.ids[0]])
         script = said if isinstance(said, Script) else Script(tokens(said, self.piece_bytes))
         for number, piece in enumerate(script.pieces):
