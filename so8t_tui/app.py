@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-import gc
 import os
 import signal
 import sys
@@ -22,6 +21,7 @@ from so8t_core.contract.errors import So8tError
 from so8t_core.contract.rundir import RunDir
 from so8t_tui.client import RunClient
 from so8t_tui.commands import Actions
+from so8t_tui.housekeeping import EVERY_S, calm_collector, tidy
 from so8t_tui.locale import LANGUAGES, Words, language_of
 from so8t_tui.outside import Outside
 from so8t_tui.pace import Pace
@@ -138,7 +138,8 @@ class ControlCenter(App[Leaving]):
         if self._driver is not None:
             self._driver.write = self.pace.counted(self._driver.write)  # type: ignore[method-assign, assignment]
         if not self.is_headless:
-            _calm_collector()
+            calm_collector()
+            self.set_interval(EVERY_S, partial(tidy, self.pace))
             self._warn_of_encoding()
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGHUP):
@@ -338,13 +339,3 @@ class ControlCenter(App[Leaving]):
             self.switch_screen(RunScreen(self, self._client, self.screen.tab))
         elif isinstance(self.screen, RunsScreen):
             self.switch_screen(RunsScreen(self, self._runs_dir))
-
-
-def _calm_collector() -> None:
-    """Look for cycles seldom, and never among what was made so far.
-
-    A full collection over the interface's objects takes tens of milliseconds, which a key would
-    have to wait for.
-    """
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)

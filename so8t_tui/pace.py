@@ -44,9 +44,14 @@ class Pace:
         self._typed_at = time.monotonic()
 
     @property
+    def typed_ago_s(self) -> float:
+        """Seconds since the last key."""
+        return time.monotonic() - self._typed_at
+
+    @property
     def answering(self) -> bool:
         """Whether a key's answer is still on its way."""
-        return time.monotonic() - self._typed_at < ANSWER_S
+        return self.typed_ago_s < ANSWER_S
 
     def painted(self) -> None:
         """A picture is about to be sent."""
