@@ -108,25 +108,31 @@ def explain(url: str, settings: CrawlSettings, records: Records, *, ask: bool) -
         asked.store_answer(asyncio.run(_ask(origin, settings)))
     permissions = Permissions(asked, settings)
     answer = asked.stored_answer(origin)
+    hearing = "" if answer is not None else "robots.txt would be asked first (--ask does so now)"
     if answer is not None:
         findings.append(_owner(answer))
         refusals.append((permissions.refuse(canonical), _moment(answer.fetched_at)))
+        if permissions.answer(origin, time.time()) is None:
+            limit = f"{settings.robots_max_age_s / 3600:g} h"
+            findings.append(Finding("owner's files are stale", f"older than {limit}"))
+            hearing = f"robots.txt would be asked again first, since it is older than {limit}"
     refusals.append((_host(host_of(canonical), records, findings), ""))
-    return [*findings, _verdict(recorded, refusals, known=answer is not None)]
+    return [*findings, _verdict(recorded, refusals, hearing)]
 
 
 def _verdict(
-    recorded: list[Finding], refusals: list[tuple[Refusal | None, str]], *, known: bool
+    recorded: list[Finding], refusals: list[tuple[Refusal | None, str]], hearing: str
 ) -> Finding:
+    """`hearing`: that the owner must be asked before anything can be said for sure."""
     if recorded and not recorded[0].answer.startswith("queued"):
         return Finding("verdict", f"was {recorded[0].answer}", recorded[0].source, recorded[0].at)
     for refusal, at in refusals:
         if refusal is not None:
             words = f"would not be fetched: {refusal.rule} {refusal.detail}".strip()
+            if at and hearing:
+                words = f"{hearing}; as it was, it {words}"
             return Finding("verdict", words, refusal.source, at)
-    if not known:
-        return Finding("verdict", "robots.txt would be asked first (--ask does so now)")
-    return Finding("verdict", "would be fetched")
+    return Finding("verdict", hearing or "would be fetched")
 
 
 def _recorded(url: str, records: Records) -> list[Finding]:

@@ -32,6 +32,8 @@ def crawl_figures(frontier: Frontier) -> dict[str, Any]:
         "robots": frontier.census.robots_outcomes(),
         "pages_unchanged": int(tallies.get("pages_unchanged", 0)),
         "listed_urls": int(tallies.get("listed_urls", 0)),
+        "listed_left_out": int(tallies.get("listed_left_out", 0)),
+        "listings_in_part": int(tallies.get("listings_in_part", 0)),
         "pages_fetched": int(tallies.get("pages_fetched", 0)),
         "requests": int(tallies.get("requests", 0)),
         "robots_requests": int(tallies.get("robots_requests", 0)),

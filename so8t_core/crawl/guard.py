@@ -9,38 +9,17 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from aiohttp import ThreadedResolver
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from so8t_core.crawl.addresses import refused_address
+
 _KNOWN_HOSTS = 20_000
-_NAT64 = IPv6Network("64:ff9b::/96")
-_SERVICES = (IPv4Network("168.63.129.16/32"), IPv4Network("192.0.0.0/24"))
-"""Metadata services of clouds on addresses that count as public."""
 
 
 class AddressRefused(OSError):
     """A host's addresses are all ones that a crawler has no business with."""
-
-
-def refused_address(text: str) -> bool:
-    """Whether an IP address is not a public unicast one, or is a cloud's metadata service.
-
-    IPv4 addresses inside IPv6 ones (mapped, 6to4, Teredo, NAT64) are judged as IPv4.
-    Source: the IANA special-purpose address registries, as kept by `ipaddress`.
-    """
-    address = ip_address(text.partition("%")[0])
-    if isinstance(address, IPv6Address):
-        if address.is_site_local or address.teredo is not None:
-            return True
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is None and address in _NAT64:
-            inner = IPv4Address(int(address) & 0xFFFF_FFFF)
-        if inner is not None:
-            address = inner
-    service = any(address in network for network in _SERVICES)
-    return service or not address.is_global or address.is_multicast
 
 
 class Guard(AbstractResolver):

@@ -88,6 +88,11 @@ class Intake:
         limits = (self._settings.max_sitemap_bytes, self._settings.max_sitemap_urls)
         kind: Literal["sitemap", "feed"] = "feed" if entry.kind == "feed" else "sitemap"
         listed = await asyncio.to_thread(read_listing, result.body, kind, limits)
+        trouble = listed.trouble
+        if result.body_state == "cut":
+            trouble = f"cut at crawl.max_sitemap_bytes, {limits[0]} bytes"
+        if trouble:
+            self._frontier.tally("listings_in_part")
         ignored: Counter[str] = Counter()
         linker = self._scope.linker(entry.url)
         found = wanted_links(listed.urls, linker, entry, self._scope, ignored)
@@ -97,7 +102,7 @@ class Intake:
             self._add_listings(listed.sitemaps, entry.url, entry.depth, entry.hops + 1)
         self._frontier.tally("listed_urls", len(listed.urls))
         self._frontier.tally("listed_left_out", listed.left_out)
-        self._frontier.finish(entry, Refusal(entry.kind, "listing", listed.trouble))
+        self._frontier.finish(entry, Refusal(entry.kind, "listing", trouble))
 
     def take_sitemaps(self, answer: Answer) -> None:
         """Queue the sitemaps that an origin's robots.txt names."""

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from so8t_core.contract.settings.crawl_policy import LicenceSettings
 from so8t_core.crawl.licence import Licence
 from so8t_core.crawl.refusal import Refusal
+from so8t_core.crawl.reservations import reserves
 from so8t_core.crawl.robots import training_rules
 
 _HONOURED = ("noindex", "nofollow", "noarchive", "noai", "noimageai")
@@ -52,7 +53,7 @@ def page_directives(
         if lowered == "x-robots-tag":
             for word in _addressed(value, token.lower(), moment):
                 found.setdefault(word, "X-Robots-Tag")
-        elif lowered == "tdm-reservation" and value.strip() == "1":
+        elif lowered == "tdm-reservation" and reserves(value):
             found.setdefault("tdm-reservation", "tdm-reservation header")
         elif lowered in ("content-usage", "content-signal") and _forbids_training(value):
             found.setdefault("content-usage", f"{name} header")
@@ -61,7 +62,7 @@ def page_directives(
         if lowered in ("robots", token.lower()):
             for word in _expanded(_split(value), moment):
                 found.setdefault(word, f"meta {lowered}")
-        elif lowered == "tdm-reservation" and value.strip() == "1":
+        elif lowered == "tdm-reservation" and reserves(value):
             found.setdefault("tdm-reservation", "meta tdm-reservation")
     return MappingProxyType(found)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from so8t_core.crawl.robots import Rules, parse
@@ -38,12 +39,21 @@ def _reservation(entry: Any) -> tuple[str, bool | None]:
     if not isinstance(entry, dict):
         return "", None
     location, said = entry.get("location"), entry.get("tdm-reservation")
-    wish = str(int(said)) if isinstance(said, bool) else str(said).strip()
-    if not isinstance(location, str) or wish not in ("0", "1"):
+    if (
+        not isinstance(location, str)
+        or not isinstance(said, bool | int | float | str)
+        or said == ""
+    ):
         return "", None
+    wish = reserves(said) if isinstance(said, str) else bool(said)
     location = location.strip().encode("utf-8", "replace").decode("utf-8")  # no half characters
     rooted = location if location.startswith(("/", "*")) else f"/{location}"
-    return rooted, wish == "1"
+    return rooted, wish
+
+
+def reserves(value: str) -> bool:
+    """Whether a TDM reservation is made: by any of several values; only 0 and nothing make none."""
+    return any(part.strip(" \t\"'") not in ("", "0") for part in re.split(r"[,;]", value))
 
 
 def read_ai_txt(body: bytes, media_type: str, token: str, ai_tokens: tuple[str, ...]) -> Rules:

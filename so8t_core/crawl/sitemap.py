@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +12,11 @@ from lxml import etree
 from so8t_core.crawl.encoding import EncodingRefused, Inflater, inflater
 
 _TEXT_ENCODING = "utf-8-sig"
+_WIDE = (
+    *((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")),
+    *((b"<\0", "utf-16-le"), (b"\0<", "utf-16-be")),
+)
+_DECLARED = re.compile(r"^(\s*<\?xml[^>]{0,100}?)\sencoding\s*=\s*[\"'][^\"'>]*[\"']")
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,7 @@ def read_listing(body: bytes, kind: Literal["sitemap", "feed"], limits: tuple[in
     """
     max_bytes, max_urls = limits
     body, trouble = _unpacked(body, max_bytes)
+    body = _in_octets(body)
     start = body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
     if start != b"<" and kind == "feed":
         return Listed((), trouble="no XML")
@@ -65,6 +72,18 @@ def _unpacked(body: bytes, max_bytes: int) -> tuple[bytes, str]:
     except EncodingRefused as error:
         return whole, str(error)
     return whole[:max_bytes], "longer than the limit" if len(whole) > max_bytes else ""
+
+
+def _in_octets(body: bytes) -> bytes:
+    """A body in UTF-16 as UTF-8, what it says of its encoding taken away; others as they are.
+
+    With a byte order mark, or by the zeros beside its first `<`. Source: XML 1.0, appendix F.1.
+    """
+    codec = next((name for start, name in _WIDE if body.startswith(start)), None)
+    if codec is None:
+        return body
+    text = body[: len(body) // 2 * 2].decode(codec, "replace").removeprefix("\ufeff")
+    return _DECLARED.sub(r"\1", text, count=1).encode("utf-8", "replace")
 
 
 def _read_text(body: bytes, max_urls: int, trouble: str) -> Listed:

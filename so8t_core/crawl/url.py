@@ -24,6 +24,8 @@ _PLAIN_LINK = re.compile(
     rf"(?:(https?://[a-z0-9.-]+(?::[0-9]+)?)(?=/)|(?=/))?((?:/?{_SEGMENT})?(?:/{_SEGMENT})*/?)"
     r"(?:\?([A-Za-z0-9_.~=&-]*))?(?:\#.*)?"
 )
+_SPECIAL = re.compile(r"https?:", re.IGNORECASE)
+_FULL_STOPS = str.maketrans("。．｡", "...")
 _EDGE = "".join(map(chr, range(0x21)))
 
 
@@ -52,7 +54,7 @@ def canonicalise(
     URL, sections 3.5, 4.4; RFC 3986, section 6.2.2.
     """
     text = raw.strip(_EDGE).translate({0x09: None, 0x0A: None, 0x0D: None})
-    text = _forward_slashes(text)
+    text = _with_authority(_forward_slashes(text), base)
     try:
         parts = urlsplit(urljoin(base, text) if base else text)
         port = parts.port
@@ -137,6 +139,24 @@ def _forward_slashes(text: str) -> str:
     return text[:cut].replace("\\", "/") + text[cut:]
 
 
+def _with_authority(text: str, base: str | None) -> str:
+    """The text with exactly two slashes before its host, however many are written.
+
+    `http:///e.jp/` and `http:/e.jp/` name the host e.jp, but a single slash or none after the
+    scheme of the base is relative to it. Source: WHATWG URL, section 4.4, the states from `special
+    authority slashes` to `special authority ignore slashes`.
+    """
+    scheme = _SPECIAL.match(text)
+    if scheme is not None:
+        rest = text[scheme.end() :]
+        bare = rest.lstrip("/")
+        same = base is not None and base.startswith(scheme.group().lower())
+        if same and len(rest) - len(bare) < 2:
+            return rest if rest else "#"
+        return f"{scheme.group()}//{bare}"
+    return "//" + text.lstrip("/") if base is not None and text.startswith("///") else text
+
+
 def _canonical_host(host: str) -> str | None:
     if ":" in host:
         try:
@@ -144,12 +164,12 @@ def _canonical_host(host: str) -> str | None:
         except AddressValueError:
             return None
     try:
-        decoded = unquote_to_bytes(host).decode("utf-8").lower().rstrip(".")
+        decoded = unquote_to_bytes(host).decode("utf-8").translate(_FULL_STOPS).lower().rstrip(".")
     except UnicodeDecodeError:
         return None
     if not (decoded.isascii() and _PLAIN_HOST.fullmatch(decoded) and "xn--" not in decoded):
         try:
-            decoded = idna.encode(decoded, uts46=True).decode("ascii").lower()
+            decoded = idna.encode(decoded, uts46=True).decode("ascii").lower().rstrip(".")
         except idna.IDNAError:
             return None
     if len(decoded) > 253 or any(len(label) > 63 for label in decoded.split(".")):

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from so8t_core.crawl.url import BadUrl, Linker, canonicalise, host_of, origin_of
@@ -38,6 +38,12 @@ DROP = ("utm_*", "fbclid", "phpsessid")
         ("http://e.jp/?b=2&a=1", "http://e.jp/?b=2&a=1"),
         ("http://e.jp/?q='あ'", "http://e.jp/?q=%27%E3%81%82%27"),
         ("http://e.jp/?", "http://e.jp/"),
+        ("http:///e.jp/x", "http://e.jp/x"),
+        ("http:/e.jp/x", "http://e.jp/x"),
+        ("https:e.jp", "https://e.jp/"),
+        ("http:\\\\\\e.jp\\x", "http://e.jp/x"),
+        ("http://e。jp。/", "http://e.jp/"),
+        ("http://e．jp%E3%80%82/", "http://e.jp/"),
     ],
 )
 def test_each_url_has_one_spelling(raw: str, canonical: str) -> None:
@@ -54,7 +60,8 @@ def test_each_url_has_one_spelling(raw: str, canonical: str) -> None:
         ("http://user:word@e.jp/", "url-credentials"),
         ("http://e.jp:99999/", "url-malformed"),
         ("http://[::1/", "url-malformed"),
-        ("http:///path", "url-host"),
+        ("http:///", "url-host"),
+        ("http://。/", "url-host"),
         ("http://a b.jp/", "url-host"),
         ("http://e..jp/", "url-host"),
         ("http://256.1.1.1/", "url-host"),
@@ -78,6 +85,14 @@ def test_what_is_no_url_of_ours_says_why(raw: str, rule: str) -> None:
         ("?q=1", "https://e.jp/s/x?q=1"),
         ("#top", "https://e.jp/s/x?y=1"),
         ("//o.jp/z", "https://o.jp/z"),
+        ("///o.jp/z", "https://o.jp/z"),
+        ("\\\\/o.jp/z", "https://o.jp/z"),
+        ("https:b", "https://e.jp/s/b"),
+        ("https:/b", "https://e.jp/b"),
+        ("https:", "https://e.jp/s/x?y=1"),
+        ("https:?q", "https://e.jp/s/x?q"),
+        ("http:/b/c", "http://b/c"),
+        ("https:///o.jp/z", "https://o.jp/z"),
     ],
 )
 def test_a_link_is_relative_to_its_base(href: str, canonical: str) -> None:
@@ -102,6 +117,44 @@ def test_canonicalising_twice_changes_nothing_and_nothing_crashes(text: str, cod
     if isinstance(once, str):
         assert once.isascii()
         assert canonicalise(once) == once
+
+
+_ODD_HOSTS = st.lists(
+    st.sampled_from(
+        (
+            *("e", "jp", "xn--", "xn--wgv71a119e", "日本", "ß", "İ", "ı", "ẞ", "ς", "Ⅳ", "㍿", "①"),
+            *(".", "。", "．", "｡", "-", "_", "%2e", "%E3%80%82", "%ef%bc%8e", "\u200d", "\u00ad"),
+            *(
+                "0",
+                "0x",
+                "1",
+                "0x1f",
+                "256",
+                "１",
+                "[",
+                "]",
+                "::1",
+                "::ffff:1.2.3.4",
+                ":",
+                "80",
+                "%",
+            ),
+            *("@", "/", "\\", "?", "#", " ", "\t", "　", "a\u0301", "ﾊﾟ", "ー"),
+        )
+    ),
+    max_size=7,
+).map("".join)
+
+
+@settings(max_examples=400)
+@given(st.sampled_from(("http://", "HTTPS:", "http:///", "//", "")), _ODD_HOSTS)
+def test_odd_hosts_have_one_spelling_too(start: str, rest: str) -> None:
+    once = canonicalise(start + rest, base="http://e.jp/a")
+    if isinstance(once, str):
+        assert once.isascii()
+        assert canonicalise(once) == once
+        assert origin_of(once) + "/" == canonicalise(origin_of(once))
+        assert host_of(once) in origin_of(once)
 
 
 _PIECES = st.lists(

@@ -173,7 +173,6 @@ def answers() -> dict[str, Answer]:
         metadata=to("http://169.254.169.254/latest/meta-data/"),
         decimal=to("http://2130706433/"),
         mapped=to("http://[::ffff:127.0.0.1]/"),
-        rebinding=to("http://rebinding.example/"),
         file=to("file:///etc/passwd"),
     )
     host("traps", **{"cal/2026/01": calendar, "list?n=0": sessions, "loop/": loop_path})

@@ -1,3 +1,4 @@
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -95,3 +96,20 @@ def test_settings_decide_before_any_server(url: str, verdict: str) -> None:
     assert told["verdict"].answer == verdict
     if url.startswith(A):
         assert (told["source"].answer, told["source"].source) == ("A, tier 1", TERMS)
+
+
+def test_what_an_owner_said_more_than_a_day_ago_is_told_as_such(tmp_path: Path) -> None:
+    with Site(pages()) as site:
+        settings = CrawlSettings.model_validate(quick(site))
+        run_crawl(tmp_path, site)
+    with closing(sqlite3.connect(tmp_path / "crawl" / "frontier.db")) as db:
+        db.execute("UPDATE robots SET fetched_at = fetched_at - 86401")
+        db.commit()
+    again = "robots.txt would be asked again first, since it is older than 24 h"
+    allowed = ask(tmp_path, settings, f"{A}/new")
+    assert allowed["verdict"].answer == again
+    assert allowed["owner's files are stale"].answer == "older than 24 h"
+    forbidden = ask(tmp_path, settings, f"{A}/no/2")["verdict"]
+    assert forbidden.answer == f"{again}; as it was, it would not be fetched: robots Disallow: /no"
+    outside = ask(tmp_path, settings, "http://c.example/")["verdict"]
+    assert outside.answer == "would not be fetched: scope c.example"

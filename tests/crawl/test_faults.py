@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from .faults import CRAWL_DELAY_S, DELAY_S, RETRY_AFTER_S, answers, retry_gaps_s, violations
-from .site import Site
-from .trial import kept, outcome_of, quick
+from .faults import CRAWL_DELAY_S, DELAY_S, RETRY_AFTER_S, answers, retry_gaps_s, to, violations
+from .site import Site, html
+from .trial import REBINDING, kept, outcome_of, quick
 
 pytestmark = pytest.mark.xdist_group("faults")  # one crawl for all of them
 
@@ -57,13 +59,29 @@ def plain_on_tls_port() -> Iterator[int]:
 def crawled(tmp_path_factory: pytest.TempPathFactory, plain_on_tls_port: int) -> Crawled:
     root = tmp_path_factory.mktemp("faults")
     with Site(answers()) as site:
+        inward = {
+            "http://inward.example/port": to(f"http://127.0.0.1:{site.port}/"),
+            "http://inward.example/rebinding": to(f"http://{REBINDING}:{site.port}/"),
+            "http://inward.example/": html(
+                "/loopback",
+                "/metadata",
+                "/decimal",
+                "/mapped",
+                "/port",
+                "/rebinding",
+                "/file",
+                "/good",
+            ),
+        }
+        site.answers.update(inward)
         hosts = sorted({url.split("/")[2] for url in site.answers})
         settings = quick(
             site,
             *(f"http://{host}/" for host in hosts),
             "https://badtls.example/",
             "http://unheard.invalid/",
-            allowed_hosts=[*hosts, "badtls.example", "127.0.0.1", "169.254.169.254"],
+            allowed_hosts=[*hosts, "badtls.example", "127.0.0.1", "169.254.169.254", REBINDING],
+            dns_ttl_s=0,
             resolve={**site.resolve, "badtls.example": f"127.0.0.1:{plain_on_tls_port}"},
             delay_s=DELAY_S,
             max_concurrency=40,
@@ -126,7 +144,6 @@ def test_every_open_host_gave_its_good_page(crawled: Crawled) -> None:
         ("http://bombs.example/torn", ("failed", "network-encoding")),
         ("http://bombs.example/honest", ("done", None)),
         ("http://127.0.0.1/", ("refused", "robots-unreachable")),
-        ("http://rebinding.example/", ("refused", "scope")),
         ("http://cookies.example/wall", ("done", "redirect")),
         ("http://traps.example/loop/more/more/more/more/", ("refused", "path-loop")),
         ("http://nofollow.example/good", ("", "")),
@@ -139,6 +156,20 @@ def test_each_fault_ends_with_its_reason(
         assert url not in crawled.site.urls
     else:
         assert outcome_of(crawled.root, url)[:2] == outcome
+
+
+def test_a_name_that_moves_inward_after_the_first_look_is_not_followed(crawled: Crawled) -> None:
+    """It leads to the port of this very server, whose log shows whoever comes."""
+    port = crawled.site.port
+    for host in (REBINDING, "127.0.0.1"):
+        assert not [url for url in crawled.site.urls if url.startswith(f"http://{host}")]
+        assert outcome_of(crawled.root, f"http://{host}:{port}/")[:2] == (
+            *("refused", "robots-unreachable"),
+        )
+    with closing(sqlite3.connect(crawled.root / "crawl" / "frontier.db")) as db:
+        query = "SELECT reason FROM robots WHERE origin = ?"
+        (why,) = db.execute(query, (f"http://{REBINDING}:{port}",)).fetchone()
+    assert why == f"address-refused: {REBINDING} has no public address, only 127.0.0.1"
 
 
 def test_traps_end(crawled: Crawled) -> None:

@@ -1,4 +1,6 @@
 import gzip
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,7 @@ def sitemap(*urls: str, index: bool = False, dates: tuple[str, ...] = ()) -> byt
     return f'<?xml version="1.0"?><{outer} xmlns="{space}">{entries}</{outer}>'.encode()
 
 
+WIDE = sitemap("http://e.jp/あ").decode().replace('"1.0"', '"1.0" encoding="UTF-16"')
 RSS = b"""<rss version="2.0"><channel><link>http://e.jp/</link>
 <item><title>x</title><link>http://e.jp/1</link></item><item><link>http://e.jp/2</link></item>
 <item><title>none</title></item></channel></rss>"""
@@ -39,11 +42,18 @@ ATOM = b"""<feed xmlns="http://www.w3.org/2005/Atom"><link href="http://e.jp/"/>
         (b"\xef\xbb\xbfhttp://e.jp/1\r\nno\nhttp://e.jp/2\n", "sitemap",
          Listed(("http://e.jp/1", "http://e.jp/2"))),
         (b"", "sitemap", Listed(())),
+        (WIDE.encode("utf-16"), "sitemap", Listed(("http://e.jp/あ",))),
+        (WIDE.encode("utf-16-be"), "sitemap", Listed(("http://e.jp/あ",))),
+        (b"\xfe\xff" + WIDE.encode("utf-16-be"), "sitemap", Listed(("http://e.jp/あ",))),
+        (gzip.compress(WIDE.encode("utf-16")), "sitemap", Listed(("http://e.jp/あ",))),
+        ("http://e.jp/1\nhttp://e.jp/2".encode("utf-16"), "sitemap",
+         Listed(("http://e.jp/1", "http://e.jp/2"))),
         (RSS, "feed", Listed(("http://e.jp/1", "http://e.jp/2"))),
         (ATOM, "feed", Listed(("http://e.jp/1",))),
         (b"{}", "feed", Listed((), trouble="no XML")),
     ],
-    ids=["xml", "gzip", "index", "text", "empty", "rss", "atom", "json"],
+    ids=["xml", "gzip", "index", "text", "empty", "utf-16", "utf-16-no-mark", "utf-16-be",
+         "utf-16-gzip", "utf-16-text", "rss", "atom", "json"],
 )  # fmt: skip
 def test_every_form_is_read(body: bytes, kind: str, listed: Listed) -> None:
     assert read_listing(body, kind, LIMITS) == listed  # type: ignore[arg-type]
@@ -106,3 +116,20 @@ def test_sitemaps_and_feeds_can_be_left_alone(tmp_path: Path) -> None:
     with Site(pages) as site:
         run_crawl(tmp_path, site, sitemaps=False)
         assert site.pages_asked() == [f"{A}/"]
+
+
+def test_a_listing_that_is_cut_at_the_limit_says_so(tmp_path: Path) -> None:
+    urls = [f"{A}/{number:05d}" for number in range(200)]
+    pages = {
+        f"{A}/robots.txt": Reply(body=f"Sitemap: {A}/s.xml".encode()),
+        f"{A}/s.xml": Reply(body=sitemap(*urls)),
+        f"{A}/": html(),
+    }
+    with Site(pages) as site:
+        outcome = run_crawl(tmp_path, site, max_sitemap_bytes=2000)
+    assert 10 < outcome.figures["listed_urls"] < 200
+    assert outcome.figures["listings_in_part"] == 1
+    with closing(sqlite3.connect(tmp_path / "crawl" / "frontier.db")) as db:
+        query = "SELECT rule, detail FROM urls WHERE url = ?"
+        told = db.execute(query, (f"{A}/s.xml",)).fetchone()
+    assert told == ("sitemap", "cut at crawl.max_sitemap_bytes, 2000 bytes")

@@ -1,8 +1,11 @@
+import json
+
 import pytest
 
 from so8t_core.contract.settings.crawl_policy import LicenceSettings
 from so8t_core.crawl.licence import judge
 from so8t_core.crawl.policy import page_directives, refuse_page
+from so8t_core.crawl.reservations import read_tdmrep
 
 NONE = judge([], LicenceSettings())
 
@@ -37,6 +40,22 @@ def test_meta_robots_for_all_and_for_us() -> None:
         "noindex": "meta robots",
         "noai": "meta ourbot",
     }
+
+
+@pytest.mark.parametrize(
+    ("value", "reserved"),
+    [
+        *((wish, True) for wish in ("1", " 1 ", "1, 1", "0, 1", "1;x", '"1"', "true", "2")),
+        *((wish, False) for wish in ("0", "", "0, 0", '"0"')),
+    ],
+)
+def test_any_word_but_0_reserves(value: str, reserved: bool) -> None:
+    by_header = page_directives([("tdm-reservation", value)], [], "b")
+    by_meta = page_directives([], [("TDM-Reservation", value)], "b")
+    assert ("tdm-reservation" in by_header, "tdm-reservation" in by_meta) == (reserved, reserved)
+    body = json.dumps([{"location": "/", "tdm-reservation": value}]).encode()
+    wish = "disallow" if reserved else "allow"
+    assert read_tdmrep(body) == (((wish, "/"),) if value else ())
 
 
 def test_a_tdm_reservation_by_header_or_meta() -> None:
