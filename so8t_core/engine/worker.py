@@ -40,6 +40,10 @@ from so8t_core.phases.base import HardPause, Outcome, PhaseContext
 from so8t_core.phases.standalone import OpenGate, RecordingEmitter
 
 _PR_SET_PDEATHSIG = 1
+_UNUSABLE = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENOTDIR, errno.EISDIR, errno.EFBIG}
+)
+"""What is no defect of this program: permissions, disks, other things where a file should be."""
 _REPORTED_PACKAGES = (
     "accelerate",
     "aiohttp",
@@ -114,11 +118,21 @@ def as_known_error(error: Exception) -> So8tError | None:
     """The error of our tree that an exception stands for; None for an unexpected one."""
     if isinstance(error, So8tError):
         return error
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+    where = str(error.filename) if isinstance(error, OSError) and error.filename else None
+    number = error.errno if isinstance(error, OSError) else None
+    # a library's own error says it in words alone
+    if number in {errno.ENOSPC, errno.EDQUOT} or "No space left" in str(error):
         return ResourceError(
             "The disk is full.",
-            where=error.filename and str(error.filename),
+            where=where,
             hint="Free some space, then resume the run; nothing half-written was kept.",
+        )
+    if number in _UNUSABLE:
+        return ResourceError(
+            f"A file or folder cannot be used: {os.strerror(number)}.",
+            where=where,
+            hint="Look at its permissions, at what lies in its place and at the disk; then resume "
+            "the run.",
         )
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return ResourceError(

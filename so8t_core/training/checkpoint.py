@@ -16,6 +16,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -33,6 +34,7 @@ from so8t_core.training.series import SeriesMark
 
 FORMAT_VERSION = 2
 _INDEX = "checkpoint.json"
+_NAME = re.compile(r"step-\d{8,}")
 SEPARATOR = "::"
 """Stands between a parameter's name and the key of its optimiser state."""
 
@@ -140,18 +142,19 @@ def read_checkpoint(folder: Path) -> Snapshot:
         raise CheckpointError(
             f"The checkpoint cannot be read: {error}.",
             where=str(folder),
-            hint="An older checkpoint is tried; without one, training starts afresh.",
+            hint="An older one is taken where there is one.",
         ) from error
 
 
 def _verify(folder: Path) -> None:
     index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
     if index["format_version"] != FORMAT_VERSION:
-        raise CheckpointError(
+        raise OtherFormat(
             f"The checkpoint has format {index['format_version']}, this version reads "
             f"{FORMAT_VERSION}.",
             where=str(folder),
-            hint="Resume with the version of so8t that wrote it.",
+            hint="Resume with the version of so8t that wrote it, or remove this folder to go on "
+            "from an older checkpoint.",
         )
     for name, record in index["files"].items():
         path = folder / name
@@ -159,8 +162,12 @@ def _verify(folder: Path) -> None:
             raise CheckpointError(
                 f"{name} of the checkpoint was changed or is incomplete.",
                 where=str(folder),
-                hint="An older checkpoint is tried; without one, training starts afresh.",
+                hint="An older one is taken where there is one.",
             )
+
+
+class OtherFormat(CheckpointError):
+    """Written by another version: it may be intact, and is not to be passed over unseen."""
 
 
 def _is_whole(folder: Path) -> bool:
@@ -169,6 +176,24 @@ def _is_whole(folder: Path) -> bool:
     except (OSError, ValueError, KeyError, TypeError, CheckpointError):
         return False
     return True
+
+
+def require_fitting(snapshot: Snapshot, weights: Mapping[str, Tensor], where: str) -> None:
+    """Raise `CheckpointError` unless it holds the trained weights, of their shapes and dtypes."""
+    for name, weight in weights.items():
+        kept = snapshot.weights.get(name)
+        if kept is None or kept.shape != weight.shape or kept.dtype != weight.dtype:
+            raise not_fitting(name, where)
+
+
+def not_fitting(name: str, where: str) -> CheckpointError:
+    """That what a checkpoint holds under a name is missing or of another shape or dtype."""
+    return CheckpointError(
+        f"The checkpoint does not fit this training: {name}.",
+        where=where,
+        hint="Resume with the versions of so8t, peft and bitsandbytes that wrote it, or start "
+        "afresh with `so8t train --run RUN --force-new-run`.",
+    )
 
 
 def require_same_identity(snapshot: Snapshot, identity: Mapping[str, Any], where: str) -> None:
@@ -186,6 +211,10 @@ def require_same_identity(snapshot: Snapshot, identity: Mapping[str, Any], where
             hint="Restore what differs, or start afresh with `so8t train --run RUN "
             "--force-new-run`, which keeps the older training aside.",
         )
+
+
+def _step_of(path: Path) -> int:
+    return int(path.name.removeprefix("step-"))
 
 
 class CheckpointStore:
@@ -211,13 +240,9 @@ class CheckpointStore:
         return self.folder / f"step-{step:08d}"
 
     def paths(self) -> list[Path]:
-        """Whole checkpoints, newest first."""
-        found = [
-            path
-            for path in self.folder.glob("step-*")
-            if path.is_dir() and not path.name.endswith(PARTIAL_SUFFIX)
-        ]
-        return sorted(found, reverse=True)
+        """Whole checkpoints, newest first; other things in the folder are left alone."""
+        found = [path for path in self.folder.glob("step-*") if _NAME.fullmatch(path.name)]
+        return sorted(filter(Path.is_dir, found), key=_step_of, reverse=True)
 
     def write(self, snapshot: Snapshot) -> tuple[Path, int]:
         """Write a checkpoint, then remove what need not be kept; gives path and size.
@@ -227,7 +252,7 @@ class CheckpointStore:
         path = self.path(snapshot.step)
         size_bytes = write_checkpoint(path, snapshot)
         best = None if snapshot.best_step is None else self.path(snapshot.best_step)
-        until_now = [kept for kept in self.paths() if kept <= path]
+        until_now = [kept for kept in self.paths() if _step_of(kept) <= snapshot.step]
         for old in until_now[self.keep :]:
             if old == best:
                 continue
@@ -239,15 +264,25 @@ class CheckpointStore:
     def newest(self, check: Callable[[Snapshot], None]) -> tuple[Snapshot | None, list[str]]:
         """The newest checkpoint that is intact, and why newer ones were passed over.
 
-        `check` may raise `CheckpointError` to reject one as well.
+        `check` may raise `CheckpointError` to reject one as well. Raises it where there are some
+        and none can be used, or one was written by another version: nothing is begun over them.
         """
         reasons: list[str] = []
         for path in self.paths():
             try:
                 snapshot = read_checkpoint(path)
                 check(snapshot)
+            except OtherFormat:
+                raise
             except CheckpointError as error:
                 reasons.append(f"{path.name}: {error.what}")
                 continue
             return snapshot, reasons
+        if reasons:
+            raise CheckpointError(
+                f"No checkpoint of the {len(reasons)} can be used. {reasons[0]}",
+                where=str(self.folder),
+                hint="Bring back what was changed or lost, or start afresh with `so8t train "
+                "--run RUN --force-new-run`, which keeps the older training aside.",
+            )
         return None, reasons

@@ -108,7 +108,7 @@ def restore_optimizer(
 ) -> None:
     """Put saved states back, to the bit, into buffers that the optimiser itself makes.
 
-    So paged states stay paged. Raises KeyError or RuntimeError when a state does not fit.
+    So paged states stay paged. Raises KeyError naming a state that is missing or does not fit.
     """
     assert isinstance(optimizer, GroupedAdamW)
     for group_index, group in enumerate(optimizer.param_groups):
@@ -120,7 +120,16 @@ def restore_optimizer(
             optimizer.init_state(group, parameter, group_index, index)
             fresh = optimizer.state[parameter]
             for key, value in fresh.items():
+                kept = saved.get(key)
+                if not _alike(kept, value):
+                    raise KeyError(f"{key} of {names[id(parameter)]}")
                 if isinstance(value, Tensor):
-                    value.copy_(saved[key])
+                    value.copy_(kept)
                 else:
-                    fresh[key] = saved[key]
+                    fresh[key] = kept
+
+
+def _alike(kept: Any, value: Any) -> bool:
+    if not isinstance(value, Tensor):
+        return isinstance(kept, type(value))
+    return isinstance(kept, Tensor) and (kept.shape, kept.dtype) == (value.shape, value.dtype)

@@ -59,7 +59,7 @@ class SeriesFile:
             raise CheckpointError(
                 f"{self.path.name} was changed or lost before the checkpoint's place in it.",
                 where=str(self.path),
-                hint="An older checkpoint is tried; without one, training starts afresh.",
+                hint="An older checkpoint is taken where there is one.",
             )
 
     def rewind(self, mark: SeriesMark) -> None:

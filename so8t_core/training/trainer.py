@@ -35,7 +35,13 @@ from so8t_core.training.adapter import put_weights, trained_weights
 from so8t_core.training.base_model import set_evaluating
 from so8t_core.training.best import BestWatch, EndedEarly, takes_best
 from so8t_core.training.callbacks import StepBounds
-from so8t_core.training.checkpoint import Snapshot, read_checkpoint, require_same_identity
+from so8t_core.training.checkpoint import (
+    Snapshot,
+    not_fitting,
+    read_checkpoint,
+    require_fitting,
+    require_same_identity,
+)
 from so8t_core.training.dataset import PaddingCollator, RunOrder, SampleSet
 from so8t_core.training.fused_lora import LoraBank
 from so8t_core.training.gate_terms import GateTerms, active_gates
@@ -530,13 +536,18 @@ class SO8TTrainer(Trainer):
         self, resume_from_checkpoint: str, model: nn.Module | None = None
     ) -> None:
         assert self._resume is not None
+        place = str(self._around.store.path(self._resume.step))
+        require_fitting(self._resume, trained_weights(self.adapted), place)
         put_weights(self.adapted, self._resume.weights)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is None or self._resume is None:
             return
         optimizer = self._bare_optimizer()
-        restore_optimizer(optimizer, self._names, self._resume.optimizer)
+        try:
+            restore_optimizer(optimizer, self._names, self._resume.optimizer)
+        except KeyError as error:
+            raise not_fitting(str(error), checkpoint) from error
         self._scheduler().load_state_dict(dict(self._resume.schedule["scheduler"]))
         for group, rate in zip(optimizer.param_groups, self._resume.schedule["rates"], strict=True):
             group["lr"] = rate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sqlite3
@@ -9,13 +10,16 @@ from contextlib import closing
 
 import psutil
 import pytest
+from safetensors import SafetensorError
 
+from so8t_core.contract.errors import ResourceError
 from so8t_core.contract.events import Event
 from so8t_core.contract.journal import JournalReader
 from so8t_core.contract.manifest import Manifest
 from so8t_core.contract.phases import PHASE_NAMES
 from so8t_core.contract.watch import status_document
 from so8t_core.engine.channel import WORKER_MARK, run_mark
+from so8t_core.engine.worker import as_known_error
 
 
 def events_of(trial) -> list[Event]:
@@ -178,6 +182,24 @@ def test_a_full_disk_is_named_and_not_tried_again(new_trial):
     code, _ = trial.finish()
     assert code == 4
     assert trial.state().phases["cleanse"].error["what"] == "The disk is full."
+
+
+@pytest.mark.parametrize(
+    ("error", "what", "where"),
+    [
+        (PermissionError(errno.EACCES, "no", "/run/x"), "Permission denied", "/run/x"),
+        (OSError(errno.EROFS, "no", "/run/x"), "Read-only file system", "/run/x"),
+        (NotADirectoryError(errno.ENOTDIR, "no", "/run/x"), "Not a directory", "/run/x"),
+        (SafetensorError("I/O error: No space left on device (os error 28)"), "disk is full", None),
+    ],
+    ids=["permission", "read-only", "file", "in words"],
+)
+def test_what_disks_and_permissions_forbid_is_no_defect(error, what, where):
+    known = as_known_error(error)
+    assert isinstance(known, ResourceError)
+    assert what in known.what
+    assert known.where == where
+    assert known.hint
 
 
 def test_a_defect_shows_no_traceback_but_the_phase_log_has_it(new_trial):

@@ -16,6 +16,7 @@ from so8t_core.training.checkpoint import (
     CheckpointStore,
     Snapshot,
     read_checkpoint,
+    require_fitting,
     require_same_identity,
     write_checkpoint,
 )
@@ -113,6 +114,52 @@ def test_the_newest_intact_one_is_taken_and_the_damage_told(tmp_path: Path) -> N
     assert found is not None
     assert found.step == 1
     assert [reason.partition(":")[0] for reason in reasons] == ["step-00000003", "step-00000002"]
+
+
+def test_nothing_is_begun_over_checkpoints_of_which_none_can_be_used(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path, keep=3)
+    for step in (1, 2):
+        store.write(snapshot(step))
+        (store.path(step) / "weights.safetensors").write_bytes(b"")
+    with pytest.raises(CheckpointError, match="No checkpoint of the 2 can be used") as caught:
+        store.newest(lambda _: None)
+    assert "step-00000002: weights.safetensors" in caught.value.what
+    assert "--force-new-run" in str(caught.value.hint)
+
+
+def test_one_of_another_version_is_not_passed_over(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path, keep=3)
+    for step in (1, 2):
+        store.write(snapshot(step))
+    index = store.path(2) / "checkpoint.json"
+    index.write_text(json.dumps({**json.loads(index.read_text()), "format_version": 9}))
+    with pytest.raises(CheckpointError, match="format 9") as caught:
+        store.newest(lambda _: None)
+    assert "or remove this folder" in str(caught.value.hint)
+
+
+def test_other_things_among_checkpoints_are_left_alone_and_order_is_by_number(
+    tmp_path: Path,
+) -> None:
+    store = CheckpointStore(tmp_path, keep=2)
+    for name in ("step-zzz", "step-00000001-copy", "notes"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "step-00000007").write_text("a file")
+    for step in (99_999_999, 100_000_000):
+        store.write(snapshot(step))
+    assert [path.name for path in store.paths()] == ["step-100000000", "step-99999999"]
+    assert len(list(tmp_path.iterdir())) == 6
+
+
+def test_what_does_not_fit_the_model_is_named() -> None:
+    kept = snapshot()
+    weights = dict(kept.weights)
+    require_fitting(kept, weights, "here")
+    for odd in (torch.zeros(2), torch.zeros(3, 4, dtype=torch.float16)):
+        with pytest.raises(CheckpointError, match="does not fit this training: lora"):
+            require_fitting(kept, {**weights, "lora": odd}, "here")
+    with pytest.raises(CheckpointError, match="does not fit this training: more"):
+        require_fitting(kept, {**weights, "more": torch.zeros(1)}, "here")
 
 
 def test_only_the_newest_are_kept_and_unfinished_ones_swept(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -80,6 +81,21 @@ def test_states_put_back_go_on_to_the_bit() -> None:
             stepped(twin, resumed, step)
         for name, value in model.state_dict().items():
             assert torch.equal(value, twin.state_dict()[name]), (kind, name)
+
+
+def test_a_state_that_does_not_fit_is_named() -> None:
+    model = Adapted()
+    optimizer = build(model, "adamw")
+    stepped(model, optimizer, 0)
+    names = parameter_names(model)
+    state = optimizer_state(optimizer, names)
+    name = next(iter(state))
+    for odd in ({}, {"state1": torch.zeros(2)}, {"state1": state[name]["state1"].half()}):
+        saved = {**state, name: {**state[name], **odd}}
+        if not odd:
+            del saved[name]["state1"]
+        with pytest.raises(KeyError, match=f"state1 of {name}"):
+            restore_optimizer(build(model, "adamw"), names, saved)
 
 
 def test_paging_without_a_gpu_falls_back_and_says_so() -> None:
