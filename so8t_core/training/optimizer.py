@@ -120,7 +120,7 @@ def restore_optimizer(
             optimizer.init_state(group, parameter, group_index, index)
             fresh = optimizer.state[parameter]
             for key, value in fresh.items():
-                kept = saved.get(key)
+                kept: Any = saved.get(key)
                 if not _alike(kept, value):
                     raise KeyError(f"{key} of {names[id(parameter)]}")
                 if isinstance(value, Tensor):
