@@ -64,8 +64,9 @@ class _Later:
         return act
 
 
-alone, cleanse, crawling, elsewhere, look, serving = (
+alone, auditing, cleanse, crawling, elsewhere, look, serving = (
     _Later("alone"),
+    _Later("auditing"),
     _Later("cleanse"),
     _Later("crawling"),
     _Later("elsewhere"),
@@ -381,24 +382,29 @@ def _add_serving(commands: _Commands) -> None:
     parser.add_argument("--gguf", metavar="TYPE", help="the run's GGUF file of this type")
     parser.add_argument("--new-key", metavar="NAME", help="make a bearer key and end")
     audit = commands.add(
-        "audit", serving.audit_verify, "make, check, show or rotate the audit log", "audit verify"
+        "audit", auditing.verify, "make, check, show or rotate the audit log", "audit verify"
     )
     inner = _Commands(audit.add_subparsers(required=True, metavar="{init,verify,show,rotate}"))
-    _settings(inner.add("init", serving.audit_init, "make the log's secret keys", "audit init"))
+    _settings(inner.add("init", auditing.init, "make the log's secret keys", "audit init"))
     parser = inner.add(
-        "verify", serving.audit_verify, "name the first record that was changed", "audit verify"
+        "verify", auditing.verify, "name the first record that was changed", "audit verify"
     )
     _settings(parser)
     parser.add_argument(
         "--public-key", type=Path, metavar="FILE", help="check without the secret keys"
     )
+    parser.add_argument(
+        "--expect-at-least",
+        metavar="N[:HASH]",
+        help="a record that was noted earlier and must be there",
+    )
     parser.add_argument("--json", action="store_true", help="for scripts")
-    parser = inner.add("show", serving.audit_show, "the newest records", "audit show --last 20")
+    parser = inner.add("show", auditing.show, "the newest records", "audit show --last 20")
     _settings(parser)
     parser.add_argument("--last", type=_count, default=20, metavar="N", help="how many (20)")
     parser.add_argument("--id", metavar="ID", help="of the request with this id alone")
     parser.add_argument("--json", action="store_true", help="the records as they are")
-    _settings(inner.add("rotate", serving.audit_rotate, "begin a new file", "audit rotate"))
+    _settings(inner.add("rotate", auditing.rotate, "begin a new file", "audit rotate"))
 
 
 def _count(text: str) -> int:

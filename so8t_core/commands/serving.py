@@ -1,19 +1,15 @@
-"""`so8t serve` and `so8t audit`."""
+"""`so8t serve`."""
 
 from __future__ import annotations
 
 import gc
-import json
-import os
-import signal
 import sys
-import time
 from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from so8t_core.contract.config import load_settings
-from so8t_core.contract.errors import EXIT_DONE, EXIT_FAILED, InputMissing, UsageError
+from so8t_core.contract.errors import EXIT_DONE, InputMissing, UsageError
 from so8t_core.contract.manifest import Manifest
 from so8t_core.contract.rundir import RunDir
 from so8t_core.contract.runs import find_run
@@ -22,7 +18,6 @@ from so8t_core.contract.settings.serve import ServeSettings
 if TYPE_CHECKING:
     from so8t_core.serve.backend import Backend
 
-_ROTATE_WAIT_S = 10.0
 _SWITCH_S = 0.0001
 """How long a thread may keep the interpreter: callers are refused quickly while the model works."""
 _GGUF_SUFFIX = ".gguf"
@@ -145,124 +140,3 @@ def _load(settings: ServeSettings) -> Backend:
     from so8t_core.serve.torch_backend import TorchBackend
 
     return TorchBackend(settings.model, settings)
-
-
-def audit_init(arguments: Namespace) -> int:
-    """`so8t audit init`: make the secret keys of the audit log."""
-    from so8t_core.serve.audit_keys import create_keys, public_path
-
-    path = _settings(arguments).audit.keys_file
-    create_keys(path)
-    print(f"{path}: secret keys, for their owner alone. Keep a copy apart from the log.")
-    print(f"{public_path(path)}: public key, for whoever checks the log.")
-    return EXIT_DONE
-
-
-def audit_verify(arguments: Namespace) -> int:
-    """`so8t audit verify`: check every record; exit 4 and the first bad one where there is one."""
-    from so8t_core.serve.audit_keys import load_keys, load_public
-    from so8t_core.serve.audit_verify import verify_log
-
-    settings = _settings(arguments).audit
-    secret = None
-    if arguments.public_key is not None:
-        public = load_public(arguments.public_key)
-    else:
-        keys = load_keys(settings.keys_file)
-        public, secret = keys.public, keys.secret
-    result = verify_log(settings.folder, settings.head_file, public, secret=secret)
-    if arguments.json:
-        fault = None if result.fault is None else vars(result.fault)
-        print(
-            json.dumps(
-                {
-                    "intact": fault is None,
-                    "records": result.records,
-                    "signatures": result.signatures,
-                    "unvouched": result.unvouched,
-                    "seals_checked": secret is not None,
-                    "fault": fault,
-                },
-                indent=2,
-            )
-        )
-    elif result.fault is not None:
-        print(f"NO  {result.fault}")
-    else:
-        print(
-            f"ok  {result.records} records, {result.signatures} signatures, newest record "
-            f"{result.link.seq}"
-        )
-        if result.unvouched:
-            print(f"    {result.unvouched} behind the newest signature: their answers never left")
-    return EXIT_DONE if result.fault is None else EXIT_FAILED
-
-
-def audit_show(arguments: Namespace) -> int:
-    """`so8t audit show`: the newest records, oldest first."""
-    from collections import deque
-
-    from so8t_core.serve.audit_verify import log_files, read_lines
-
-    settings = _settings(arguments).audit
-    newest: deque[str] = deque(maxlen=arguments.last)
-    for path in log_files(settings.folder):
-        for line in read_lines(path):
-            text = line.decode("ascii", errors="replace").rstrip()
-            if arguments.id is None or f'"id":"{arguments.id}"' in text:
-                newest.append(text)
-    for text in newest:
-        print(text if arguments.json else _row(text))
-    return EXIT_DONE
-
-
-def _row(text: str) -> str:
-    """One record as a line for reading."""
-    from so8t_core.contract.plain import plain_text
-
-    try:
-        record = json.loads(text)
-        head = f"{record['seq']:>8} {record['at']} {record['kind']:<10}"
-        if record["kind"] == "request":
-            head += (
-                f" {record['outcome']:<9} {record['label']:<10} {record['route']:<5} "
-                f"{record['key']} {record['id']}"
-            )
-    except (ValueError, LookupError, TypeError):
-        return "unreadable; `so8t audit verify` says more"
-    return plain_text(head)
-
-
-def audit_rotate(arguments: Namespace) -> int:
-    """`so8t audit rotate`: begin a new file of the log, in the running server or without one."""
-    from so8t_core.serve.audit import AuditLog, holder
-    from so8t_core.serve.audit_keys import load_keys
-    from so8t_core.serve.audit_record import NOTHING_SERVED
-    from so8t_core.serve.audit_verify import log_files
-
-    settings = _settings(arguments).audit
-    pid = holder(settings.folder)
-    if pid is None:
-        audit = AuditLog(settings, load_keys(settings.keys_file), NOTHING_SERVED)
-        try:
-            audit.rotate().result()
-        finally:
-            audit.close()
-    else:
-        before = len(log_files(settings.folder))
-        os.kill(pid, signal.SIGHUP)
-        deadline = time.monotonic() + _ROTATE_WAIT_S
-        while len(log_files(settings.folder)) == before:
-            if time.monotonic() > deadline:
-                raise InputMissing(
-                    "The running server did not begin a new file.",
-                    where=f"pid {pid}",
-                    hint="Look into its log.",
-                )
-            time.sleep(0.05)
-    print(log_files(settings.folder)[-1])
-    return EXIT_DONE
-
-
-def _settings(arguments: Namespace) -> ServeSettings:
-    return load_settings(arguments.config, arguments.set, section="serve").serve

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import fcntl
 import os
 import secrets
 import threading
@@ -20,13 +19,24 @@ from so8t_core.contract.errors import AuditError
 from so8t_core.contract.files import fsync_path
 from so8t_core.contract.manifest import utc_now
 from so8t_core.contract.settings.serve import AuditSettings
-from so8t_core.serve.audit_head import HeadFile
+from so8t_core.serve.audit_head import HeadFile, mark_path
 from so8t_core.serve.audit_keys import AuditKeys
-from so8t_core.serve.audit_record import Entry, Kind, Link, Record, Served, Writer, line_of
+from so8t_core.serve.audit_lock import take_lock, unwritable
+from so8t_core.serve.audit_record import (
+    SIGNED,
+    Entry,
+    Kind,
+    Link,
+    Record,
+    Served,
+    Writer,
+    line_of,
+)
 from so8t_core.serve.audit_recovery import recover
 from so8t_core.serve.audit_verify import file_name, log_files
+from so8t_core.serve.logs import Event, say
 
-LOCK_NAME = "lock"
+_COUNTS_EVERY_S = 60.0
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -53,20 +63,21 @@ class AuditLog:
         self._closing = False
         self._broken = False
         self._turned_away: Counter[str] = Counter()
-        self._lock = _take_lock(self._folder)
+        self._lock = take_lock(self._folder)
         try:
-            state, cut_bytes = recover(self._folder, settings.head_file, keys)
+            state, cut_bytes = recover(settings, keys)
             self._link = state.link
             self._since_checkpoint = 0
             self._writer = Writer(keys, state.log or secrets.token_hex(8), served)
             self._head = HeadFile(settings.head_file.absolute(), keys, self._writer.log)
+            self._mark = HeadFile(mark_path(settings), keys, self._writer.log)
             self._number = len(log_files(self._folder)) or 1
             self._descriptor = self._open_file(self._number)
             self._size = os.fstat(self._descriptor).st_size
             self._write([self._signed(Kind.OPENED, self._link, cut_bytes=cut_bytes)])
         except OSError as error:
             os.close(self._lock)
-            raise _unwritable(error, self._folder) from error
+            raise unwritable(error, self._folder) from error
         except BaseException:
             os.close(self._lock)
             raise
@@ -84,7 +95,10 @@ class AuditLog:
         return self._folder / file_name(self._number)
 
     def turn_away(self, reason: str) -> None:
-        """Count a request that was refused before it got anywhere; the next record states it."""
+        """Count a request that was refused before it got anywhere.
+
+        The next record states it: that of a request, or a signed one after a minute or at the end.
+        """
         with self._condition:
             self._turned_away[reason] += 1
 
@@ -109,10 +123,11 @@ class AuditLog:
             if not self._broken:
                 self._end(Kind.CLOSED)
         except OSError as error:
-            raise _unwritable(error, self._folder) from error
+            raise unwritable(error, self._folder) from error
         finally:
             os.close(self._descriptor)
             self._head.close()
+            self._mark.close()
             os.close(self._lock)
 
     def _submit(self, entry: Entry | None) -> Future[int]:
@@ -129,16 +144,29 @@ class AuditLog:
     def _run(self) -> None:
         while True:
             with self._condition:
-                self._condition.wait_for(lambda: self._queue or self._closing)
+                woken = self._condition.wait_for(
+                    lambda: self._queue or self._closing, timeout=_COUNTS_EVERY_S
+                )
                 batch, self._queue = self._queue, []
-                if not batch:
+                if woken and not batch:
                     return
+            if not woken:
+                self._tell_counts()
             entries = [wanted for wanted in batch if wanted.entry is not None]
             if entries:
                 self._settle(entries, partial(self._append, entries))
             for wanted in batch:
                 if wanted.entry is None:
                     self._settle([wanted], self._rotate)
+
+    def _tell_counts(self) -> None:
+        """After a while without a record: requests turned away are not kept for the next one."""
+        if self._broken or not self._counted():
+            return
+        try:
+            self._end(Kind.CHECKPOINT)
+        except Exception as error:  # noqa: BLE001 - they stay counted, and the thread lives on
+            say(Event.AUDIT_FAILED, error=error)
 
     def _settle(self, batch: list[_Wanted], write: Callable[[], list[int]]) -> None:
         """Tell everybody in the batch what came of it: their numbers, or the same error."""
@@ -147,7 +175,7 @@ class AuditLog:
                 raise _closed(self._folder)
             numbers = write()
         except Exception as error:  # noqa: BLE001 - the thread lives on; every caller gets it
-            failure = error if isinstance(error, AuditError) else _unwritable(error, self._folder)
+            failure = error if isinstance(error, AuditError) else unwritable(error, self._folder)
             for wanted in batch:
                 wanted.done.set_exception(failure)
             return
@@ -155,10 +183,9 @@ class AuditLog:
             wanted.done.set_result(number)
 
     def _append(self, batch: list[_Wanted]) -> list[int]:
-        with self._condition:
-            turned_away, self._turned_away = self._turned_away, Counter()
+        turned_away = self._counted()
         records = self._beginning()
-        link, counts = _link(records[-1]) if records else self._link, dict(turned_away)
+        link, counts = _link(records[-1]) if records else self._link, turned_away
         for wanted in batch:
             assert wanted.entry is not None
             records.append(self._writer.request(link, _now(), wanted.entry, counts))
@@ -167,12 +194,8 @@ class AuditLog:
         self._since_checkpoint += len(records)
         if self._since_checkpoint >= self._settings.checkpoint_every:
             records.append(self._signed(Kind.CHECKPOINT, link))
-        try:
-            self._write(records)
-        except OSError:
-            with self._condition:
-                self._turned_away.update(turned_away)
-            raise
+        self._write(records)
+        self._forget(turned_away)
         if self._size >= self._settings.rotate_bytes:
             self._rotate()
         return numbers
@@ -182,9 +205,22 @@ class AuditLog:
         return [] if self._size else [self._signed(Kind.OPENED, self._link, cut_bytes=0)]
 
     def _end(self, kind: Kind) -> None:
+        """Write a signed record, with the requests turned away since the last record."""
+        turned_away = self._counted()
         records = self._beginning()
         link = _link(records[-1]) if records else self._link
-        self._write([*records, self._signed(kind, link)])
+        self._write([*records, self._signed(kind, link, turned_away=turned_away)])
+        self._forget(turned_away)
+
+    def _counted(self) -> dict[str, int]:
+        with self._condition:
+            return dict(self._turned_away)
+
+    def _forget(self, told: dict[str, int]) -> None:
+        """What a durable record tells need not be told again."""
+        with self._condition:
+            self._turned_away.subtract(told)
+            self._turned_away = +self._turned_away
 
     def _rotate(self) -> list[int]:
         self._end(Kind.ROTATED)
@@ -196,7 +232,7 @@ class AuditLog:
 
     def _signed(self, kind: Kind, link: Link, **body: Any) -> Record:
         self._since_checkpoint = 0
-        return self._writer.signed(kind, link, _now(), **body)
+        return self._writer.signed(kind, link, _now(), **{"turned_away": {}, **body})
 
     def _open_file(self, number: int) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
@@ -218,6 +254,15 @@ class AuditLog:
             raise
         self._size += len(data)
         self._link = link
+        if any(record["kind"] in SIGNED for record in records):
+            self._note(link)
+
+    def _note(self, link: Link) -> None:
+        """Note the newest record in the third place too; the log does not hang on that."""
+        try:
+            self._mark.write(link)
+        except OSError as error:
+            say(Event.AUDIT_FAILED, error=error)
 
     def _undo(self, error: OSError) -> None:
         """Cut the file back. What the disk says after anything but being full is not trusted."""
@@ -241,50 +286,6 @@ def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
-
-
-def holder(folder: Path) -> int | None:
-    """Pid of the server that writes the log in this folder; None where there is none."""
-    try:
-        descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return int(os.pread(descriptor, 32, 0) or b"0")
-    finally:
-        os.close(descriptor)
-    return None
-
-
-def _take_lock(folder: Path) -> int:
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise _unwritable(error, folder) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise AuditError(
-            f"Another server writes this audit log (pid {holder(folder)}).",
-            where=str(folder),
-            hint="Give each server a log of its own (serve.audit.folder and head_file).",
-        ) from error
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    return descriptor
-
-
-def _unwritable(error: Exception, folder: Path) -> AuditError:
-    reason = error.strerror if isinstance(error, OSError) else type(error).__name__
-    return AuditError(
-        f"The audit log cannot be written ({reason}).",
-        where=str(folder),
-        hint="Free some space or mend the disk; until then nothing is answered.",
-    )
 
 
 def _closed(folder: Path) -> AuditError:

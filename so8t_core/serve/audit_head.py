@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from so8t_core.contract.errors import AuditError
-from so8t_core.contract.files import canonical_json, fsync_path
+from so8t_core.contract.files import canonical_json, fsync_path, sha256_text
+from so8t_core.contract.settings.serve import AuditSettings
 from so8t_core.serve.audit_keys import AuditKeys, PublicKey
 from so8t_core.serve.audit_record import Link
 
@@ -77,13 +78,24 @@ def read_head(path: Path, public: PublicKey) -> Head | None:
 
 
 def _read_slot(slot: bytes, public: PublicKey) -> Head | None:
+    """What a slot says; None where it is anything but what `HeadFile` writes, signed."""
     try:
         value: Any = json.loads(slot)
         body = {"log": value["log"], "seq": value["seq"], "hash": value["hash"]}
         signature = value["signature"]
-    except (ValueError, TypeError, LookupError):
+        exact = canonical_json({**body, "signature": signature}).encode("ascii")
+        signed = public.accepts(signature, _DOMAIN + canonical_json(body).encode("ascii"))
+    except (ValueError, TypeError, LookupError, RecursionError):
         return None
-    exact = canonical_json({**body, "signature": signature}).encode().ljust(_SLOT_BYTES - 1) + b"\n"
-    if exact != slot or not public.accepts(signature, _DOMAIN + canonical_json(body).encode()):
+    if exact.ljust(_SLOT_BYTES - 1) + b"\n" != slot or not signed:
         return None
     return Head(body["log"], Link(body["seq"], body["hash"]))
+
+
+def mark_path(settings: AuditSettings) -> Path:
+    """Where the newest signed record is noted a third time: beside the keys, for each log.
+
+    It shows that log and head were put back, or removed, together.
+    """
+    of_log = sha256_text(str(settings.folder.absolute()))[:12]
+    return settings.keys_file.absolute().with_name(f"{settings.keys_file.stem}-{of_log}.mark")

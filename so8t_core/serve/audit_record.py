@@ -15,7 +15,7 @@ import hmac
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -104,7 +104,6 @@ class Writer:
     keys: AuditKeys
     log: str
     served: Served
-    turned_away: Mapping[str, int] = field(default_factory=dict)
 
     def request(self, link: Link, at: str, entry: Entry, turned_away: Mapping[str, int]) -> Record:
         """The record of one request; `turned_away` counts, by reason, who got none since."""
@@ -200,7 +199,7 @@ def check_line(
         return None, "it is not JSON in canonical form"
     try:
         problem = _problem(record, link, public, log, secret)
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, TypeError):
         return None, "a field is missing or unknown"
     return (None, problem) if problem else (record, "")
 

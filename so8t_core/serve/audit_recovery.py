@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 
 from so8t_core.contract.errors import AuditError
-from so8t_core.serve.audit_head import read_head
+from so8t_core.contract.settings.serve import AuditSettings
+from so8t_core.serve.audit_head import mark_path, read_head
 from so8t_core.serve.audit_keys import AuditKeys
 from so8t_core.serve.audit_record import GENESIS, SIGNED, Link
 from so8t_core.serve.audit_verify import (
@@ -23,21 +24,26 @@ from so8t_core.serve.audit_verify import (
 _FIRST_LINE = 1 << 16
 
 
-def recover(folder: Path, head_file: Path, keys: AuditKeys) -> tuple[Verified, int]:
+def recover(settings: AuditSettings, keys: AuditKeys) -> tuple[Verified, int]:
     """Check the newest file and its head; returns the end of the log and the bytes cut off there.
 
     Only an unfinished last record behind the head is cut off: a crash leaves it, and its answer was
     never sent. Anything else that is wrong raises `AuditError` and is left as it is. Older files
     are the business of `so8t audit verify`: the newest begins with a signed record.
     """
-    state = Verified(head=read_head(head_file, keys.public))
+    folder = settings.folder.absolute()
+    state = Verified(
+        head=read_head(settings.head_file, keys.public),
+        mark=read_head(mark_path(settings), keys.public),
+    )
     files = log_files(folder)
     if not files:
         return _checked(check_end(state, file_name(1)), folder), 0
     cut_bytes = 0
+    unfinished: Path | None = None
     if len(files) > 1 and b"\n" not in files[-1].read_bytes()[:_FIRST_LINE]:
-        cut_bytes = files[-1].stat().st_size  # a rotation that was not finished
-        files.pop().unlink()
+        unfinished = files.pop()  # a rotation that was not finished
+        cut_bytes = unfinished.stat().st_size
     newest = files[-1]
     state.link = _beginning(newest, first=len(files) == 1)
     verify_file(newest, state, keys.public, keys.secret)
@@ -46,7 +52,10 @@ def recover(folder: Path, head_file: Path, keys: AuditKeys) -> tuple[Verified, i
         state.fault = None
     if state.fault is None:
         check_end(state, newest.name)
-    return _checked(state, folder), cut_bytes
+    _checked(state, folder)
+    if unfinished is not None:
+        unfinished.unlink()
+    return state, cut_bytes
 
 
 def _checked(state: Verified, folder: Path) -> Verified:
@@ -91,5 +100,6 @@ def _damaged(fault: Fault, folder: Path) -> AuditError:
         f"The audit log is not as it was left: {fault}.",
         where=str(folder),
         hint="Keep it for whoever has to look into it, and begin a new log (serve.audit.folder and "
-        "head_file); `so8t audit verify` checks the whole of it.",
+        "head_file); `so8t audit verify` checks the whole of it. The .mark file beside the keys "
+        "notes how far this one had come.",
     )

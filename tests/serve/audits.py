@@ -10,6 +10,7 @@ from typing import Any
 from so8t_core.contract.labels import SafetyLabel
 from so8t_core.contract.settings.serve import AuditSettings
 from so8t_core.serve.audit import AuditLog
+from so8t_core.serve.audit_head import mark_path
 from so8t_core.serve.audit_keys import AuditKeys, create_keys, load_keys
 from so8t_core.serve.audit_record import Entry, Outcome, Served
 from so8t_core.serve.audit_verify import Verified, verify_log
@@ -67,4 +68,5 @@ def verify(settings: AuditSettings, *, with_secret: bool = True) -> Verified:
         settings.head_file,
         keys.public,
         secret=keys.secret if with_secret else None,
+        mark_file=mark_path(settings),
     )

@@ -8,15 +8,18 @@ import json
 import os
 import random
 import stat
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from so8t_core.contract.errors import AuditError
+from so8t_core.serve.audit_head import mark_path, read_head
 from so8t_core.serve.audit_keys import create_keys, load_keys
 from so8t_core.serve.audit_record import Kind, Link, check_line, line_of, seal_of
-from so8t_core.serve.audit_verify import file_name, log_files
+from so8t_core.serve.audit_verify import Verdict, file_name, log_files, verify_log
 from tests.serve.audits import SECRET, audit_settings, entry, keys_of, open_log, verify, write
 
 
@@ -211,7 +214,7 @@ def test_records_behind_the_head_are_told_and_their_seal_needs_the_secret(tmp_pa
     write(log, [entry(2)])
     settings.head_file.write_bytes(head)
     state = verify(settings)
-    assert (state.fault, state.unvouched) == (None, 1)
+    assert (state.verdict, state.unvouched) == (Verdict.INTACT, 1)  # by its seal
     last = json.loads(log.path.read_bytes().splitlines()[-1])
     last["seal"] = seal_of(b"guess", last)
     from so8t_core.serve.audit_record import hash_of
@@ -219,7 +222,8 @@ def test_records_behind_the_head_are_told_and_their_seal_needs_the_secret(tmp_pa
     last["hash"] = hash_of(last)
     *before, _ = log.path.read_bytes().splitlines(keepends=True)
     log.path.write_bytes(b"".join(before) + line_of(last))
-    assert verify(settings, with_secret=False).fault is None
+    unsure = verify(settings, with_secret=False)
+    assert (unsure.verdict, unsure.unvouched) == (Verdict.UNSURE, 1)
     assert located(verify(settings), 3)
 
 
@@ -236,6 +240,173 @@ def test_every_changed_byte_of_the_head_is_found(copy, slot: int):
         assert f"slot {slot + 1}" in state.fault.file
     own.head_file.unlink()
     assert "head file is missing" in spoil(lines).fault.problem
+
+
+@pytest.mark.parametrize(
+    "slot",
+    [
+        b'{"hash":NaN,"log":"a","seq":1,"signature":"00"}',
+        b'{"hash":"\\ud800","log":"a","seq":1,"signature":"00"}',
+        b'{"hash":"a","log":"a","seq":1,"signature":"\\ud800"}',
+        b'{"hash":"a","log":"a","seq":Infinity,"signature":5}',
+        b'{"hash":"a","log":{},"seq":[],"signature":null}',
+        b"[" * 400,
+        b"null",
+        b"\xff\xfe",
+    ],
+    ids=range(8),
+)
+def test_a_head_of_anything_is_damaged_and_no_crash(copy, slot: bytes):
+    spoil, lines, own = copy
+    head = own.head_file.read_bytes()
+    own.head_file.write_bytes(slot.ljust(511) + b"\n" + head[512:])
+    state = spoil(lines)
+    assert state.verdict is Verdict.DAMAGED
+    with pytest.raises(AuditError, match="head was changed or damaged"):
+        read_head(own.head_file, keys_of(own).public)
+
+
+@pytest.mark.parametrize("field", ["hash", "seq", "previous", "log", "kind", "seal", "signature"])
+@pytest.mark.parametrize("value", ["あ", 1.5, None, [], {"a": []}, "\ud800", float("nan"), 10**400])
+def test_a_record_with_anything_in_a_field_is_damaged_and_no_crash(written, field: str, value):
+    settings, lines = written
+    record = json.loads(lines[0])
+    line = json.dumps({**record, field: value}, sort_keys=True, separators=(",", ":")).encode()
+    for secret in (None, keys_of(settings).secret):
+        found, problem = check_line(line + b"\n", Link(), keys_of(settings).public, None, secret)
+        assert found is None
+        assert problem
+
+
+def earlier(settings, *paths: Path):
+    """A function that puts log, head and the other paths back to where they are now."""
+    log_file = settings.folder / file_name(1)
+    kept = {path: path.read_bytes() for path in (log_file, settings.head_file, *paths)}
+
+    def put_back() -> None:
+        for path, content in kept.items():
+            path.write_bytes(content)
+
+    return put_back
+
+
+def test_log_and_head_put_back_together_are_found_by_the_mark_or_by_what_was_noted(tmp_path: Path):
+    settings = audit_settings(tmp_path, checkpoint_every=2)
+    log = open_log(settings)
+    write(log, [entry(1)])
+    log.close()
+    put_back = earlier(settings)
+    log = open_log(settings)
+    write(log, [entry(2), entry(3)])
+    log.close()
+    noted = verify(settings).link
+    put_back()
+    state = verify(settings)
+    assert located(state, 4)
+    assert f"record {noted.seq} was noted beside the keys" in state.fault.problem
+    with pytest.raises(AuditError, match="noted beside the keys"):
+        open_log(settings)
+    mark_path(settings).unlink()
+    assert verify(settings).verdict is Verdict.INTACT  # nothing there can tell
+    keys = keys_of(settings)
+    for secret in (keys.secret, None):
+        state = verify_log(
+            settings.folder, settings.head_file, keys.public, secret=secret, expected=noted
+        )
+        assert located(state, 4)
+        assert "was noted" in state.fault.problem
+
+
+def test_a_noted_record_has_to_be_that_one(tmp_path: Path):
+    settings = audit_settings(tmp_path)
+    log = open_log(settings)
+    write(log, [entry(1)])
+    log.close()
+    keys = keys_of(settings)
+    links = links_of((settings.folder / file_name(1)).read_bytes().splitlines())
+    for expected, verdict in (
+        (links[2], Verdict.INTACT),
+        (Link(2, ""), Verdict.INTACT),
+        (Link(2, "0" * 64), Verdict.DAMAGED),
+        (Link(9, ""), Verdict.DAMAGED),
+    ):
+        state = verify_log(settings.folder, settings.head_file, keys.public, expected=expected)
+        assert state.verdict is verdict
+
+
+def test_a_log_that_is_gone_altogether_is_not_called_intact(tmp_path: Path):
+    settings = audit_settings(tmp_path)
+    assert verify(settings).verdict is Verdict.UNSURE
+    log = open_log(settings)
+    write(log, [entry(1)])
+    log.close()
+    log.path.unlink()
+    settings.head_file.unlink()
+    state = verify(settings)
+    assert located(state, 1)
+    with pytest.raises(AuditError, match="noted beside the keys"):
+        open_log(settings)
+    mark_path(settings).unlink()
+    assert verify(settings).verdict is Verdict.UNSURE
+
+
+def test_a_log_that_is_being_written_is_checked_without_the_secret(tmp_path: Path):
+    settings = audit_settings(tmp_path, checkpoint_every=1000)
+    log = open_log(settings)
+    stop = threading.Event()
+
+    def go_on() -> None:
+        number = 0
+        while not stop.is_set():
+            write(log, [entry(number)])
+            number += 1
+
+    writer = threading.Thread(target=go_on)
+    writer.start()
+    states = [verify(settings, with_secret=False) for _ in range(5)]
+    stop.set()
+    writer.join()
+    log.close()
+    assert [state.fault for state in states] == [None] * 5
+    assert {state.verdict for state in states} == {Verdict.INTACT}
+
+
+def turned_away(settings) -> list[dict[str, int]]:
+    return [r["turned_away"] for r in records_of(settings.folder) if r["turned_away"]]
+
+
+def test_requests_turned_away_after_the_last_record_are_in_the_signed_one_behind_it(
+    tmp_path: Path,
+):
+    settings = audit_settings(tmp_path)
+    log = open_log(settings)
+    log.turn_away("server_busy")
+    write(log, [entry(1)])
+    for _ in range(3):
+        log.turn_away("invalid_api_key")
+    log.rotate().result()
+    log.turn_away("unknown_host")
+    log.close()
+    assert turned_away(settings) == [
+        {"server_busy": 1},
+        {"invalid_api_key": 3},
+        {"unknown_host": 1},
+    ]
+    assert verify(settings).verdict is Verdict.INTACT
+
+
+def test_requests_turned_away_do_not_wait_for_ever_for_a_record(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("so8t_core.serve.audit._COUNTS_EVERY_S", 0.02)
+    settings = audit_settings(tmp_path)
+    log = open_log(settings)
+    log.turn_away("server_busy")
+    for _ in range(500):
+        if turned_away(settings):
+            break
+        time.sleep(0.01)
+    assert turned_away(settings) == [{"server_busy": 1}]
+    log.close()
+    assert turned_away(settings) == [{"server_busy": 1}]
 
 
 def test_a_log_goes_on_where_it_was_left(tmp_path: Path):
@@ -273,10 +444,11 @@ def test_an_empty_file_of_a_rotation_that_was_cut_short_is_no_damage(tmp_path: P
     log = open_log(settings)
     write(log, [entry(1)])
     log.rotate().result()
-    head = settings.head_file.read_bytes()
+    head, mark = settings.head_file.read_bytes(), mark_path(settings).read_bytes()
     log.close()
     (settings.folder / file_name(2)).write_bytes(b'{"form')
     settings.head_file.write_bytes(head)
+    mark_path(settings).write_bytes(mark)
     log = open_log(settings)
     log.close()
     assert [path.name for path in log_files(settings.folder)] == [file_name(1)]

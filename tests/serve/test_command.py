@@ -299,10 +299,25 @@ class TestAuditCommands:
     def test_verify_says_that_all_is_well(self, folder: Path, capsys):
         capsys.readouterr()
         assert main(["audit", "verify", *options(folder)]) == 0
-        assert capsys.readouterr().out == "ok  7 records, 2 signatures, newest record 7\n"
+        first, note = capsys.readouterr().out.splitlines()
+        assert first == "ok  7 records, 2 signatures, newest record 7"
+        noted = note.split()[-1]
+        assert main(["audit", "verify", "--expect-at-least", noted, *options(folder)]) == 0
+        assert main(["audit", "verify", "--expect-at-least", "8", *options(folder)]) == 4
+        assert main(["audit", "verify", "--expect-at-least", "eight", *options(folder)]) == 2
+        capsys.readouterr()
         public = ["--public-key", str(folder / "keys" / "audit.pub")]
         assert main(["audit", "verify", "--json", *public, *options(folder)]) == 0
         assert json.loads(capsys.readouterr().out)["intact"] is True
+
+    def test_verify_says_what_it_cannot_know(self, folder: Path, tmp_path_factory, capsys):
+        empty = tmp_path_factory.mktemp("empty")
+        assert main(["audit", "init", *options(empty)]) == 0
+        capsys.readouterr()
+        assert main(["audit", "verify", *options(empty)]) == 4
+        shown = capsys.readouterr().out
+        assert shown.startswith("??  0 records")
+        assert "whether there ever was one cannot be known" in shown
 
     def test_verify_names_the_first_bad_record(self, folder: Path, capsys):
         path = folder / "log" / "audit-000001.jsonl"
