@@ -46,8 +46,8 @@ def training_figures(
         "rate_back_offs": trainer.guard.seen.back_offs,
         "first_eval_loss": evaluations[0] if evaluations else None,
         "final_eval_loss": evaluations[-1] if evaluations else None,
-        "best_eval_loss": trainer.best.loss,
-        "best_step": trainer.best.step,
+        "best_eval_loss": trainer.examination.best.loss,
+        "best_step": trainer.examination.best.step,
         "adapter_step": trainer.adapter_step,
         "lora_parameters": trained - gate_parameters,
         "gate_parameters": gate_parameters,
@@ -94,11 +94,11 @@ def _notes(
     notes = [f"A damaged checkpoint was passed over: {reason}" for reason in rejected]
     if bad := trainer.guard.seen.bad:
         notes.append(f"{bad} steps were left out: their loss or gradient was not usable.")
-    if trainer.best.ended:
+    if trainer.examination.best.ended:
         notes.append(
             f"Training stopped early after step {trainer.state.global_step} of "
             f"{trainer.args.max_steps}: the held-out loss had not fallen for "
-            f"{trainer.best.patience} evaluations."
+            f"{trainer.examination.best.patience} evaluations."
         )
     if rotation and rotation["rotation_angle_max_rad"] == 0.0:
         notes.append("The gates did not move: every rotation is still the identity.")

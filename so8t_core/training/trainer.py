@@ -18,8 +18,8 @@ from __future__ import annotations
 import gc
 import math
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
@@ -33,7 +33,7 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 from so8t_core.contract.settings.train import TrainSettings
 from so8t_core.training.adapter import put_weights, trained_weights
 from so8t_core.training.base_model import set_evaluating
-from so8t_core.training.best import BestWatch, EndedEarly, takes_best
+from so8t_core.training.best import EndedEarly, takes_best
 from so8t_core.training.callbacks import StepBounds
 from so8t_core.training.checkpoint import (
     Snapshot,
@@ -43,10 +43,10 @@ from so8t_core.training.checkpoint import (
     require_same_identity,
 )
 from so8t_core.training.dataset import PaddingCollator, RunOrder, SampleSet
+from so8t_core.training.examination import Examination, Subject
 from so8t_core.training.fused_lora import LoraBank
 from so8t_core.training.gate_terms import GateTerms, active_gates
 from so8t_core.training.guard import StepGuard, require_finite
-from so8t_core.training.held_out import held_out_loss
 from so8t_core.training.keeper import CheckpointKeeper
 from so8t_core.training.memory import Passes, first_line, lost_device_told, no_smaller_passes
 from so8t_core.training.optimizer import (
@@ -97,23 +97,18 @@ class SO8TTrainer(Trainer):
         self._around = around
         self._ranks = around.ranks
         self._resume = resume
-        self._held_out = held_out
-        self._sampler = sampler
         self._names = parameter_names(model)
         self._bank = RotationBank(active_gates(model))
         self._low = LoraBank(model, torch.bfloat16 if arguments.bf16 else torch.float32)
         self.counters = dict(resume.counters) if resume else {"tokens": 0, "targets": 0}
-        self._evaluated_step = resume.counters["evaluated_step"] if resume else -1
-        self._sampled_step = resume.counters["sampled_step"] if resume else -1
-        self.best = BestWatch.from_settings(settings, resume.course["best"] if resume else {})
         rows = arguments.per_device_train_batch_size
         self.passes = Passes(rows, around.emit, resume.course["passes"] if resume else {})
         self.guard = StepGuard.from_settings(settings, resume.course["guard"] if resume else {})
         self._held_s = 0.0
-        self._padding = PaddingCollator(pad_id)
+        padding = PaddingCollator(pad_id)
         packed = isinstance(samples, PackedSet)
         told = settings.packed_attention == "ends"
-        collator: Any = PackingCollator(pad_id, told) if packed else self._padding
+        collator: Any = PackingCollator(pad_id, told) if packed else padding
         self._pet: PetTerm | None = None
         if settings.pet_weight:
             collator = MarkingCollator(collator)
@@ -125,7 +120,10 @@ class SO8TTrainer(Trainer):
             data_collator=collator,
             train_dataset=samples,
         )
-        saved = (resume.step, self._evaluated_step, self._sampled_step) if resume else None
+        self.examination = Examination(
+            settings, around, held_out, sampler, padding, arguments.max_steps, resume
+        )
+        saved = (resume.step, *self.examination.counters().values()) if resume else None
         self._keeper = CheckpointKeeper(
             settings, around, self.args.device, arguments.max_steps, saved
         )
@@ -366,107 +364,50 @@ class SO8TTrainer(Trainer):
 
     def evaluation_due(self) -> bool:
         """Whether the held-out loss after the present step is still to be measured."""
-        step = self.state.global_step
-        wished = self._around.wish("evaluate_from_step")
-        asked = wished is not None and self._evaluated_step < wished <= step
-        due = asked or self._evaluation_scheduled(step)
-        # the wish is told to the first rank alone
-        return self._ranks.agree(
-            self._held_out is not None and due and self._evaluated_step != step
-        )
-
-    def _evaluation_scheduled(self, step: int) -> bool:
-        every = self._settings.eval_every_steps
-        return step in (0, self.args.max_steps) or (every > 0 and step % every == 0)
+        return self.examination.due(self.state.global_step)
 
     def evaluate_if_due(self) -> None:
-        """Measure the held-out loss where a pause or the start left it undone.
-
-        Raises `EndedEarly` where that ends the training.
-        """
+        """Do what a pause or the start left undone. Raises `EndedEarly` where that is all."""
         if self.evaluation_due():
             self.evaluate()
-        elif self._sampled_step < self._evaluated_step == self.state.global_step:
-            self._write_samples()
-        if self.best.ended:
+        elif self.examination.samples_due(self.state.global_step):
+            self.examination.write_samples(self._subject(), self.state.global_step)
+        if self.examination.best.ended:
             raise EndedEarly
 
-    @torch.no_grad()
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Mean cross-entropy over all held-out targets; may be paused between micro-batches."""
-        step = self.state.global_step
-        self._around.emit.progress(step, self.args.max_steps, "steps", "measuring held-out loss")
-        measured, self.passes.rows = self._ranks.together(self._measure_all)
-        result = {"eval_loss": measured[0]}
-        require_finite(result, f"the evaluation after step {step}")
-        self._around.evaluations.append({"step": step, **result, "targets": measured[1]})
-        self._evaluated_step = step
-        self._around.trackers.append("evaluation", step, result)
-        self._around.emit.metric(step, result)
+        """The held-out loss after the present step; what follows from it; sample answers."""
+        step, subject = self.state.global_step, self._subject()
+        result = {"eval_loss": self.examination.measure(subject, step)}
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, result
         )
-        self._judge(step, result["eval_loss"])
-        self._write_samples()
+        if self.examination.judge(step, result["eval_loss"]):
+            self.control.should_save = True
+        if self.examination.best.ended:
+            self.control.should_save = self.control.should_training_stop = True
+        self.examination.write_samples(subject, step)
         return result
 
-    def _measure_all(self) -> tuple[tuple[float, int], int]:
-        """Loss and targets, and how many rows a pass had at the end."""
-        assert self._held_out is not None
+    def _subject(self) -> Subject:
+        return Subject(
+            ready=self._evaluating,
+            precision=self.accelerator.autocast,
+            passes=self.passes,
+            point=self._pause_point,
+            device=self.args.device,
+        )
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[PeftModel]:
+        """The model in evaluation, without gradients, its rotations built."""
         set_evaluating(self.adapted)
-        self._bank.open()
-        self._low.open()
-        while isinstance(measured := self._measure(self._held_out), str):
-            when = f"the evaluation after step {self.state.global_step}"
-            if self._ranks.bound:
-                raise no_smaller_passes(when, measured)
-            self.passes.halve(when, measured)
-        self._low.close()
-        self._bank.close()
-        return measured, self.passes.rows
-
-    def _measure(self, held_out: SampleSet) -> tuple[float, int] | str:
-        def loss_of(batch: Mapping[str, Tensor]) -> Tensor:
-            with self.accelerator.autocast():
-                moved = {name: tensor.to(self.args.device) for name, tensor in batch.items()}
-                loss: Tensor = self.adapted(**moved).loss
-            return loss
-
-        return held_out_loss(loss_of, held_out, self._padding, self.passes.rows, self._pause_point)
-
-    def _write_samples(self) -> None:
-        """Have the model answer; may be paused between tokens, and is then begun anew."""
-        if self._sampler.questions:
-            self._ranks.together(self._answer)
-        self._sampled_step = self.state.global_step
-
-    def _answer(self) -> None:
-        step, emit = self.state.global_step, self._around.emit
-        emit.progress(step, self.args.max_steps, "steps", "writing samples")
-        set_evaluating(self.adapted)
-        self._bank.open()
-        self._low.open()
-        self._sampler.write(self.adapted, step, emit, self._pause_point, self.accelerator.autocast)
-        self._low.close()
-        self._bank.close()
-
-    def _judge(self, step: int, eval_loss: float) -> None:
-        """Save where it is the best so far, stop where it has not fallen for long.
-
-        An evaluation that somebody asked for does not count, or resuming would not be exact.
-        """
-        if step == 0 or not self._evaluation_scheduled(step):
-            return
-        if self.best.hear(step, eval_loss):
-            self.control.should_save = True
-            self._around.emit.stats({"best_step": step, "best_eval_loss": eval_loss})
-        if self.best.ended:
-            self.control.should_save = self.control.should_training_stop = True
-            self._around.emit.log(
-                "info",
-                f"Training stops early after step {step}: the held-out loss has not fallen for "
-                f"{self.best.patience} evaluations; it was lowest after step {self.best.step}.",
-            )
+        with torch.no_grad():
+            self._bank.open()
+            self._low.open()
+            yield self.adapted
+            self._low.close()
+            self._bank.close()
 
     # ---- pause and checkpoints
 
@@ -480,12 +421,12 @@ class SO8TTrainer(Trainer):
         return self._keeper.due(self.state.global_step)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        self._keep("end" if self.best.ended else self.checkpoint_due() or "best")
+        self._keep("end" if self.examination.best.ended else self.checkpoint_due() or "best")
 
     def _keep(self, reason: str) -> None:
         if not self._ranks.first:
             return
-        standing = (self.state.global_step, self._evaluated_step, self._sampled_step)
+        standing = (self.state.global_step, *self.examination.counters().values())
         self._keeper.keep(reason, standing, self._snapshot)
 
     def _save_for_pause(self) -> None:
@@ -495,14 +436,10 @@ class SO8TTrainer(Trainer):
 
     def _snapshot(self) -> Snapshot:
         beside: dict[str, Any] = {
-            "counters": {
-                **self.counters,
-                "evaluated_step": self._evaluated_step,
-                "sampled_step": self._sampled_step,
-            },
+            "counters": {**self.counters, **self.examination.counters()},
             "marks": self._around.marks(),
             "course": {
-                "best": self.best.state(),
+                "best": self.examination.best.state(),
                 "guard": self.guard.state(),
                 "passes": self.passes.state(),
             },
@@ -584,7 +521,7 @@ class SO8TTrainer(Trainer):
 
     def _take_best(self) -> None:
         """Put back the weights of the lowest held-out loss."""
-        step = self.best.step
+        step = self.examination.best.step
         if step is None or step == self.state.global_step:
             return
         path = self._around.store.path(step)

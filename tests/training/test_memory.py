@@ -11,6 +11,7 @@ import torch
 from so8t_core.contract.errors import ResourceError
 from so8t_core.phases.base import HardPause
 from so8t_core.phases.standalone import RecordingEmitter
+from so8t_core.training import examination
 from so8t_core.training.checkpoint import read_checkpoint
 from so8t_core.training.memory import Passes, lost_device_told
 from so8t_core.training.series import read_series
@@ -100,14 +101,15 @@ def test_one_row_that_does_not_fit_ends_with_a_word_and_an_intact_checkpoint(
 
 
 def test_an_evaluation_that_does_not_fit_is_cut_as_well(new_run: NewRun, monkeypatch: Any) -> None:
-    measure = SO8TTrainer._measure
+    measure = examination.held_out_loss
 
-    def short(self: SO8TTrainer, held_out: Any) -> Any:
-        return FULL.splitlines()[0] if self.passes.rows > 2 else measure(self, held_out)
+    def short(*arguments: Any) -> Any:
+        rows = arguments[3]
+        return FULL.splitlines()[0] if rows > 2 else measure(*arguments)
 
     ctx = context(new_run("evaluation"), max_steps=1, **WHOLE)
     with monkeypatch.context() as patch:
-        patch.setattr(SO8TTrainer, "_measure", short)
+        patch.setattr(examination, "held_out_loss", short)
         assert train(ctx).figures["rows_a_pass"] == 2
     assert any("the evaluation after step 0" in event["why"] for event in said(ctx, "fallback"))
 
