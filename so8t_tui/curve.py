@@ -77,8 +77,8 @@ def extent(curves: Sequence[Series], view: View) -> tuple[float, float] | None:
     full = [series for series in curves if series.length]
     if not full:
         return None
-    left = min(series.steps[0] for series in full)
-    right = max(series.steps[-1] for series in full)
+    left = min(series.ends[0] for series in full)
+    right = max(series.ends[1] for series in full)
     if left == right:
         return left - 1, right + 1
     return left + view.start * (right - left), left + view.end * (right - left)
@@ -153,12 +153,12 @@ def frame_of(curves: Sequence[Sequence[Column]], left: float, right: float) -> F
 def smoothed(series: Series, weight: float = 0.9) -> Series:
     """The exponential moving average, corrected for its beginning; NaN are passed over."""
     average, share = 0.0, 0.0
-    values = array("d")
-    for value in series.values:
+    values = series.values
+    for place, value in enumerate(values):
         if math.isfinite(value):
             average = weight * average + (1 - weight) * value
             share = weight * share + (1 - weight)
-        values.append(average / share if share else math.nan)
+        values[place] = average / share if share else math.nan
     return Series(series.steps, values)
 
 

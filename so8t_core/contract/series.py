@@ -43,6 +43,13 @@ class Series:
         return self._values[: self.length]
 
     @property
+    def ends(self) -> tuple[float, float]:
+        """The first and the last step, nothing copied. Raises `IndexError` without points."""
+        if not self.length:
+            raise IndexError("a series without points has no ends")
+        return self._steps[0], self._steps[self.length - 1]
+
+    @property
     def last(self) -> float | None:
         """The newest value; None where there is none."""
         return self._values[self.length - 1] if self.length else None

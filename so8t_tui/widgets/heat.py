@@ -45,8 +45,8 @@ class HeatMap(Card[tuple[HeatRow, ...]]):
         room = width - gutter - 1
         if room < 4:
             return []
-        first = min(row.series.steps[0] for row in rows)
-        last = max(row.series.steps[-1] for row in rows)
+        first = min(row.series.ends[0] for row in rows)
+        last = max(row.series.ends[1] for row in rows)
         table = [
             _mean([_sampled(series, first, last, room) for series in members])
             for _, members in gathered

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -124,6 +125,15 @@ def test_a_series_equals_a_plain_model_of_itself(points: list[tuple[int, float]]
         assert dict(zip(series.steps, series.values, strict=True)) == model
         kept.append(series)
     assert [len(old.steps) for old in kept] == [old.length for old in kept]
+
+
+def test_the_ends_of_a_series_are_its_own_and_not_those_of_a_newer_version() -> None:
+    older = Series().append(3, 1.0).append(5, 2.0)
+    newer = older.append(9, 3.0)
+    assert older.ends == (3, 5)
+    assert newer.ends == (3, 9)
+    with pytest.raises(IndexError, match="without points"):
+        Series().ends  # noqa: B018 - asking is what raises
 
 
 def test_a_long_series_stays_bounded_and_keeps_its_newest_point():
