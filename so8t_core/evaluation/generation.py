@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from so8t_core.evaluation.likelihood import finite
 from so8t_core.evaluation.readers import Reader
 
 
@@ -35,7 +36,7 @@ def answer_greedily(
 
     Also ends where `stops` says so of the tokens so far, or at the limit. `step` runs before each
     token and does not count as time. A prompt is answered alone, so no padding can touch its
-    numbers.
+    numbers. Raises `ModelError` for a model whose logits are none.
     """
     given = list(prompt)
     ids: list[int] = []
@@ -43,7 +44,9 @@ def answer_greedily(
     while len(ids) < max_new_tokens:
         step()
         started = time.monotonic()
-        token = int(reader.read(given, last_only=True)[-1].argmax())
+        best = reader.read(given, last_only=True)[-1].max(dim=-1)  # NaN wherever there is one
+        finite(float(best.values))
+        token = int(best.indices)
         spent += time.monotonic() - started
         first_s = first_s or spent
         if token in end_ids:

@@ -94,11 +94,13 @@ def compare(
 
     Items of one cluster are drawn together, because they are not independent. The result does
     not depend on the order of `pairs`. A difference within what rounding does is none. Raises
-    ValueError without pairs.
+    ValueError without pairs, or for results that are no numbers.
     """
     if not pairs:
         raise ValueError("a comparison needs at least one item")
     reference, candidate, sizes = _sum_clusters(pairs)
+    if not np.isfinite([reference, candidate]).all():
+        raise ValueError("what is not a number cannot be compared")
     count = len(sizes)
     generator = np.random.Generator(np.random.PCG64(seed))
     draws = np.empty((3, resamples))

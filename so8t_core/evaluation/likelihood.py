@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
+from so8t_core.contract.errors import ModelError
 from so8t_core.evaluation.items import ScoredText
 from so8t_core.evaluation.readers import Reader
 
@@ -24,7 +25,17 @@ def bits_of(reader: Reader, text: ScoredText) -> float:
     scored = torch.tensor(text.scored[1:], device=logits.device)
     wanted = torch.tensor(text.ids[1:], device=logits.device)
     losses = functional.cross_entropy(logits[scored], wanted[scored], reduction="none")
-    return float(losses.double().sum()) / math.log(2)
+    return finite(float(losses.double().sum())) / math.log(2)
+
+
+def finite(value: float) -> float:
+    """The value. Raises `ModelError` where it is none: nothing can be compared with it."""
+    if not math.isfinite(value):
+        raise ModelError(
+            "The model is broken: what it computes is infinite or not a number.",
+            hint="Look at the training's loss and at the weights; nothing of it can be compared.",
+        )
+    return value
 
 
 @dataclass(frozen=True)
@@ -49,5 +60,5 @@ def weigh(
         wanted = torch.tensor(list(choice), device=logits.device)
         losses = functional.cross_entropy(logits, wanted, reduction="none")
         greedy = bool((logits.argmax(-1) == wanted).all())
-        weighed.append(Continuation(-float(losses.double().sum()), greedy))
+        weighed.append(Continuation(-finite(float(losses.double().sum())), greedy))
     return weighed

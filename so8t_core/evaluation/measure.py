@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from so8t_core.contract.errors import ModelError
 from so8t_core.contract.files import canonical_json, sha256_text
 from so8t_core.contract.settings.evaluate import EvaluateSettings
 from so8t_core.evaluation.generation import answer_greedily
@@ -69,7 +71,8 @@ class Measuring:
     def run(self, side: Side, identity: str, load: Callable[[], Reader]) -> SideResults:
         """Measure what the ledger lacks; the model is loaded only if something is missing.
 
-        `identity` is everything, as text, that an item's result depends on.
+        `identity` is everything, as text, that an item's result depends on. Raises `ModelError`
+        that names side and item where the model computes no numbers.
         """
         reader: Reader | None = None
 
@@ -91,7 +94,8 @@ class Measuring:
             answers[prompt.id] = (tuple(result["ids"]), result["ended"])
             if isinstance(prompt, Prompt):
                 timings.append(Timing(**result["timing"]))
-        tasks = self._tasks(side, identity, opened) if self.items.tasks else {}
+        with _of(side, "tasks"):
+            tasks = self._tasks(side, identity, opened) if self.items.tasks else {}
         return SideResults(bits, answers, tasks, tuple(timings))
 
     def _kept(
@@ -104,7 +108,8 @@ class Measuring:
         key = sha256_text(canonical_json([identity, side, item.id]))
         if key not in self.ledger:
             self.step()
-            self.ledger.append(key, self._measure(opened(), item))
+            with _of(side, item.id):
+                self.ledger.append(key, self._measure(opened(), item))
         result = self.ledger[key]
         self.told(side, item.id, result)
         return result
@@ -144,3 +149,13 @@ class Measuring:
             max_tokens=self.settings.max_task_tokens,
         )
         return {task.name: run.scores(task) for task in self.items.tasks}
+
+
+@contextmanager
+def _of(side: Side, item: str) -> Iterator[None]:
+    """Name the side and the item in an error of the model that has no place yet."""
+    try:
+        yield
+    except ModelError as error:
+        error.where = error.where or f"{side}: {item}"
+        raise

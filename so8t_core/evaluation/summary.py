@@ -11,7 +11,7 @@ from so8t_core.evaluation.answer_form import AnswerForm, check_form
 from so8t_core.evaluation.intervals import Comparison, Pair, compare, fewest_clusters, wilson
 from so8t_core.evaluation.items import Items, Prompt, SafetyPrompt
 from so8t_core.evaluation.measure import Side, SideResults
-from so8t_core.evaluation.safety import refuses
+from so8t_core.evaluation.refusal_wording import refuses
 from so8t_core.evaluation.tasks import TaskItems
 
 _METRICS = {"acc": "accuracy", "f1": "character_f1"}

@@ -143,13 +143,21 @@ def _rope_factors(config: Any) -> RopeFactors | None:
     rope = config.rope_parameters
     if rope["rope_type"] == "default":
         return None
+    factors = {name: rope.get(name) for name in ("long_factor", "short_factor")}
+    if rope["rope_type"] != "longrope" or None in factors.values():
+        raise ModelError(
+            f"GGUF's phi3 knows the rope types default and longrope, with its factors; this is "
+            f"{rope['rope_type']}.",
+            where="config.json: rope_parameters",
+            hint="Train from a base with one of them; Ollama and llama.cpp cannot run this one.",
+        )
     scale = config.max_position_embeddings / config.original_max_position_embeddings
     factor = rope.get("attention_factor")
     if factor is None:
         growth = math.log(max(scale, 1.0)) / math.log(config.original_max_position_embeddings)
         factor = math.sqrt(1 + growth)
     return RopeFactors(
-        long=np.asarray(rope["long_factor"], dtype=np.float32),
-        short=np.asarray(rope["short_factor"], dtype=np.float32),
+        long=np.asarray(factors["long_factor"], dtype=np.float32),
+        short=np.asarray(factors["short_factor"], dtype=np.float32),
         attention_factor=float(factor),
     )

@@ -226,13 +226,22 @@ def _write_tensors(
 
 
 def encode(values: Float32, tensor: PlannedTensor) -> npt.NDArray[np.generic]:
-    """The tensor in the file's type; `ModelError` where float16 cannot hold a weight."""
+    """The tensor in the file's type.
+
+    Raises `ModelError` for a weight that is no number, or that float16 cannot hold.
+    """
+    if not np.isfinite(values).all():
+        raise ModelError(
+            "A weight is infinite or not a number.",
+            where=tensor.name,
+            hint="The model is broken: look at the training's loss.",
+        )
     with np.errstate(over="ignore"):
         encoded: npt.NDArray[np.generic] = gguf.quantize(values, tensor.type)
     if tensor.type is GGMLQuantizationType.F16 and not np.isfinite(encoded).all():
         raise ModelError(
-            "A weight is too large for float16, or is not a number.",
+            "A weight is too large for float16.",
             where=tensor.name,
-            hint="Use BF16 or F32 in export.gguf_types, or look at the training's loss.",
+            hint="Use BF16 or F32 in export.gguf_types.",
         )
     return encoded

@@ -66,7 +66,7 @@ class ChatBody(_Body):
     max_completion_tokens: int | None = Field(None, ge=1)
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)
-    n: Literal[1] | None = None
+    n: int | None = Field(None, ge=1, le=1)
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     user: str | None = Field(None, max_length=_MAX_USER_CHARACTERS)

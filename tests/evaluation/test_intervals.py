@@ -99,3 +99,9 @@ def test_what_rounding_does_is_no_difference():
     items = [Pair(f"g{n}", 1.0, 1.0 + 1e-7, 1.0) for n in range(20)]
     assert compared(items).difference.low > 0
     assert compared(items).verdict == "no difference shown"
+
+
+def test_what_is_no_number_is_compared_with_nothing():
+    for bad in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="cannot be compared"):
+            compared([*made_items(0.1), Pair("bad", 1.0, bad, 1)])

@@ -112,6 +112,21 @@ def test_answers_are_those_of_the_librarys_greedy_search(base, trained: Path):
     assert len(steps) == len(generated)
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_model_that_computes_no_numbers_is_named_and_never_compared(trained: Path, value: float):
+    model = load_base(trained / "base", dtype=torch.float32)
+    with torch.no_grad():
+        model.model.layers[1].mlp.down_proj.weight[3, 5] = value
+    with pytest.raises(ModelError, match="The model is broken"):
+        bits_of(TorchReader(model), ScoredText("t", "g", "document", IDS, SCORED, 20))
+    with pytest.raises(ModelError, match="The model is broken"):
+        answer_greedily(
+            TorchReader(model), IDS, end_ids=frozenset(), max_new_tokens=3, step=lambda: None
+        )
+    with pytest.raises(ModelError, match="The model is broken"):
+        weigh(TorchReader(model), CONTEXT, [(5, 77)])
+
+
 def test_an_answer_ends_at_any_end_token_without_containing_it(base):
     first = answer_greedily(
         TorchReader(base), IDS, end_ids=frozenset(), max_new_tokens=3, step=lambda: None

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import torch
 
 from so8t_core.contract.errors import DataError, InputMissing, ModelError
 from so8t_core.contract.labels import SafetyLabel
 from so8t_core.contract.settings.tasks import TaskName
+from so8t_core.evaluation.models import load_tuned
 from so8t_core.phases.base import HardPause, Outcome
 from so8t_core.phases.evaluate import run
 from so8t_tui.amounts import measured
@@ -87,6 +89,22 @@ def test_a_broken_model_is_worse(tmp_path: Path):
     broken = build_trained(tmp_path / "broken", spread=1.0)
     outcome = evaluate(broken, tmp_path / "run")
     assert outcome.figures["documents"]["verdict"] == "worse"
+
+
+def test_a_model_without_numbers_ends_the_phase_by_its_name(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    real = load_tuned
+
+    def broken(*given: Any, **options: Any) -> Any:
+        model = real(*given, **options)
+        with torch.no_grad():
+            next(model.parameters()).fill_(float("nan"))
+        return model
+
+    monkeypatch.setattr("so8t_core.phases.evaluate.load_tuned", broken)
+    with pytest.raises(ModelError, match=r"The model is broken[^$]*tuned: "):
+        evaluate(trained, tmp_path / "run")
 
 
 def test_an_untouched_model_is_not_different(tmp_path: Path):

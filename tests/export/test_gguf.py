@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import Phi3Config, Phi3ForCausalLM
+from transformers import AutoConfig, Phi3Config, Phi3ForCausalLM
 
 from so8t_core.contract.errors import ModelError
 from so8t_core.export.gguf import GgufSource, write_gguf
@@ -147,6 +147,35 @@ def test_what_float16_cannot_hold_is_an_error_and_leaves_nothing(
     with pytest.raises(ModelError, match=r"blk\.1\.ffn_down"):
         write(folder, tmp_path / "out" / "m.gguf", "F16")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("type_", ["F32", "BF16", "Q8_0", "Q4_0"])
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_a_weight_that_is_no_number_is_an_error_in_every_type(
+    base: Path, tmp_path: Path, type_: str, value: float
+):
+    folder = changed_weight(base, tmp_path / "broken", value)
+    with pytest.raises(ModelError, match=r"infinite or not a number[^$]*blk\.1\.ffn_down"):
+        write(folder, tmp_path / "out" / "m.gguf", type_)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "rope",
+    [
+        {"rope_type": "linear", "factor": 2.0},
+        {"rope_type": "dynamic", "factor": 2.0},
+        {"rope_type": "yarn", "factor": 2.0},
+        {"rope_type": "llama3", "factor": 2.0},
+    ],
+    ids=lambda rope: rope["rope_type"],
+)
+def test_another_rope_type_is_named(base: Path, tmp_path: Path, rope: dict[str, Any], monkeypatch):
+    real = AutoConfig.from_pretrained(base)
+    real.rope_parameters = {**real.rope_parameters, **rope}
+    monkeypatch.setattr(AutoConfig, "from_pretrained", lambda *_: real)
+    with pytest.raises(ModelError, match=f"this is {rope['rope_type']}"):
+        write(base, tmp_path / "m.gguf", "F32")
 
 
 def test_a_pause_between_tensors_leaves_nothing(base: Path, tmp_path: Path):

@@ -303,8 +303,8 @@ async def test_21_fields_that_steer_or_show_the_output_are_refused(tmp_path: Pat
     assert stage.backend.asked == []
 
 
-@pytest.mark.parametrize("n", [0, 2, 128])
-async def test_22_there_is_one_choice(tmp_path: Path, n: int):
+@pytest.mark.parametrize("n", [0, 2, 128, True, 1.0])
+async def test_22_there_is_one_choice(tmp_path: Path, n: float):
     async with staged(tmp_path) as stage:
         reply = await stage.chat(n=n)
         assert (reply.status, reply.code) == (400, "malformed_request")
