@@ -49,9 +49,9 @@ def assess(
     content_type = next((value for name, value in headers if name.lower() == "content-type"), "")
     decoded = decode(body, content_type)
     if why := too_nested(decoded.text):
-        empty, none = Page("", url, None, (), (), (), ()), judge((), settings.licences)
+        empty, none = Page("", url, None, (), 0, (), (), ()), judge((), settings.licences)
         return Assessment(decoded, empty, {}, none, Refusal("too-nested", "reader", why))
-    page = read_page(decoded.text, url)
+    page = read_page(decoded.text, url, settings.max_page_links)
     directives = page_directives(headers, page.metas, settings.product_token)
     licence = judge(page.marks, settings.licences)
     if licence.id in ("none", *WORDS[1:]) and source is not None and source.licence:

@@ -11,6 +11,7 @@ import hashlib
 import html
 import json
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -93,10 +94,17 @@ def _documents(settings: CrawlSettings) -> Iterator[tuple[str, Document]]:
         return
     for path in settings.jsonl_files:
         opener = gzip.open if path.name.endswith(".gz") else open
-        with opener(path, "rt", encoding="utf-8", errors="replace") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield f"{path.name}/{number}", _parsed(line, f"{path}:{number}")
+        try:
+            with opener(path, "rt", encoding="utf-8-sig", errors="replace") as lines:
+                for number, line in enumerate(lines, start=1):
+                    if line.strip():
+                        yield f"{path.name}/{number}", _parsed(line, f"{path}:{number}")
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise InputInvalid(
+                f"The file is not a whole gzip file: {error}.",
+                where=str(path),
+                hint="Fetch or pack it again.",
+            ) from error
 
 
 def _parsed(line: str, where: str) -> Document:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -14,11 +15,13 @@ from fastwarc.warc import ArchiveIterator, WarcRecordType
 
 from so8t_core.contract.errors import InputMissing, StoreError
 from so8t_core.crawl.fetcher import Response
+from so8t_core.crawl.records import digest
 
 FRONTIER_NAME = "frontier.db"
 WARC_FOLDER = "warc"
 
 
+_NEEDED = frozenset(("url", "digest", "fetched_at", "warc", "offset", "length"))
 _OF_A_BODY = ("content-", "transfer-")
 """Headers that describe a body, of which a 304 has none."""
 
@@ -39,6 +42,25 @@ class EarlierPage:
         }
         return {name: value for name, value in wanted.items() if value}
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the record is the one that was written: the page's, with its payload."""
+        try:
+            for record in self._records():
+                wanted = (self.line["url"], self.line["digest"])
+                body = record.reader.read()
+                return (record.headers["WARC-Target-URI"], digest(body)) == wanted
+        except (ValueError, OSError, RuntimeError, KeyError):
+            return False
+        return False
+
+    def _records(self) -> Iterator[Any]:
+        stream = BytesIO(self.record)
+        records: Iterator[Any] = iter(
+            ArchiveIterator(stream, record_types=WarcRecordType.response, parse_http=True)
+        )
+        return records
+
     def answer(self, unchanged: Response) -> Response:
         """The earlier answer in place of a 304, with the new request and its time.
 
@@ -51,9 +73,7 @@ class EarlierPage:
             if not name.lower().startswith(_OF_A_BODY)
         )
         said = {name.lower() for name, _ in fresh}
-        for record in ArchiveIterator(
-            BytesIO(self.record), record_types=WarcRecordType.response, parse_http=True
-        ):
+        for record in self._records():
             kept = tuple((n, v) for n, v in record.http_headers if n.lower() not in said)
             return dataclasses.replace(
                 unchanged, status=200, headers=kept + fresh, body=record.reader.read()
@@ -79,20 +99,44 @@ class Earlier:
                 hint="Correct crawl.revisit: the `crawl` folder of a run, or leave it out.",
             )
         self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        self.damaged: set[str] = set()
+        """URLs of pages whose records are not what they were; they are asked for in full."""
+        self._line("")
 
     def close(self) -> None:
         """Close the earlier frontier."""
         self._db.close()
 
     def page(self, url: str) -> EarlierPage | None:
-        """What is known of a URL; None where it was not kept, or its WARC file is gone."""
-        row = self._db.execute("SELECT line FROM pages WHERE url = ?", (url,)).fetchone()
-        if row is None:
+        """What is known of a URL; None where it was not kept, or its record is gone or damaged.
+
+        Raises `StoreError` where the earlier frontier cannot be read.
+        """
+        line = self._line(url)
+        if line is None:
             return None
-        line = json.loads(row[0])
         path = self._folder / WARC_FOLDER / Path(line["warc"]).name
         if not path.is_file():
             return None
         with path.open("rb") as file:
             file.seek(line["offset"])
-            return EarlierPage(line, file.read(line["length"]))
+            found = EarlierPage(line, file.read(line["length"]))
+        if found.is_whole:
+            return found
+        self.damaged.add(url)
+        return None
+
+    def _line(self, url: str) -> dict[str, Any] | None:
+        query = "SELECT line FROM pages WHERE url = ?"
+        try:
+            row = self._db.execute(query, (url,)).fetchone()
+            line = None if row is None else json.loads(row[0])
+            if line is not None and not line.keys() >= _NEEDED:
+                raise ValueError("a page of it has no record")
+        except (sqlite3.DatabaseError, ValueError, AttributeError) as error:
+            raise StoreError(
+                f"The earlier crawl's frontier cannot be read: {error}.",
+                where=str(self._folder / FRONTIER_NAME),
+                hint="Crawl without crawl.revisit, or name another folder.",
+            ) from error
+        return line

@@ -37,6 +37,7 @@ class Records:
     """A crawl's frontier, read only, while it may be running. Without a file it knows nothing."""
 
     def __init__(self, path: Path | None) -> None:
+        self._path = path
         self._db = (
             sqlite3.connect(f"file:{path}?mode=ro", uri=True)
             if path is not None and path.is_file()
@@ -55,12 +56,16 @@ class Records:
         try:
             found: tuple[Any, ...] | None = self._db.execute(query, (value,)).fetchone()
         except sqlite3.DatabaseError as error:
-            raise StoreError(
-                f"The crawl's frontier cannot be read: {error}.",
-                where="crawl/frontier.db",
-                hint="It may come from an older version; crawl again, or leave --run out.",
-            ) from error
+            raise self.damaged(error) from error
         return found
+
+    def damaged(self, error: Exception) -> StoreError:
+        """What to tell of a file that cannot be read."""
+        return StoreError(
+            f"The crawl's frontier cannot be read: {error}.",
+            where=str(self._path),
+            hint="It may come from another version; crawl again, or leave --run out.",
+        )
 
     def stored_answer(self, origin: str) -> Answer | None:
         """What the owner of an origin said."""
@@ -90,7 +95,15 @@ def explain(url: str, settings: CrawlSettings, records: Records, *, ask: bool) -
     """Everything that decides about a URL; the last finding is the verdict.
 
     With `ask` the owner's files are fetched now, as a crawl would, with its delay in between.
+    Raises `StoreError` where the records are damaged.
     """
+    try:
+        return _explain(url, settings, records, ask=ask)
+    except (ValueError, TypeError) as error:  # text in the file that is no JSON, or another form
+        raise records.damaged(error) from error
+
+
+def _explain(url: str, settings: CrawlSettings, records: Records, *, ask: bool) -> list[Finding]:
     scope = Scope(settings)
     canonical = scope.canonical(url)
     if isinstance(canonical, BadUrl):

@@ -12,6 +12,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -73,6 +74,10 @@ class Frontier:
         trace: TracebackType | None,
     ) -> None:
         self._store.close()
+
+    def guarded(self) -> AbstractContextManager[None]:
+        """In it, what cannot be read of the frontier is a `StoreError`."""
+        return self._store.guarded()
 
     def meta(self, name: str) -> str | None:
         """A note about the crawl as a whole."""
@@ -152,8 +157,8 @@ class Frontier:
         Nothing may be in flight, and everything must be durable.
         """
         self.commit()
-        opening = WaveOpening(self._store, budgets, self.hosts.kept)
         with self._store.guarded():
+            opening = WaveOpening(self._store, budgets, self.hosts.kept)
             while (opened := await asyncio.to_thread(opening.step)) is None:
                 pass
             if not opened:
@@ -242,10 +247,10 @@ class Frontier:
         for batch in (self._batch, self._writing):
             if origin in batch.robots:
                 return Answer.from_row(batch.robots[origin])
-        row = self._store.reader.execute(
-            "SELECT * FROM robots WHERE origin = ?", (origin,)
-        ).fetchone()
-        return None if row is None else Answer.from_row(list(row))
+        query = "SELECT * FROM robots WHERE origin = ?"
+        with self._store.guarded():
+            row = self._store.reader.execute(query, (origin,)).fetchone()
+            return None if row is None else Answer.from_row(list(row))
 
     def store_answer(self, answer: Answer) -> None:
         """Keep an answer, in place of an older one."""

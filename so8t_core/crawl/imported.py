@@ -28,6 +28,7 @@ from so8t_core.crawl.windows import Entry
 from so8t_core.phases.base import PhaseContext
 
 _APPLIED_AT_ONCE = 200
+_ENCODINGS = frozenset(("", "identity", "none", "gzip", "x-gzip", "deflate"))
 _SUFFIXES = (".warc", ".warc.gz")
 
 
@@ -66,7 +67,7 @@ def take_in(
         target = folder / name
         if name not in frontier.archives():
             _link(ctx, source, target)
-            for number, answer in enumerate(_answers(target, source)):
+            for number, answer in enumerate(_answers(target, source, settings.max_page_bytes)):
                 ctx.pause.point()
                 _index(answer, settings, frontier)
                 if number % _APPLIED_AT_ONCE == 0:
@@ -95,7 +96,11 @@ def _link(ctx: PhaseContext, source: Path, target: Path) -> None:
 
 @dataclass(frozen=True)
 class _Answer:
-    """A response record, its decoded body, where it lies, and whether its digests are wrong."""
+    """A response record, its decoded body, where it lies, and whether its digests are wrong.
+
+    The body is a byte longer than the limit where it is cut, and empty where its encoding is one
+    that is not undone.
+    """
 
     record: ArcWarcRecord
     body: bytes
@@ -103,7 +108,18 @@ class _Answer:
     damaged: bool
 
 
-def _answers(path: Path, source: Path) -> Iterator[_Answer]:
+def _body(record: ArcWarcRecord, max_bytes: int) -> bytes:
+    """A record's body without its encoding, and one byte beyond the limit where it is longer."""
+    encoding = record.http_headers and record.http_headers.get_header("Content-Encoding")
+    if (encoding or "").strip().lower() not in _ENCODINGS:
+        return b""
+    stream, body = record.content_stream(), bytearray()
+    while len(body) <= max_bytes and (piece := stream.read(max_bytes + 1 - len(body))):
+        body += piece
+    return bytes(body)
+
+
+def _answers(path: Path, source: Path, max_bytes: int) -> Iterator[_Answer]:
     seen = 0
     try:
         with path.open("rb") as file:
@@ -111,9 +127,9 @@ def _answers(path: Path, source: Path) -> Iterator[_Answer]:
             for record in records:
                 seen += bool(record.rec_type)
                 if record.rec_type == "response":
-                    body = record.content_stream().read()
+                    body = _body(record, max_bytes)
                     offset, length = records.get_record_offset(), records.get_record_length()
-                    damaged = record.digest_checker.passed is False
+                    damaged = record.digest_checker.passed is False and len(body) <= max_bytes
                     yield _Answer(record, body, Place(path.name, offset, length), damaged)
         if not seen:
             raise ArchiveLoadFailed("it holds no record")
@@ -140,6 +156,10 @@ def _index(answer: _Answer, settings: CrawlSettings, frontier: Frontier) -> None
     status = record.http_headers.get_statuscode() if record.http_headers else ""
     if status != "200":
         frontier.fail(entry, Refusal(f"http-{status or 'none'}", "WARC record"))
+        return
+    encoding = record.http_headers.get_header("Content-Encoding") or ""
+    if encoding.strip().lower() not in _ENCODINGS:
+        frontier.fail(entry, Refusal("encoding", "WARC record", encoding[:40]))
         return
     if answer.damaged:
         frontier.fail(entry, Refusal("warc-damaged", "WARC record", "its digest is wrong"))

@@ -28,6 +28,7 @@ from so8t_core.crawl.windows import Entry
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SITEMAPS_AN_ORIGIN = 50
 _SITEMAP_LEVELS = 3
+_LISTED_AT_ONCE = 500
 
 
 class Intake:
@@ -95,8 +96,11 @@ class Intake:
             self._frontier.tally("listings_in_part")
         ignored: Counter[str] = Counter()
         linker = self._scope.linker(entry.url)
-        found = wanted_links(listed.urls, linker, entry, self._scope, ignored)
-        self._frontier.add(found, depth=entry.depth + 1)
+        for start in range(0, len(listed.urls), _LISTED_AT_ONCE):
+            urls = listed.urls[start : start + _LISTED_AT_ONCE]
+            found = wanted_links(urls, linker, entry, self._scope, ignored)
+            self._frontier.add(found, depth=entry.depth + 1)
+            await asyncio.sleep(0)  # other hosts are not to wait for a long list
         self._tally_ignored(ignored)
         if entry.hops < _SITEMAP_LEVELS:
             self._add_listings(listed.sitemaps, entry.url, entry.depth, entry.hops + 1)

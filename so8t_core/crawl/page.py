@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
@@ -21,6 +22,10 @@ _FOOTERS = (
     "footer, address, small, #footer, .footer, .license, .licence, "
     "[class*='copyright'], [id*='copyright']"
 )
+_MOST_METAS = 1_000
+_MOST_MARKS = 500
+_MOST_FEEDS = 100
+_META_CHARS = 20_000
 _FOOTER_CHARS = 2000
 _LEAST_FOOTERS = 16
 _FOOTER_WORK_CHARS = 20_000_000
@@ -42,15 +47,18 @@ class Page:
     base: str
     canonical: str | None
     links: tuple[Link, ...]
+    links_left_out: int
     feeds: tuple[str, ...]
     metas: tuple[tuple[str, str], ...]
     marks: tuple[Mark, ...]
 
 
-def read_page(text: str, url: str) -> Page:
+def read_page(text: str, url: str, max_links: int = 5_000) -> Page:
     """Read a page's text; `url` is where it was found.
 
-    What a page cannot have, since the word for it is nowhere in its text, is not looked for.
+    Of links no more than `max_links` are read, of metas, feeds and licence marks no more than any
+    page has a use for. What a page cannot have, since the word for it is nowhere in its text, is
+    not looked for.
     """
     tree = LexborHTMLParser(text)
     words = text.lower()
@@ -58,14 +66,16 @@ def read_page(text: str, url: str) -> Page:
     canonical = tree.css_first("link[rel~='canonical'][href]") if "canonical" in words else None
     target = canonicalise(_attribute(canonical, "href"), base=base) if canonical else None
     title = tree.css_first("title")
+    linking = tree.css(_LINKS)
     return Page(
         title=clean_title(title.text() if title else ""),
         base=base,
         canonical=None if isinstance(target, BadUrl) else target,
-        links=tuple(_links(tree)),
+        links=tuple(_links(linking[:max_links])),
+        links_left_out=max(0, len(linking) - max_links),
         feeds=tuple(_feeds(tree)) if "alternate" in words else (),
         metas=tuple(_metas(tree)),
-        marks=tuple(dict.fromkeys(_marks(tree, base, words))),
+        marks=tuple(dict.fromkeys(islice(_marks(tree, base, words), _MOST_MARKS))),
     )
 
 
@@ -80,8 +90,8 @@ def _base(tree: LexborHTMLParser, url: str) -> str:
     return url if isinstance(target, BadUrl) else target
 
 
-def _links(tree: LexborHTMLParser) -> Iterator[Link]:
-    for node in tree.css(_LINKS):
+def _links(nodes: Sequence[LexborNode]) -> Iterator[Link]:
+    for node in nodes:
         if node.tag == "meta":
             if _attribute(node, "http-equiv").strip().lower() == "refresh":
                 target = _REFRESH.match(_attribute(node, "content"))
@@ -94,12 +104,13 @@ def _links(tree: LexborHTMLParser) -> Iterator[Link]:
 
 
 def _metas(tree: LexborHTMLParser) -> Iterator[tuple[str, str]]:
-    for node in tree.css("meta[name][content]"):
-        yield _attribute(node, "name").strip(), _attribute(node, "content").strip()
+    for node in tree.css("meta[name][content]")[:_MOST_METAS]:
+        name, content = _attribute(node, "name"), _attribute(node, "content")
+        yield name[:_META_CHARS].strip(), content[:_META_CHARS].strip()
 
 
 def _feeds(tree: LexborHTMLParser) -> Iterator[str]:
-    for node in tree.css("link[rel~='alternate'][href][type]"):
+    for node in tree.css("link[rel~='alternate'][href][type]")[:_MOST_FEEDS]:
         if _attribute(node, "type").strip().lower() in _FEED_TYPES:
             yield _attribute(node, "href")
 

@@ -9,7 +9,7 @@ from so8t_core.contract.settings.crawl import CrawlSettings
 from so8t_core.crawl.fetcher import Failure, Response
 from so8t_core.crawl.frontier import Frontier
 from so8t_core.crawl.hosts import Standing
-from so8t_core.crawl.politeness import Lanes, Pace, asked_wait_s, retry_wait_s
+from so8t_core.crawl.politeness import Lanes, Pace, asked_wait_s, doubled_s, retry_wait_s
 from so8t_core.crawl.refusal import Refusal
 from so8t_core.crawl.scope import Scope
 from so8t_core.crawl.windows import Entry
@@ -76,7 +76,7 @@ class Patience:
             if rest > self._settings.breaker_openings:
                 standing.suspend(f"{rest - 1} rests did not help")
             else:
-                self.hold(host, self._settings.breaker_rest_s * 2.0 ** (rest - 1), why)
+                self.hold(host, doubled_s(self._settings.breaker_rest_s, rest - 1), why)
 
     def given_up(self, host: str) -> Refusal | None:
         """Why a host is left for this run; None where it is not."""

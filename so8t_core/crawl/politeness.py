@@ -10,10 +10,16 @@ from so8t_core.contract.settings.crawl import CrawlSettings
 from so8t_core.crawl.fetcher import Failure, Response
 
 _NEWEST_SHARE = 0.3
+_MOST_DOUBLINGS = 40
 _LONGEST_WAIT_S = 10 * 365 * 86_400.0
 """Longer waits than ten years count as ten years: calendars end."""
 
 RETRYABLE_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+
+
+def doubled_s(wait_s: float, times: int) -> float:
+    """A wait that was doubled so often, but not without end."""
+    return min(wait_s * 2.0 ** min(times, _MOST_DOUBLINGS), _LONGEST_WAIT_S)
 
 
 def retry_after_s(value: str, now: float) -> float | None:
@@ -52,7 +58,7 @@ def retry_wait_s(
     if tries >= settings.max_retries or (isinstance(result, Failure) and not result.retryable):
         return None
     asked = asked_wait_s(result, now)
-    backoff_s = settings.retry_base_s * 2.0**tries * (1 + 0.5 * _scatter(url, tries))
+    backoff_s = doubled_s(settings.retry_base_s, tries) * (1 + 0.5 * _scatter(url, tries))
     wait_s = backoff_s if asked is None else max(asked, settings.delay_s)
     return wait_s if wait_s <= settings.max_retry_wait_s else None
 

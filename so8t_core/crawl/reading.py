@@ -74,6 +74,8 @@ class PageReader:
     ) -> tuple[tuple[Found, ...], tuple[Found, ...]]:
         """A page's links and feeds, each with the reason where it is not to be fetched."""
         page = found.page
+        if page.links_left_out:
+            ignored["too-many"] += page.links_left_out
         if not found.may_follow:
             ignored["nofollow"] += len(page.links)
             return (), ()

@@ -168,7 +168,7 @@ class Store:
             self.reader = sqlite3.connect(path, isolation_level=None)
             self.reader.execute("PRAGMA query_only = ON")
 
-    def damaged(self, error: sqlite3.DatabaseError) -> StoreError:
+    def damaged(self, error: Exception) -> StoreError:
         """What to tell of a database that cannot be read or written."""
         if "full" in str(error):
             return StoreError(
@@ -242,8 +242,11 @@ class Store:
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
-        """Turn trouble with the database, such as a full disk, into a `StoreError`."""
+        """Turn trouble with the database, such as a full disk, into a `StoreError`.
+
+        What was damaged where SQLite does not see it shows as text that is no JSON or no number.
+        """
         try:
             yield
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, ValueError, TypeError) as error:
             raise self.damaged(error) from error

@@ -24,8 +24,10 @@ _PLAIN_LINK = re.compile(
     rf"(?:(https?://[a-z0-9.-]+(?::[0-9]+)?)(?=/)|(?=/))?((?:/?{_SEGMENT})?(?:/{_SEGMENT})*/?)"
     r"(?:\?([A-Za-z0-9_.~=&-]*))?(?:\#.*)?"
 )
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}):")
 _SPECIAL = re.compile(r"https?:", re.IGNORECASE)
 _FULL_STOPS = str.maketrans("。．｡", "...")
+_LONGEST = 4  # times the limit: what is longer as it is written will not get short enough
 _EDGE = "".join(map(chr, range(0x21)))
 
 
@@ -54,6 +56,11 @@ def canonicalise(
     URL, sections 3.5, 4.4; RFC 3986, section 6.2.2.
     """
     text = raw.strip(_EDGE).translate({0x09: None, 0x0A: None, 0x0D: None})
+    if len(text) > _LONGEST * max_chars:
+        named = _SCHEME.match(text)
+        if named and named.group(1).lower() not in _DEFAULT_PORT:
+            return BadUrl("url-scheme", named.group(1).lower())
+        return BadUrl("url-length", f"{len(text)} characters")
     text = _with_authority(_forward_slashes(text), base)
     try:
         parts = urlsplit(urljoin(base, text) if base else text)
@@ -97,7 +104,7 @@ class Linker:
         self._query_encoding = query_encoding
 
     def __call__(self, href: str) -> str | BadUrl:
-        plain = _PLAIN_LINK.fullmatch(href)
+        plain = _PLAIN_LINK.fullmatch(href) if len(href) <= self._max_chars else None
         if plain is not None:
             origin, path, query = plain.groups()
             if path and (origin is None or _is_canonical(origin)):
@@ -157,6 +164,7 @@ def _with_authority(text: str, base: str | None) -> str:
     return "//" + text.lstrip("/") if base is not None and text.startswith("///") else text
 
 
+@lru_cache(maxsize=4096)
 def _canonical_host(host: str) -> str | None:
     if ":" in host:
         try:

@@ -45,7 +45,14 @@ class Archive:
         """
         self._folder = folder
         self._max_bytes = max_bytes
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"The folder of the crawl's WARC files cannot be made: {error.strerror}.",
+                where=str(folder),
+                hint="Remove what stands in its place, and resume.",
+            ) from error
         for path in sorted(folder.glob(f"{_PREFIX}*{_SUFFIX}")):
             if path.name not in committed:
                 path.unlink()

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Coroutine
 from contextlib import closing, nullcontext
+from dataclasses import replace
 from typing import Any
 
 from so8t_core.contract.errors import Unreachable
@@ -110,7 +111,11 @@ async def _crawl(ctx: PhaseContext, settings: CrawlSettings) -> Outcome:
                 crawler = Crawler(ctx, settings, scope, frontier, archive, fetcher, earlier)
                 await crawler.run()
         _check_reached(frontier)
-        return _outcome(ctx, frontier, {})
+        outcome = _outcome(ctx, frontier, {})
+        if earlier is not None and earlier.damaged:
+            note = f"{len(earlier.damaged)} pages of the earlier crawl are damaged there."
+            return replace(outcome, notes=(*outcome.notes, note))
+        return outcome
 
 
 def _check_reached(frontier: Frontier) -> None:
@@ -128,8 +133,9 @@ def _check_reached(frontier: Frontier) -> None:
 
 
 def _outcome(ctx: PhaseContext, frontier: Frontier, inputs: dict[str, str]) -> Outcome:
-    digest = write_index(frontier, ctx.folder)
-    figures = crawl_figures(frontier)
+    with frontier.guarded():
+        digest = write_index(frontier, ctx.folder)
+        figures = crawl_figures(frontier)
     notes = []
     if figures["urls_left_queued"]:
         notes.append(

@@ -1,5 +1,6 @@
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +93,20 @@ def test_a_missing_file_or_an_empty_folder_says_so(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputMissing, match="no data set"):
         crawl.run(context(tmp_path, source="dataset", dataset=str(tmp_path / "empty")))
+
+
+@pytest.mark.parametrize("damage", [lambda body: body[:-20], lambda _: b"no gzip"])
+def test_a_damaged_gzip_file_is_named(damage: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    line = (json.dumps({"text": TEXT}) + "\n").encode()
+    file = tmp_path / "some.jsonl.gz"
+    file.write_bytes(damage(gzip.compress(line * 1000)))
+    with pytest.raises(InputInvalid, match="not a whole gzip file") as caught:
+        crawl.run(context(tmp_path, source="jsonl", jsonl_files=[str(file)]))
+    assert str(file) in caught.value.where
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
+    file = tmp_path / "some.jsonl"
+    file.write_bytes(b"\xef\xbb\xbf" + json.dumps({"text": TEXT, "url": "http://e.jp/"}).encode())
+    crawl.run(context(tmp_path, source="jsonl", jsonl_files=[str(file)]))
+    assert kept(tmp_path) == ["http://e.jp/"]

@@ -25,7 +25,7 @@ from so8t_core.crawl.refusal import Refusal
 from so8t_core.crawl.reservations import read_tdmrep
 from so8t_core.crawl.robots import parse
 from so8t_core.crawl.sitemap import _named
-from so8t_core.crawl.url import BadUrl, canonicalise
+from so8t_core.crawl.url import BadUrl, Linker, canonicalise
 
 from .site import Site, html
 from .trial import run_crawl
@@ -165,3 +165,42 @@ def test_footers_in_one_another_cost_what_a_few_do() -> None:
         "http://a.example/",
     )
     assert {mark.value for mark in page.marks if len(mark.value) < 20} >= {"無断転載を禁じ"}
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "<a href=/{}></a>",
+        "<a href=//h{}.jp></a>",
+        '<a href="http://é{}.jp/"></a>',
+        "<a rel=license href=/{}></a>",
+        '<meta name="dc.rights" content="{}">',
+        "<link rel=alternate type=application/rss+xml href=/{}>",
+    ],
+)
+def test_a_page_gets_no_more_attention_than_any_page_has_a_use_for(piece: str) -> None:
+    """Without bounds each of these held up all hosts for 4 to 30 s."""
+    page = read_page("".join(map(piece.format, range(30_000))), "http://a.example/")
+    assert len(page.links) <= 5_000
+    assert len(page.links) + page.links_left_out in (0, 30_000)
+    assert len(page.marks) <= 500
+    assert len(page.feeds) <= 100
+
+
+def test_links_beyond_the_limit_are_counted(tmp_path: Path) -> None:
+    with Site({"http://a.example/": html("/1", "/2", "/3")}) as site:
+        outcome = run_crawl(tmp_path, site, max_page_links=2)
+    assert outcome.figures["links_ignored"] == {"too-many": 1}
+    assert outcome.figures["urls_seen"] == 3
+
+
+@pytest.mark.parametrize("part", ["%41", "../", "é", "a/"])
+def test_a_link_of_a_megabyte_is_refused_before_it_is_taken_apart(part: str) -> None:
+    link = Linker("http://a.example/", drop_parameters=(), max_chars=2000, query_encoding="utf-8")
+    for href in (f"/{part * 1_000_000}", f"/?{part * 1_000_000}"):
+        found = link(href)
+        assert isinstance(found, BadUrl)
+        assert found.rule == "url-length"
+    data = link("data:text/plain," + part * 1_000_000)
+    assert isinstance(data, BadUrl)
+    assert data.rule == "url-scheme"

@@ -1,4 +1,5 @@
 import gzip
+import tracemalloc
 from io import BytesIO
 from pathlib import Path
 
@@ -111,3 +112,24 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputMissing) as caught:
         crawl.run(context(tmp_path / "run", source="warc", warc_files=(tmp_path / "none",)))
     assert caught.value.where == str(tmp_path / "none")
+
+
+def test_bombs_and_encodings_that_are_not_undone_end_their_record(tmp_path: Path) -> None:
+    bomb = gzip.compress(b"\0" * 200_000_000, 1)
+    file = tmp_path / "odd.warc.gz"
+    write_warc(
+        file,
+        (f"{A}/bomb", bomb, {"Content-Encoding": "gzip"}),
+        (f"{A}/brotli", b"\x1b\xff", {"Content-Encoding": "br"}),
+        (f"{A}/deep", b"<div>" * 100_000, {}),
+        (f"{A}/good", b"<p>x</p>", {}),
+    )
+    tracemalloc.start()
+    crawl.run(context(tmp_path, source="warc", warc_files=(file,), max_page_bytes=1_000_000))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100_000_000, "the reader unpacks a block of 16 kB at once, not all"
+    assert kept(tmp_path) == [f"{A}/good"]
+    assert outcome_of(tmp_path, f"{A}/bomb")[:2] == ("refused", "too-large")
+    assert outcome_of(tmp_path, f"{A}/brotli")[:2] == ("failed", "encoding")
+    assert outcome_of(tmp_path, f"{A}/deep")[:2] == ("refused", "too-nested")

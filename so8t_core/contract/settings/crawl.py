@@ -135,6 +135,11 @@ class CrawlSettings(Section):
     max_page_bytes: int = Field(
         5_000_000, ge=1024, description="A longer body, after decompression, is refused."
     )
+    max_page_links: int = Field(
+        5_000,
+        ge=1,
+        description="Links of one page that are looked at; the others are counted (`too-many`).",
+    )
     max_redirects: int = Field(5, ge=0, description="Redirects in a row at most; more are refused.")
     max_url_chars: int = Field(2000, ge=32, description="Longer URLs are refused.")
     max_path_repeats: int = Field(
