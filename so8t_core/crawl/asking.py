@@ -32,6 +32,16 @@ class Asking:
         self._fetcher = fetcher
         self._patience = patience
         self._earlier = earlier
+        self._looked_for: set[str] = set()
+
+    def is_unlocated(self, host: str) -> bool:
+        """Whether nobody has looked for the address of a host yet."""
+        return host not in self._looked_for and self._fetcher.address(host) is None
+
+    async def locate(self, host: str) -> None:
+        """Look for the address of a host, once."""
+        await self._fetcher.locate(host)
+        self._looked_for.add(host)
 
     async def ask(self, host: str, job: Job) -> Response | Failure:
         """Ask for a page, a listing or an owner's file, once."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Coroutine
 from typing import Any
 
 from so8t_core.contract.settings.crawl import CrawlSettings
@@ -64,12 +65,7 @@ class Crawler:
         self._patience = Patience(settings, scope, frontier, self._lanes)
         self._asking = Asking(settings, frontier, fetcher, self._patience, earlier)
         self._turns = Turns(
-            frontier,
-            self._permissions,
-            self._patience,
-            self._lanes,
-            fetcher.address,
-            self._delay_s,
+            frontier, self._permissions, self._patience, self._lanes, fetcher.address, self._delay_s
         )
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._ended: deque[asyncio.Task[None]] = deque()
@@ -141,15 +137,21 @@ class Crawler:
             host = self._lanes.take(time.monotonic())
             if host is None:
                 return
+            if self._asking.is_unlocated(host):
+                self._start(host, self._locate(host))
+                continue
             job = self._turns.next(host)
             if job is None:
                 continue
             # now, not when the task begins: other hosts of the address may be due at this moment
             share = self._settings.address_delay_share * self._delay_s(host)
             self._lanes.hold_address(host, time.monotonic() + share)
-            task = asyncio.create_task(self._do(host, job))
-            self._tasks[task] = host
-            task.add_done_callback(self._end)
+            self._start(host, self._do(host, job))
+
+    def _start(self, host: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks[task] = host
+        task.add_done_callback(self._end)
 
     def _end(self, task: asyncio.Task[None]) -> None:
         self._ended.append(task)
@@ -163,6 +165,13 @@ class Crawler:
         self._woken.set()
 
     # Asking.
+
+    async def _locate(self, host: str) -> None:
+        """Find a host's address before it is first asked: others may be asked there as well."""
+        try:
+            await self._asking.locate(host)
+        finally:
+            self._free([host])
 
     async def _do(self, host: str, job: Job) -> None:
         """One request, and what follows from it."""

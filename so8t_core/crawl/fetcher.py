@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self
@@ -141,6 +143,12 @@ class Fetcher:
     def address(self, host: str) -> str | None:
         """The IP address that a host was last found at; None where nobody asked yet."""
         return self._guard.address(host)
+
+    async def locate(self, host: str) -> None:
+        """Look up a host's address without a connection; where it has none, asking it tells why."""
+        with suppress(OSError, ValueError):  # TimeoutError is an OSError
+            async with asyncio.timeout(self._settings.connect_timeout_s):
+                await self._guard.resolve(host)
 
     async def get(
         self,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Mapping
+from ipaddress import ip_address
 
 from aiohttp import ThreadedResolver
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -36,11 +37,13 @@ class Guard(AbstractResolver):
         self._known: dict[str, tuple[float, list[ResolveResult]]] = {}
 
     def address(self, host: str) -> str | None:
-        """The IP address that a host was last found at; None where nobody asked yet."""
+        """The IP address that a host is, or was last found at; None where nobody asked yet."""
         if host in self._mapped:
             return self._mapped[host][0]
         known = self._known.get(host)
-        return known[1][0]["host"] if known and known[1] else None
+        if known is None:
+            return _literal(host)
+        return known[1][0]["host"] if known[1] else None
 
     def check_literal(self, host: str) -> None:
         """Raise `AddressRefused` where a URL's host is itself an IP address that is refused."""
@@ -90,6 +93,13 @@ class Guard(AbstractResolver):
 
     async def close(self) -> None:
         await self._resolver.close()
+
+
+def _literal(host: str) -> str | None:
+    try:
+        return str(ip_address(host.strip("[]")))
+    except ValueError:
+        return None
 
 
 def _split(address: str) -> tuple[str, int]:

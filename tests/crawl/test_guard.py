@@ -50,6 +50,12 @@ async def test_a_checked_address_is_used_until_its_time_is_over(
     assert guard.address("rebind.example") == "8.8.8.8"
 
 
+async def test_an_address_for_a_name_is_where_it_is_found() -> None:
+    guard = Guard({"a.example": "127.0.0.1:80"})
+    found = [guard.address(host) for host in ("a.example", "8.8.8.8", "[2001:4860::8888]", "b.jp")]
+    assert found == ["127.0.0.1", "8.8.8.8", "2001:4860::8888", None]
+
+
 async def test_the_last_check_is_made_when_the_socket_is_opened() -> None:
     guard = Guard({"demo.example": "127.0.0.1:8080"})
     inet = (socket.AF_INET, socket.SOCK_STREAM, 6, "")

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from aiohttp import ThreadedResolver
+from aiohttp.abc import ResolveResult
 from lxml import etree
 
+from so8t_core.contract.errors import Unreachable
 from so8t_core.contract.settings.crawl import CrawlSettings
 from so8t_core.contract.settings.crawl_policy import LicenceSettings
+from so8t_core.crawl import guard
 from so8t_core.crawl.assess import assess
 from so8t_core.crawl.charset import codec_name, decode
 from so8t_core.crawl.encoding import inflater
@@ -87,6 +92,36 @@ def test_hosts_of_one_address_are_asked_one_after_another(tmp_path: Path) -> Non
         run_crawl(tmp_path, site, *answers, delay_s=0.2, address_delay_share=0.5)
         moments = [request.came_at for request in site.log]
     assert len(moments) >= 12
+    gaps = [later - sooner for sooner, later in itertools.pairwise(moments)]
+    assert min(gaps) >= 0.09  # half the delay, less the clocks' own grain
+
+
+class _OneAddress(ThreadedResolver):
+    """DNS in which every name is on this machine."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        return [
+            ResolveResult(
+                hostname=host, host="127.0.0.1", port=port, family=socket.AF_INET, proto=0, flags=0
+            )
+        ]
+
+
+def test_hosts_that_dns_finds_at_one_address_share_it_from_the_first_request_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "ThreadedResolver", _OneAddress)
+    monkeypatch.setattr(guard, "refused_address", lambda _: False)
+    hosts = [f"h{number}.example" for number in range(8)]
+    with Site({}) as site:
+        seeds = [f"http://{host}:{site.port}/" for host in hosts]
+        pace = {"delay_s": 0.2, "address_delay_share": 0.5, "resolve": {}}
+        with pytest.raises(Unreachable):
+            run_crawl(tmp_path, site, *seeds, allowed_hosts=hosts, **pace)
+        moments = [request.came_at for request in site.log]
+    assert len(moments) >= 16
     gaps = [later - sooner for sooner, later in itertools.pairwise(moments)]
     assert min(gaps) >= 0.09  # half the delay, less the clocks' own grain
 
