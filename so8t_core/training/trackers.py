@@ -2,8 +2,8 @@
 
 Each tracker is told what the series on disk are told, and changes no number. A resumed training
 gives the same values again for the steps that it replays, so an outside tracker is not told of a
-step twice: how far it was told is kept in trackers.json, written before it is told. A kill between
-the two costs a point there; it never doubles one.
+step twice: how far it was told is kept in trackers.json, written before it is told. A kill costs
+the points there that were still to be told; it never doubles one.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import hashlib
 import importlib.util
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from threading import Lock
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -21,6 +23,7 @@ from so8t_core.contract.errors import ResourceError
 from so8t_core.contract.files import canonical_json, write_json
 from so8t_core.phases.base import Emitter
 from so8t_core.training.event_files import EventFile
+from so8t_core.training.teller import Teller, Tracker, said
 
 PACKAGES = {"wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
 
@@ -34,16 +37,6 @@ def require_trackers(wanted: Sequence[str]) -> None:
                 where="train.trackers",
                 hint=f"Run `pip install {PACKAGES[name]}`, or take it out of `train.trackers`.",
             )
-
-
-class Tracker(Protocol):
-    """An outside tracker: a run that is open."""
-
-    def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Tell the values of a step."""
-
-    def close(self) -> None:
-        """End the session; the run can be gone on with."""
 
 
 class _Wandb:
@@ -128,8 +121,10 @@ class Trackers:
         self._project = project
         self._emit = emit
         self._files: dict[str, EventFile] = {}
-        self._outside: dict[str, Tracker] = {}
+        self._outside: dict[str, Teller] = {}
         self._told = _Told(training="", key="")
+        self._heard: dict[str, int] = {}
+        self._writing = Lock()
 
     def start(self, name: str, identity: Mapping[str, Any], step: int, evaluated_step: int) -> None:
         """Open all of them where training goes on after `step`.
@@ -145,53 +140,49 @@ class Trackers:
             return
         self._told = self._read_told(hashlib.sha256(canonical_json(dict(identity)).encode()))
         write_json(self._told_path, self._told.model_dump())
+        self._heard = dict(self._told.steps)
         config = {key: canonical_json(value) for key, value in identity.items()}
         for wanted in self._wanted:
             try:
                 opened = OPENERS[wanted](self._project, name, self._told.key, config)
-            except (
-                Exception
-            ) as error:  # of any library, at the border to it; nothing is trained yet
+            except Exception as error:  # of any library, at its border; nothing is trained yet
                 raise ResourceError(
-                    f"The tracker {wanted} could not be opened ({_said(error)}).",
+                    f"The tracker {wanted} could not be opened ({said(error)}).",
                     where="train.trackers",
                     hint=f"Log in to {wanted} and check its address, or take it out of "
                     "`train.trackers`.",
                 ) from error
-            self._outside[wanted] = opened
+            mark = partial(self._mark, wanted)
+            self._outside[wanted] = Teller(wanted, opened, mark, self._emit.fallback)
 
     def append(self, kind: str, step: int, values: Mapping[str, float]) -> None:
         """Tell all of them a step's values; `kind`: `train` or `evaluation`.
 
-        An outside tracker that fails is told nothing more, which is said once as a fallback.
+        An outside tracker that fails, or is far behind, is told nothing more, which is said once as
+        a fallback.
         """
         if kind in self._files:
             self._files[kind].append(step, values)
-        for name in tuple(self._outside):
+        for name, teller in self._outside.items():
             mark = f"{name} {kind}"
-            if step <= self._told.steps.get(mark, -1):
-                continue
-            self._told.steps[mark] = step
-            write_json(self._told_path, self._told.model_dump())
-            try:
-                self._outside[name].log(step, values)
-            except Exception as error:  # noqa: BLE001  an outside service must not end a training
-                self._drop(name, error)
+            if step > self._heard.get(mark, -1):
+                self._heard[mark] = step
+                teller.tell(kind, step, values)
 
     def close(self) -> None:
-        """Close all of them."""
+        """Close all of them; an outside one is waited for a while."""
         for file in self._files.values():
             file.close()
         self._files = {}
-        for name in tuple(self._outside):
-            try:
-                self._outside.pop(name).close()
-            except Exception as error:  # noqa: BLE001  likewise
-                self._emit.fallback(f"no proper end for the tracker {name}", _said(error))
+        for teller in self._outside.values():
+            teller.close()
+        self._outside = {}
 
-    def _drop(self, name: str, error: Exception) -> None:
-        self._outside.pop(name)
-        self._emit.fallback(f"training goes on without the tracker {name}", _said(error))
+    def _mark(self, name: str, kind: str, step: int) -> None:
+        """In the teller's thread, before a step is told."""
+        with self._writing:
+            self._told.steps[f"{name} {kind}"] = step
+            write_json(self._told_path, self._told.model_dump())
 
     @property
     def _told_path(self) -> Path:
@@ -207,7 +198,3 @@ class Trackers:
             self._emit.fallback("new runs in the outside trackers", f"trackers.json: {error}")
             return fresh
         return known if known.training == fresh.training else fresh
-
-
-def _said(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "") or type(error).__name__

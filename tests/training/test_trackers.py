@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,7 +14,7 @@ import pytest
 from so8t_core.contract.errors import ResourceError
 from so8t_core.contract.settings.train import TrainSettings
 from so8t_core.phases.base import HardPause
-from so8t_core.training import trackers
+from so8t_core.training import teller, trackers
 from so8t_core.training.event_files import EventFile
 from so8t_core.training.series import read_series
 from tests.training.event_reading import assert_as_in_the_series, shown
@@ -144,6 +145,42 @@ def test_a_tracker_that_fails_is_left_out_and_said(
         {"what": f"training goes on without the tracker {name}", "why": "the service is gone"}
     ]
     assert max(step for points in double.told.values() for step, _ in points) == 2
+
+
+def test_a_tracker_that_never_answers_holds_nothing_up(
+    new_run: NewRun,
+    straight: Any,
+    service: tuple[str, Service],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name, double = service
+    answered = threading.Event()
+    monkeypatch.setattr(double, "log", lambda *_: answered.wait())
+    monkeypatch.setattr(teller, "PATIENCE_S", 0.05)
+    ctx = context(new_run("hanging"), trackers=[name])
+    assert train(ctx).digest == straight[1].digest
+    assert [event for event in said(ctx, "fallback") if name in event["what"]] == [
+        {"what": f"no proper end for the tracker {name}", "why": "no answer for 0.05 s"}
+    ]
+    answered.set()
+
+
+def test_a_tracker_far_behind_is_given_up_and_its_end_is_not_waited_for(
+    tmp_path: Path, service: tuple[str, Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, double = service
+    answered = threading.Event()
+    monkeypatch.setattr(double, "log", lambda *_: answered.wait())
+    monkeypatch.setattr(teller, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(teller, "LONGEST_QUEUE", 5)
+    ctx = context(tmp_path)
+    made = trackers.Trackers(tmp_path, [name], "so8t", ctx.emit)
+    made.start("run", {}, 0, -1)
+    for step in range(1, 20):
+        made.append("train", step, {"loss": 1.0})
+    made.close()
+    assert [event["why"] for event in said(ctx, "fallback")] == ["5 figures wait for it"]
+    answered.set()
 
 
 def test_other_settings_make_another_outside_run(
