@@ -15,6 +15,7 @@ from so8t_core.crawl.earlier import Earlier
 from so8t_core.crawl.fetcher import Failure, Fetcher, Response
 from so8t_core.crawl.frontier import Frontier
 from so8t_core.crawl.intake import Intake
+from so8t_core.crawl.moment import steady_now
 from so8t_core.crawl.monitor import Monitor
 from so8t_core.crawl.patience import Patience
 from so8t_core.crawl.permission import Answer, Permissions, Quest, advance
@@ -246,7 +247,7 @@ class Crawler:
         if away is not None and entry.tries < self._settings.max_retries:
             self._frontier.put_off(entry, away[1])
         elif wait_s is not None:
-            self._frontier.retry(entry, time.time() + wait_s)
+            self._frontier.retry(entry, steady_now() + wait_s)
         elif rule == "network-address-refused":
             self._frontier.refuse(entry, Refusal("address", "connection guard", detail))
         else:

@@ -53,6 +53,12 @@ class Response:
         return ", ".join(value for key, value in self.headers if key.lower() == wanted)
 
     @property
+    def location(self) -> str | None:
+        """Where a redirect leads; None where it leads to several places at once."""
+        places = {value for name, value in self.headers if name.lower() == "location"}
+        return next(iter(places), "") if len(places) < 2 else None
+
+    @property
     def media_type(self) -> str:
         """The media type in lower case, without parameters."""
         return self.header("Content-Type").partition(";")[0].strip().lower()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 
-@dataclass
+@dataclass(slots=True)
 class Standing:
     """One host. Times are since the epoch.
 
@@ -28,8 +28,17 @@ class Standing:
     spent_s: float = 0.0
 
 
+_FIELDS = tuple(field.name for field in fields(Standing))
+
+
+def _as_dict(standing: Standing) -> dict[str, object]:
+    return {name: getattr(standing, name) for name in _FIELDS}
+
+
 class HostStanding:
     """A standing whose changes are noted in its book."""
+
+    __slots__ = ("_changed", "_host", "_standing")  # there may be a million of them
 
     def __init__(self, host: str, standing: Standing, changed: set[str]) -> None:
         self._host = host
@@ -116,6 +125,6 @@ class HostBook:
 
     def changed(self) -> dict[str, str]:
         """The hosts that changed since the last call, as JSON."""
-        rows = {host: json.dumps(vars(self._hosts[host].seen)) for host in self._changed}
+        rows = {host: json.dumps(_as_dict(self._hosts[host].seen)) for host in self._changed}
         self._changed.clear()
         return rows

@@ -114,7 +114,11 @@ class Intake:
         self._add_listings(named, answer.origin + "/", 0, 0)
 
     def _redirect(self, entry: Entry, result: Response) -> None:
-        target = self._scope.linker(entry.url)(result.header("Location"))
+        if not result.location:
+            what = "no Location" if result.location is not None else "several Locations"
+            self._frontier.fail(entry, Refusal("redirect-malformed", "server", what))
+            return
+        target = self._scope.linker(entry.url)(result.location)
         if isinstance(target, BadUrl):
             self._frontier.fail(entry, Refusal("redirect-malformed", "server", target.detail))
             return

@@ -9,6 +9,7 @@ from so8t_core.contract.settings.crawl import CrawlSettings
 from so8t_core.crawl.fetcher import Failure, Response
 from so8t_core.crawl.frontier import Frontier
 from so8t_core.crawl.hosts import Standing
+from so8t_core.crawl.moment import steady_now
 from so8t_core.crawl.politeness import Lanes, Pace, asked_wait_s, doubled_s, retry_wait_s
 from so8t_core.crawl.refusal import Refusal
 from so8t_core.crawl.scope import Scope
@@ -31,7 +32,7 @@ class Patience:
 
     def remember(self) -> None:
         """Hosts that asked for patience before a kill still get it."""
-        now, wall = time.monotonic(), time.time()
+        now, wall = time.monotonic(), steady_now()
         for host, standing in self._frontier.hosts.met().items():
             if standing.away_until > wall:
                 self._away.add(host)
@@ -88,7 +89,7 @@ class Patience:
         if host not in self._away:
             return None
         standing = self._frontier.hosts.of(host).seen
-        if standing.away_until <= time.time():
+        if standing.away_until <= steady_now():
             self._away.discard(host)
             return None
         return Refusal("retry-after", host, _away_words(standing)), standing.away_until
@@ -115,21 +116,19 @@ class Patience:
 
     def after(self, entry: Entry, result: Response | Failure) -> float | None:
         """Seconds until a URL is tried again, None for never; a busy host is held as long."""
-        now = time.time()
-        wait_s = retry_wait_s(result, entry.tries, self._settings, now, entry.url)
+        wait_s = retry_wait_s(result, entry.tries, self._settings, time.time(), entry.url)
         if isinstance(result, Response) and result.status in (429, 503) and wait_s is not None:
             self.hold(entry.host, wait_s, f"HTTP {result.status}")
         return wait_s
 
     def _heed(self, host: str, result: Response | Failure) -> None:
         """Leave a host alone for as long as its answer asks."""
-        now = time.time()
-        asked_s = asked_wait_s(result, now)
+        asked_s = asked_wait_s(result, time.time())
         if asked_s is None or isinstance(result, Failure):
             return
         why = f"HTTP {result.status}, Retry-After {asked_s:.0f} s"
         if asked_s > self._settings.max_retry_wait_s:
-            self._frontier.hosts.of(host).leave(now + asked_s, why)
+            self._frontier.hosts.of(host).leave(steady_now() + asked_s, why)
             self._away.add(host)
         else:
             self.hold(host, asked_s, why)
@@ -137,7 +136,7 @@ class Patience:
     def hold(self, host: str, wait_s: float, why: str) -> None:
         """Leave a host alone for so long, over a kill too."""
         self._lanes.hold(host, time.monotonic() + wait_s, why)
-        self._frontier.hosts.of(host).hold(time.time() + wait_s, why)
+        self._frontier.hosts.of(host).hold(steady_now() + wait_s, why)
 
 
 def _away_words(standing: Standing) -> str:

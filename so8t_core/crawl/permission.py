@@ -298,7 +298,8 @@ def _on(quest: Quest, so_far: Answer, settings: CrawlSettings) -> Answer | Quest
 def _redirected(
     quest: Quest, result: Response, settings: CrawlSettings, now: float
 ) -> Answer | Quest:
-    target = canonicalise(result.header("Location"), base=quest.url)
+    place = result.location
+    target = BadUrl("several", "") if place is None else canonicalise(place, base=quest.url)
     if isinstance(target, BadUrl):
         reason = f"redirect to no URL ({target.rule})"
     elif quest.hops >= MAX_ROBOTS_REDIRECTS:

@@ -30,21 +30,29 @@ def retry_after_s(value: str, now: float) -> float | None:
     text = value.strip()
     if text.isdecimal() and text.isascii():
         return min(float(text), _LONGEST_WAIT_S)
-    try:
-        moment = parsedate_to_datetime(text).timestamp()
-    except (ValueError, OverflowError):
+    moment = _moment(text)
+    if moment is None:
         return None
     return min(max(0.0, moment - now), _LONGEST_WAIT_S)
+
+
+def _moment(text: str) -> float | None:
+    """An HTTP date in seconds since the epoch; None where it is none."""
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def asked_wait_s(result: Response | Failure, now: float) -> float | None:
     """Seconds for which an answer asks to be left alone; None where it doesn't ask.
 
-    Redirects and errors of any kind may: a 403 that carries Retry-After means it.
+    Redirects and errors of any kind may: a 403 that carries Retry-After means it. A date is read by
+    the clock of the server where it tells the time (Date), else by ours (`now` since the epoch).
     """
     if isinstance(result, Failure) or result.status < 300:
         return None
-    return retry_after_s(result.header("Retry-After"), now)
+    return retry_after_s(result.header("Retry-After"), _moment(result.header("Date")) or now)
 
 
 def retry_wait_s(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 
 from so8t_core.crawl.asking import Job
 from so8t_core.crawl.frontier import Frontier
+from so8t_core.crawl.moment import steady_now
 from so8t_core.crawl.patience import Patience
 from so8t_core.crawl.permission import Permissions, Quest
 from so8t_core.crawl.politeness import Lanes
@@ -67,7 +68,7 @@ class Turns:
 
     def queue(self, host: str) -> None:
         """Put a host in the queue where it has something to be asked, for when it is free."""
-        now = time.time()
+        now = steady_now()
         if self._end_barred(host):
             return
         if not self._quests.get(host):
@@ -91,14 +92,14 @@ class Turns:
             return None
         if self._quests.get(host):
             return self._quests[host].popleft()
-        now = time.time()
+        now = steady_now()
         entry = self._next_entry(host, now)
         if entry is None:
             self._lanes.leave(host)
             self._queue_later(host, now)
             return None
         origin = origin_of(entry.url)
-        if self._permissions.answer(origin, now) is not None:
+        if self._is_heard(entry):
             return entry
         self._frontier.release(entry)
         if origin in self._asked:
@@ -154,7 +155,7 @@ class Turns:
             if time.monotonic() - began > _TURN_S:
                 break
             entry = self._frontier.next(host, now)
-            if entry is None or self._permissions.answer(origin_of(entry.url), now) is None:
+            if entry is None or not self._is_heard(entry):
                 return entry
             if refusal := self._patience.refuse(host) or self._permissions.refuse(entry.url):
                 self._frontier.refuse(entry, refusal)
@@ -162,6 +163,10 @@ class Turns:
                 return entry
         self._spent.add(host)
         return None
+
+    def _is_heard(self, entry: Entry) -> bool:
+        """Whether a URL's owner has said what is permitted, and not too long ago."""
+        return self._permissions.answer(origin_of(entry.url), time.time()) is not None
 
     def _queue_later(self, host: str, now: float) -> None:
         """Where a host has nothing to be asked now: look again when a URL is due."""

@@ -13,6 +13,16 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes, urljoin, urlsplit
 import idna
 
 _DEFAULT_PORT = {"http": 80, "https": 443}
+_BAD_PORTS = frozenset(
+    (
+        *(0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95),
+        *(101, 102, 103, 104, 109, 110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179),
+        *(389, 427, 465, 512, 513, 514, 515, 526, 530, 531, 532, 540, 548, 554, 556, 563, 587, 601),
+        *(636, 989, 990, 993, 995, 1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000),
+        *(6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080),
+    )
+)
+"""Ports of other protocols, whose servers might take a request for a command of theirs."""
 _UNRESERVED = "-._~"
 _PATH_SAFE = _UNRESERVED + "!$&'()*+,;=:@/[]|"
 _QUERY_SAFE = _UNRESERVED + "!$&()*+,;=:@/?[]|{}^`\\"
@@ -52,8 +62,9 @@ def canonicalise(
     Scheme and host in lower case, the host in IDNA (UTS 46), numeric IPv4 forms written out, no
     default port, no fragment, dot segments resolved, escapes in upper case and only where needed,
     query parameters that match `drop_parameters` (globs in lower case) removed. Characters of a
-    query that are not ASCII are encoded in the page's own encoding, as browsers do. Source: WHATWG
-    URL, sections 3.5, 4.4; RFC 3986, section 6.2.2.
+    query that are not ASCII are encoded in the page's own encoding, as browsers do. Ports of other
+    protocols are refused. Source: WHATWG URL, sections 3.5, 4.4; WHATWG Fetch, section 2.9; RFC
+    3986, section 6.2.2.
     """
     text = raw.strip(_EDGE).translate({0x09: None, 0x0A: None, 0x0D: None})
     if len(text) > _LONGEST * max_chars:
@@ -72,6 +83,8 @@ def canonicalise(
     scheme = parts.scheme.lower()
     if scheme not in _DEFAULT_PORT:
         return BadUrl("url-scheme", scheme or "relative without a base")
+    if port in _BAD_PORTS:
+        return BadUrl("url-port", str(port))
     if "@" in parts.netloc:
         return BadUrl("url-credentials", "user name in the URL")
     host = _canonical_host(parts.hostname or "")

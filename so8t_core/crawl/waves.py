@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from so8t_core.crawl.moment import steady_now
 from so8t_core.crawl.refusal import Refusal
 from so8t_core.crawl.store import Store
 from so8t_core.crawl.traps import family_of
@@ -100,7 +101,7 @@ class WaveOpening:
             "UPDATE urls SET state = 'queued', wave = NULL, rule = NULL, source = NULL,"
             " detail = NULL, decided_at = NULL WHERE url IN (SELECT url FROM urls"
             " WHERE state = 'deferred' AND not_before <= ? LIMIT ?)",
-            (time.time(), _STEP_URLS),
+            (steady_now(), _STEP_URLS),
         )
         return taken.rowcount == _STEP_URLS
 

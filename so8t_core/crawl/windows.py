@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import json
 import sqlite3
-from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,7 +16,7 @@ _READ_AHEAD_URLS = 8_000
 _READ_AHEAD_BOUNDS = (4, 64)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A URL that is to be fetched. `hops`: redirects that led here; `tries`: earlier tries."""
 
@@ -35,10 +34,12 @@ class Entry:
 
 
 class _Window:
-    """The next URLs of one host: read ahead, due later, and whether there may be more."""
+    """The next URLs of one host: read ahead (the next one last), due later, whether more follow."""
+
+    __slots__ = ("last", "later", "more", "ready")  # there may be a million of them
 
     def __init__(self) -> None:
-        self.ready: deque[Entry] = deque()
+        self.ready: list[Entry] = []
         self.later: list[tuple[float, str, Entry]] = []
         self.last = ""
         self.more = True
@@ -72,7 +73,7 @@ class Windows:
             self._look_ahead(host, window)
         if window.later and window.later[0][0] <= now:
             return heapq.heappop(window.later)[2]
-        return window.ready.popleft() if window.ready else None
+        return window.ready.pop() if window.ready else None
 
     def next_due(self, host: str) -> float | None:
         """When the next URL of a host is due, since the epoch; None where none is queued."""
@@ -93,7 +94,7 @@ class Windows:
 
     def put_back(self, entry: Entry) -> None:
         """The URL is the next one again."""
-        self._windows[entry.host].ready.appendleft(entry)
+        self._windows[entry.host].ready.append(entry)
 
     def put_later(self, entry: Entry, not_before: float) -> None:
         """The URL comes back, not earlier than then (since the epoch)."""
@@ -116,3 +117,4 @@ class Windows:
                 heapq.heappush(window.later, (not_before, entry.url, entry))
             else:
                 window.ready.append(entry)
+        window.ready.reverse()

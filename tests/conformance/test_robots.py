@@ -104,6 +104,14 @@ def test_2_3_1_2_a_redirect_to_no_url_forbids_all(location: str) -> None:
         assert isinstance(step, Quest), "an empty Location leads back; the limit of hops ends it"
 
 
+def test_2_3_1_2_a_redirect_to_several_places_forbids_all() -> None:
+    headers = (("Location", "/a"), ("location", "http://o.jp/b"))
+    moved = Response("", 301, "", "HTTP/1.1", headers, (), b"", "whole", NOW, 0.0)
+    step = ask(moved)
+    assert isinstance(step, Answer)
+    assert step.outcome == "disallow-all"
+
+
 class Store:
     def __init__(self) -> None:
         self.answers: dict[str, Answer] = {}

@@ -14,7 +14,7 @@ from so8t_core.phases import crawl
 from so8t_core.phases.base import HardPause
 from so8t_core.phases.standalone import RecordingEmitter
 
-from .site import Reply, Site, html
+from .site import Answer, Reply, Site, html
 from .trial import context, index, kept, outcome_of, quick, run_crawl
 
 A = "http://a.example"
@@ -412,3 +412,23 @@ def test_live_figures_name_states_refusals_and_newest_titles(tmp_path: Path) -> 
     assert snapshots[-1]["status"] == {"2xx": 2, "4xx": 2}
     items = [event for kind, event in ctx.emit.events if kind == "item"]
     assert items == [{"item": "page", "text": "題", "url": f"{A}/"}]
+
+
+async def _two_places(request: web.BaseRequest) -> web.StreamResponse:
+    reply = web.Response(status=302)
+    reply.headers.add("Location", "/a")
+    reply.headers.add("Location", "/b")
+    return reply
+
+
+def test_a_redirect_without_one_place_to_go_leads_nowhere(tmp_path: Path) -> None:
+    pages: dict[str, Answer] = {
+        f"{A}/": html("/none", "/two", "/port"),
+        f"{A}/none": Reply(302),
+        f"{A}/two": _two_places,
+        f"{A}/port": Reply(301, headers={"Location": "http://a.example:25/"}),
+    }
+    with Site(pages) as site:
+        outcome = run_crawl(tmp_path, site)
+        assert sorted(site.pages_asked()) == sorted(pages)
+    assert outcome.figures["failed"] == {"redirect-malformed": 3}

@@ -1,6 +1,6 @@
 """Which rule decides: as protego, an independent reader, has it, and however many rules there are."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from protego import Protego
 
@@ -39,6 +39,7 @@ _RULES = st.lists(
 _PATHS = st.lists(st.sampled_from((*_PIECES, "あ", "%E3%81%82", "!")), max_size=8).map("".join)
 
 
+@settings(deadline=None)
 @given(_RULES, _PATHS)
 def test_the_deciding_rule_is_the_one_that_protego_finds(
     rules: list[tuple[str, str]], path: str

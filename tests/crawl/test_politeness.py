@@ -1,10 +1,11 @@
+from dataclasses import replace
 from email.utils import formatdate
 
 import pytest
 
 from so8t_core.contract.settings.crawl import CrawlSettings
 from so8t_core.crawl.fetcher import Failure, Response
-from so8t_core.crawl.politeness import Lanes, Pace, retry_after_s, retry_wait_s
+from so8t_core.crawl.politeness import Lanes, Pace, asked_wait_s, retry_after_s, retry_wait_s
 
 URL = "http://e.jp/"
 NOW = 1_700_000_000.0
@@ -29,6 +30,20 @@ def answer(status: int, retry_after: str = "") -> Response:
 )
 def test_retry_after_comes_in_two_forms(value: str, seconds: float | None) -> None:
     assert retry_after_s(value, NOW) == seconds
+
+
+def test_a_date_is_read_by_the_servers_own_clock() -> None:
+    """Ours may be wrong by years: the wait is what lies between the server's two dates."""
+    named = (
+        ("Date", formatdate(NOW + 5_000_000, usegmt=True)),
+        ("Retry-After", formatdate(NOW + 5_000_060, usegmt=True)),
+    )
+    for status in (503, 429, 302, 403):
+        late = replace(answer(status), headers=named)
+        assert asked_wait_s(late, NOW) == 60.0
+        assert asked_wait_s(late, NOW + 9_000_000) == 60.0
+    assert asked_wait_s(replace(answer(503), headers=named[1:]), NOW + 5_000_000) == 60.0
+    assert asked_wait_s(replace(answer(200), headers=named), NOW) is None
 
 
 def test_backoff_doubles_and_ends() -> None:

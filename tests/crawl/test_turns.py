@@ -9,6 +9,7 @@ import pytest
 
 from so8t_core.contract.settings.crawl import CrawlSettings
 from so8t_core.crawl.frontier import Frontier
+from so8t_core.crawl.moment import steady_now
 from so8t_core.crawl.patience import Patience
 from so8t_core.crawl.permission import Answer, Permissions, Quest
 from so8t_core.crawl.politeness import Lanes
@@ -91,11 +92,35 @@ def test_a_url_to_be_tried_later_keeps_its_host_queued_until_then(
     lanes.take(time.monotonic())
     job = turns.next("a.jp")
     assert isinstance(job, Entry)
-    frontier.retry(job, time.time() + 1000)
+    frontier.retry(job, steady_now() + 1000)
     turns.end("a.jp")
     due = lanes.next_at()
     assert due is not None
     assert due > time.monotonic() + 500
+
+
+@pytest.mark.parametrize("step_s", [-86_400.0, 86_400.0])
+@pytest.mark.parametrize("wait_s", [-1.0, 1000.0])
+def test_a_clock_that_is_set_makes_no_host_wait_longer_or_shorter(
+    frontier: Frontier,
+    wave: Open,
+    monkeypatch: pytest.MonkeyPatch,
+    step_s: float,
+    wait_s: float,
+) -> None:
+    turns, lanes = wave(f"{A}/page")
+    turns.gather()
+    assert lanes.take(time.monotonic()) == "a.jp"
+    job = turns.next("a.jp")
+    assert isinstance(job, Entry)
+    frontier.retry(job, steady_now() + wait_s)
+    right = time.time
+    monkeypatch.setattr(time, "time", lambda: right() + step_s)
+    turns.end("a.jp")
+    due = lanes.next_at()
+    assert due is not None
+    assert max(due - time.monotonic(), 0.0) == pytest.approx(max(wait_s, 0.0), abs=5.0)
+    assert (lanes.take(time.monotonic()) is None) == (wait_s > 0)
 
 
 def test_more_forbidden_urls_than_are_settled_in_a_turn_lose_nothing(
