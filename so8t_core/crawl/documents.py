@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from so8t_core.contract.errors import InputInvalid, InputMissing
-from so8t_core.contract.files import sha256_file, sha256_text
 from so8t_core.contract.settings.crawl import CrawlSettings
 from so8t_core.crawl.assess import UNREADABLE, assess, unread
 from so8t_core.crawl.fetcher import Response
 from so8t_core.crawl.frontier import Frontier
 from so8t_core.crawl.index import fetched, page_line, placed
+from so8t_core.crawl.inputs import jsonl_files
 from so8t_core.crawl.records import digest, page_records
 from so8t_core.crawl.refusal import Refusal
 from so8t_core.crawl.url import BadUrl, canonicalise, host_of
@@ -40,13 +40,12 @@ Document = Mapping[str, Any]
 
 def take_documents(
     ctx: PhaseContext, settings: CrawlSettings, frontier: Frontier, archive: Archive
-) -> dict[str, str]:
-    """Take in every document; the inputs' digests by their names.
+) -> None:
+    """Take in every document.
 
     What was taken before a kill is not taken again. Raises `InputMissing` where an input is not
     there, and `InputInvalid` for a line that is no JSON object.
     """
-    inputs = _digests(settings)
     done = int(frontier.tallies().get(_TAKEN, 0))
     for number, (name, document) in enumerate(_documents(settings)):
         if number < done:
@@ -61,7 +60,6 @@ def take_documents(
             refused = frontier.census.rules("refused")
             ctx.emit.stats({"frontier": counts, "refusals": refused})
     _commit(frontier, archive)
-    return inputs
 
 
 def _commit(frontier: Frontier, archive: Archive) -> None:
@@ -72,33 +70,19 @@ def _commit(frontier: Frontier, archive: Archive) -> None:
     frontier.commit()
 
 
-def _digests(settings: CrawlSettings) -> dict[str, str]:
-    if settings.source == "dataset":
-        path = Path(settings.dataset)
-        if path.is_file():
-            return {f"dataset:{path.name}": sha256_file(path)}
-        return {f"dataset:{settings.dataset}": sha256_text(settings.dataset)}
-    for path in settings.jsonl_files:
-        if not path.is_file():
-            raise InputMissing(
-                "There is no such JSONL file.", where=str(path), hint="Correct crawl.jsonl_files."
-            )
-    return {f"jsonl:{path.name}": sha256_file(path) for path in settings.jsonl_files}
-
-
 def _documents(settings: CrawlSettings) -> Iterator[tuple[str, Document]]:
     """Each document with a name of its own."""
     if settings.source == "dataset":
         for number, row in enumerate(_rows(settings)):
             yield f"{Path(settings.dataset).name}/{number}", row
         return
-    for path in settings.jsonl_files:
+    for called, path in jsonl_files(settings):
         opener = gzip.open if path.name.endswith(".gz") else open
         try:
             with opener(path, "rt", encoding="utf-8-sig", errors="replace") as lines:
                 for number, line in enumerate(lines, start=1):
                     if line.strip():
-                        yield f"{path.name}/{number}", _parsed(line, f"{path}:{number}")
+                        yield f"{called}/{number}", _parsed(line, f"{path}:{number}")
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise InputInvalid(
                 f"The file is not a whole gzip file: {error}.",

@@ -14,13 +14,14 @@ from warcio.archiveiterator import ArchiveIterator
 from warcio.exceptions import ArchiveLoadFailed
 from warcio.recordloader import ArcWarcRecord
 
-from so8t_core.contract.errors import InputInvalid, InputMissing
-from so8t_core.contract.files import fsync_path, replacing, sha256_file
+from so8t_core.contract.errors import InputInvalid
+from so8t_core.contract.files import fsync_path, replacing
 from so8t_core.contract.settings.crawl import CrawlSettings
 from so8t_core.crawl import records
 from so8t_core.crawl.assess import UNREADABLE, assess, refuse_media, unread
 from so8t_core.crawl.frontier import Frontier
 from so8t_core.crawl.index import page_line, placed
+from so8t_core.crawl.inputs import warc_files
 from so8t_core.crawl.refusal import Refusal
 from so8t_core.crawl.url import BadUrl, canonicalise, host_of
 from so8t_core.crawl.warc import Place
@@ -29,41 +30,18 @@ from so8t_core.phases.base import PhaseContext
 
 _APPLIED_AT_ONCE = 200
 _ENCODINGS = frozenset(("", "identity", "none", "gzip", "x-gzip", "deflate"))
-_SUFFIXES = (".warc", ".warc.gz")
 
 
-def find_files(settings: CrawlSettings) -> tuple[Path, ...]:
-    """The WARC files that the settings name, those of folders in order of their names.
-
-    Raises `InputMissing` where a path does not exist or a folder holds none.
-    """
-    found: list[Path] = []
-    for path in settings.warc_files:
-        inside = sorted(file for file in path.glob("*") if file.name.endswith(_SUFFIXES))
-        if not path.is_file() and not inside:
-            raise InputMissing(
-                "There is no WARC file.",
-                where=str(path),
-                hint="Correct crawl.warc_files: files, or folders of .warc or .warc.gz files.",
-            )
-        found.extend([path] if path.is_file() else inside)
-    return tuple(found)
-
-
-def take_in(
-    ctx: PhaseContext, settings: CrawlSettings, frontier: Frontier, folder: Path
-) -> dict[str, str]:
-    """Bring every file into `folder` and index its pages; the files' digests by their names.
+def take_in(ctx: PhaseContext, settings: CrawlSettings, frontier: Frontier, folder: Path) -> None:
+    """Bring every file into `folder` and index its pages.
 
     A file is indexed in one transaction: after a kill it is read again from its start.
     Raises `InputInvalid` for a file that is no record-compressed WARC.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    digests: dict[str, str] = {}
-    files = find_files(settings)
-    for number, source in enumerate(files):
+    files = warc_files(settings)
+    for done, (name, source) in enumerate(files, start=1):
         ctx.pause.point()
-        name = f"input-{number:05d}{'.warc.gz' if source.name.endswith('.gz') else '.warc'}"
         target = folder / name
         if name not in frontier.archives():
             _link(ctx, source, target)
@@ -74,11 +52,9 @@ def take_in(
                     frontier.apply()
             frontier.set_archive(name, target.stat().st_size)
             frontier.commit()
-        digests[f"warc:{name}"] = sha256_file(target)
         counts = frontier.census.counts()
-        ctx.emit.progress(number + 1, len(files), "WARC files", source.name)
+        ctx.emit.progress(done, len(files), "WARC files", source.name)
         ctx.emit.stats({"frontier": counts, "refusals": frontier.census.rules("refused")})
-    return digests
 
 
 def _link(ctx: PhaseContext, source: Path, target: Path) -> None:

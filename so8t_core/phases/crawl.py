@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -21,6 +21,7 @@ from so8t_core.crawl.frontier import Frontier
 from so8t_core.crawl.guard import Guard
 from so8t_core.crawl.imported import take_in
 from so8t_core.crawl.index import CDXJ_NAME, FILE_NAME, write_index
+from so8t_core.crawl.inputs import input_digests
 from so8t_core.crawl.scope import Scope
 from so8t_core.crawl.warc import Archive
 from so8t_core.phases.base import Outcome, PhaseContext
@@ -61,22 +62,25 @@ def _run(crawl: Coroutine[Any, Any, Outcome]) -> Outcome:
     return uvloop.run(crawl)
 
 
-def _fingerprint(settings: CrawlSettings) -> str:
-    """Digest of the settings that decide which pages there are; those of mere pace are left out."""
-    return sha256_text(canonical_json(settings.model_dump(mode="json", exclude=set(_PACE))))
+def _fingerprint(settings: CrawlSettings, inputs: Mapping[str, str]) -> str:
+    """Digest of what decides which pages there are; settings of mere pace are left out."""
+    said = settings.model_dump(mode="json", exclude=set(_PACE))
+    return sha256_text(canonical_json(said | {"inputs": inputs} if inputs else said))
 
 
 def _import(ctx: PhaseContext, settings: CrawlSettings) -> Outcome:
-    with Frontier(ctx.folder / FRONTIER_NAME, _fingerprint(settings)) as frontier:
-        inputs = take_in(ctx, settings, frontier, ctx.folder / WARC_FOLDER)
+    inputs = input_digests(settings)
+    with Frontier(ctx.folder / FRONTIER_NAME, _fingerprint(settings, inputs)) as frontier:
+        take_in(ctx, settings, frontier, ctx.folder / WARC_FOLDER)
         return _outcome(ctx, frontier, inputs)
 
 
 def _take_documents(ctx: PhaseContext, settings: CrawlSettings) -> Outcome:
-    with Frontier(ctx.folder / FRONTIER_NAME, _fingerprint(settings)) as frontier:
+    inputs = input_digests(settings)
+    with Frontier(ctx.folder / FRONTIER_NAME, _fingerprint(settings, inputs)) as frontier:
         folder = ctx.folder / WARC_FOLDER
         with Archive(folder, frontier.archives(), settings.warc_max_bytes) as archive:
-            inputs = take_documents(ctx, settings, frontier, archive)
+            take_documents(ctx, settings, frontier, archive)
         return _outcome(ctx, frontier, inputs)
 
 
@@ -102,7 +106,7 @@ async def _crawl(ctx: PhaseContext, settings: CrawlSettings) -> Outcome:
     earlier = Earlier(settings.revisit) if settings.revisit is not None else None
     with (
         closing(earlier) if earlier is not None else nullcontext(),
-        Frontier(ctx.folder / FRONTIER_NAME, _fingerprint(settings)) as frontier,
+        Frontier(ctx.folder / FRONTIER_NAME, _fingerprint(settings, {})) as frontier,
     ):
         with Archive(warc, frontier.archives(), settings.warc_max_bytes) as archive:
             guard = Guard(settings.resolve, settings.dns_ttl_s)

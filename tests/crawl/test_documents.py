@@ -9,6 +9,8 @@ import pytest
 from so8t_core.cleanse.source import index_rows, read_payload
 from so8t_core.contract.errors import InputInvalid, InputMissing
 from so8t_core.phases import crawl
+from so8t_core.phases.external import external_inputs
+from so8t_core.phases.standalone import OpenGate
 
 from .trial import context, index, kept, outcome_of
 
@@ -47,7 +49,57 @@ def test_jsonl_documents_become_pages_that_cleansing_reads(tmp_path: Path) -> No
     assert "<p>二行目です。&lt;b&gt;記号&lt;/b&gt;</p>" in body
 
 
+class _Ended(Exception):
+    """The process ends."""
+
+
+class _EndingGate(OpenGate):
+    """A gate at which the process ends the second time."""
+
+    passed = 0
+
+    def point(self) -> None:
+        self.passed += 1
+        if self.passed == 2:
+            raise _Ended
+
+
 def test_what_was_taken_before_a_kill_is_not_taken_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("so8t_core.crawl.documents._AT_ONCE", 2)
+    file = write(tmp_path / "some.jsonl", *({"text": f"{TEXT} {n}"} for n in range(7)))
+    settings = {"source": "jsonl", "jsonl_files": [str(file)]}
+    with pytest.raises(_Ended):
+        crawl.run(context(tmp_path, _EndingGate(), **settings))
+    outcome = crawl.run(context(tmp_path, **settings))
+    assert outcome.digest == crawl.run(context(tmp_path / "whole", **settings)).digest
+    assert len(kept(tmp_path)) == 7
+
+
+def test_inputs_that_changed_are_taken_in_afresh(tmp_path: Path) -> None:
+    file = write(tmp_path / "some.jsonl", *({"text": f"{TEXT} {n}"} for n in range(3)))
+    settings = {"source": "jsonl", "jsonl_files": [str(file)]}
+    crawl.run(context(tmp_path, **settings))
+    write(file, *({"text": f"{TEXT} 別の {n}"} for n in range(4)))
+    ctx = context(tmp_path, **settings)
+    again = crawl.run(ctx)
+    assert external_inputs("crawl", ctx.settings) == again.extra_inputs
+    assert again.digest == crawl.run(context(tmp_path / "fresh", **settings)).digest
+
+
+def test_documents_of_files_that_are_called_alike_are_all_kept(tmp_path: Path) -> None:
+    files = [tmp_path / str(year) / "part.jsonl" for year in (2024, 2025, 2026)]
+    for file in files:
+        file.parent.mkdir()
+        write(file, {"text": f"{TEXT} {file}"})
+    names = [str(file) for file in files]
+    outcome = crawl.run(context(tmp_path, source="jsonl", jsonl_files=names))
+    assert outcome.figures["pages_kept"] == 3
+    assert len(outcome.extra_inputs) == 3
+
+
+def test_an_input_can_be_repaired_after_it_was_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("so8t_core.crawl.documents._AT_ONCE", 2)

@@ -45,6 +45,16 @@ def test_taking_in_again_changes_nothing(tmp_path: Path) -> None:
     assert crawl.run(ctx).digest == first.digest
 
 
+def test_a_file_that_changed_is_taken_in_afresh(tmp_path: Path) -> None:
+    file = tmp_path / "some.warc.gz"
+    settings = {"source": "warc", "warc_files": (file,)}
+    for path in ("old", "new"):
+        file.unlink(missing_ok=True)
+        write_warc(file, (f"{A}/{path}", "<p>頁".encode(), {}))
+        crawl.run(context(tmp_path, **settings))
+    assert kept(tmp_path) == [f"{A}/new"]
+
+
 def write_warc(path: Path, *answers: tuple[str, bytes, dict[str, str]]) -> None:
     """A WARC file of response records: URL, body, headers."""
     with path.open("wb") as file:
