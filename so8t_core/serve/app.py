@@ -42,6 +42,7 @@ _OWN_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _HTTP_CODES = {404: Code.NO_ROUTE, 405: Code.NO_METHOD, 413: Code.TOO_LARGE}
 _RECORDED = frozenset({Code.NO_ANSWER, Code.TIMED_OUT})
 """Problems of requests that have a record of their own."""
+_LONGEST_RETRY_S = 86_400
 _HEADERS = {
     "Server": "so8t",
     "Cache-Control": "no-store",
@@ -206,7 +207,8 @@ def problem_response(
         headers=_HEADERS,
     )
     if retry_after_s is not None:
-        response.headers["Retry-After"] = str(max(1, math.ceil(retry_after_s)))
+        seconds = math.ceil(min(retry_after_s, _LONGEST_RETRY_S))
+        response.headers["Retry-After"] = str(max(1, seconds))
     if code is Code.UNAUTHORISED:
         response.headers["WWW-Authenticate"] = "Bearer"
     if code is Code.NO_ANSWER:

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from so8t_core.contract.errors import ModelError
 from so8t_core.serve.audit_record import Served
 
 LIKELY = 1e-7
@@ -123,14 +124,24 @@ class Drawn:
 
 
 def draw(logits: npt.NDArray[np.float32], sampling: Sampling, random: np.random.Generator) -> Drawn:
-    """Choose a token from logits, (vocabulary,): temperature first, then top-p (nucleus)."""
-    shifted = logits - logits.max()
+    """Choose a token from logits, (vocabulary,): temperature first, then top-p (nucleus).
+
+    Raises `ModelError` for logits that are no numbers.
+    """
+    largest = logits.max()
+    if not math.isfinite(largest):
+        raise ModelError(
+            "The model is broken: what it computes is infinite or not a number.",
+            hint="Look at the training's loss; serve another model.",
+        )
+    shifted = logits - largest
     best = int(logits.argmax())
     total = float(np.exp(shifted).sum(dtype=np.float64))
     if sampling.temperature == 0:
         return Drawn(best, 1 / total, likeliest=True)
     near = np.flatnonzero(shifted >= math.log(LIKELY) * max(sampling.temperature, 1.0))
-    weights = np.exp(shifted[near].astype(np.float64) / sampling.temperature)
+    with np.errstate(over="ignore"):  # of a temperature near zero
+        weights = np.exp(shifted[near].astype(np.float64) / sampling.temperature)
     order = np.argsort(-weights, kind="stable")
     shares = np.cumsum(weights[order]) / weights.sum()
     kept = order[: int(np.searchsorted(shares, sampling.top_p)) + 1]

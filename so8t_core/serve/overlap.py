@@ -9,12 +9,13 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, chain
 
 import edlib
 
+from so8t_core.serve.decoding import decoded
 from so8t_core.serve.disguise import letters
-from so8t_core.serve.readings import decoded, initials, shifts, spoken
+from so8t_core.serve.readings import initials, mirrored, shifts, sparse, spoken
 from so8t_core.serve.romaji import has_kana, romaji
 
 _LEAST_WHOLE = 12
@@ -65,9 +66,9 @@ def quotes(answer: str, thinking: Iterable[str], asked: Iterable[str], *, run: i
         said = letters(text)
         if (
             any(map(secret.stands_in, dict.fromkeys(spoken(text))))
-            or any(map(secret.is_run_in, initials(text)))
+            or any(map(secret.is_run_in, chain(initials(text), sparse(text))))
             or any(bare.stands_in(_consonants(one)) for one in (said, said[::-1]))
-            or shifted.is_run_in(shifts(text))
+            or any(map(shifted.is_run_in, (shifts(text), shifts(mirrored(text)))))
             or (kana and latin.stands_in(_latin(text)))
         ):
             return True

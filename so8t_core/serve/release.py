@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from so8t_core.serve.disguise import stream_safe
 
+_LINE_BREAKS = re.compile("\r\n|[\u2028\u2029]")
 _JOINER = "\N{ZERO WIDTH JOINER}"
 _REMOVED = frozenset({"Cc", "Cf", "Cn", "Co", "Cs"})
 
@@ -13,11 +15,12 @@ _REMOVED = frozenset({"Cc", "Cf", "Cn", "Co", "Cs"})
 def clean(answer: str) -> str:
     """The answer without characters that nobody sees: they could carry text of their own.
 
-    Line breaks and tabs stay, a joiner only between symbols (emoji), of variation selectors at
-    most one behind a character, of combining characters 30 in a row.
+    Line breaks and tabs stay; separators of lines and paragraphs become line breaks, since some
+    clients take them for the end of an event. A joiner stays only between symbols (emoji), of
+    variation selectors at most one behind a character, of combining characters 30 in a row.
     """
     kept: list[str] = []
-    text = stream_safe(answer.replace("\r\n", "\n"))
+    text = stream_safe(_LINE_BREAKS.sub("\n", answer))
     for index, character in enumerate(text):
         before = kept[-1] if kept else ""
         if character == _JOINER:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from so8t_core.contract.errors import ModelError
 from so8t_core.contract.thinking import SEQUENCE, Part
-from so8t_core.serve.backend import Backend, Message
+from so8t_core.serve.backend import Backend, Message, Sampling
+from so8t_core.serve.drafts import Draft
 from so8t_core.serve.think import ParseStatus, ThinkParser
 
 _BODIES = {
@@ -17,7 +18,7 @@ SAMPLE = "\n".join(f"{part.opener}{body}{part.closer}" for part, body in _BODIES
 
 
 def check_backend(backend: Backend, *, instructions: str | None, where: str) -> None:
-    """Raise `ModelError` for a model from which thinking could not be told from answers."""
+    """Raise `ModelError` for a broken model, or one whose thinking cannot be told from answers."""
     _check_tags(backend, where)
     _check_template(backend, where)
     _check_roles(backend, instructions, where)
@@ -73,3 +74,8 @@ def _check_roles(backend: Backend, instructions: str | None, where: str) -> None
             where=where,
             hint="Shorten serve.instructions or raise serve.context_tokens.",
         )
+    draft = Draft(ids, Sampling(1, 0.0, 1.0), tags_are_tokens=backend.tags_are_tokens)
+    backend.write([draft])
+    error = draft.done.exception(0)
+    if error is not None:
+        raise error

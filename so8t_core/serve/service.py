@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -245,7 +244,7 @@ class Service:
         every = self._settings.release_every_s
         if every:
             passed = asyncio.get_running_loop().time() - work.started_s
-            await asyncio.sleep(math.ceil(passed / every) * every - passed)
+            await asyncio.sleep(-passed % every)
 
     async def _in_texts(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._texts, contained, work)

@@ -13,6 +13,7 @@ import pytest
 
 from so8t_core.contract.errors import ServeError, UsageError
 from so8t_core.contract.labels import SafetyLabel
+from so8t_core.contract.settings.serve import AuditSettings
 from so8t_core.serve.access import Keys, add_key
 from so8t_core.serve.door import Domain, Judged
 from tests.serve.audits import verify
@@ -495,3 +496,26 @@ async def test_a_port_in_use_is_named(tmp_path: Path):
         with pytest.raises(ServeError, match=rf"in use[^$]*127.0.0.1:{stage.server.port}"):
             async with staged(tmp_path / "two", port=stage.server.port):
                 pass
+
+
+@pytest.mark.parametrize(
+    ("keys_file", "head_file", "why"),
+    [
+        ("log/keys.json", "head", "keys_file must lie outside"),
+        ("other/../log/keys.json", "head", "keys_file must lie outside"),
+        ("keys.json", "./log/../log/head", "head_file must lie outside"),
+        ("keys/one", "keys/../keys/one", "must be two files"),
+    ],
+)
+def test_the_audit_logs_places_are_apart(keys_file: str, head_file: str, why: str):
+    with pytest.raises(ValueError, match=why):
+        AuditSettings(folder=Path("log"), keys_file=Path(keys_file), head_file=Path(head_file))
+
+
+async def test_the_longest_wait_that_is_told_is_a_day(tmp_path: Path):
+    limits = {"burst": 1, "requests_per_minute": 1e-300}
+    async with staged(tmp_path, limits=limits, release_every_s=1e-320) as stage:
+        assert (await stage.think()).status == 200
+        reply = await stage.think()
+        assert reply.status == 429
+        assert "'Retry-After': '86400'" in reply.head

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from so8t_core.contract.errors import DataError, ModelError
 from so8t_core.contract.files import sha256_file
@@ -235,3 +236,24 @@ class TestDrawing:
         logits[7] = 0
         drawn = draw(logits, Sampling(1, 1.0, 1.0), np.random.default_rng(1))
         assert drawn.token == 7
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf])
+    @pytest.mark.parametrize("temperature", [0.0, 1.0])
+    def test_it_draws_nothing_from_what_is_no_number(self, value: float, temperature: float):
+        logits = self.logits.copy()
+        logits[1] = value
+        with pytest.raises(ModelError, match="The model is broken"):
+            draw(logits, Sampling(1, temperature, 1.0), np.random.default_rng(1))
+
+    def test_the_least_temperature_and_share_take_the_likeliest(self):
+        for sampling in (Sampling(1, 1e-320, 1.0), Sampling(1, 1.0, 1e-320)):
+            drawn = draw(self.logits, sampling, np.random.default_rng(1))
+            assert drawn.token == int(self.logits.argmax())
+
+
+def test_a_model_that_computes_no_numbers_is_not_served(thinker: Path):
+    backend = TorchBackend(thinker, SETTINGS, seed=1)
+    with torch.no_grad():
+        backend._model.model.norm.weight.fill_(float("nan"))
+    with pytest.raises(ModelError, match="The model is broken"):
+        check_backend(backend, instructions=None, where="here")

@@ -13,6 +13,7 @@ from so8t_core.serve.release import clean
         ("  東京\r\nです\t。\n", "東京\nです\t。"),
         ("a\u200bb\u2060c\ufeffd", "abcd"),
         ("a\u202eb\u2066c", "abc"),
+        ("a\u2028b\u2029c\x85d", "a\nb\ncd"),
         ("\x1b[31mred\x07", "[31mred"),
         ("a\U000e0041\U000e0042", "a"),
         ("👨\u200d👩\u200d👧 ok", "👨\u200d👩\u200d👧 ok"),

@@ -68,6 +68,18 @@ WAYS: dict[str, Way] = {
     "bits": lambda s: " ".join(f"{byte:08b}" for byte in s.encode()),
     "bits behind another": lambda s: "1" + "".join(f"{byte:08b}" for byte in s.encode()),
     "codes": lambda s: ", ".join(str(ord(c)) for c in s),
+    "base64 with dots": lambda s: ".".join(
+        re.findall(".{1,4}", base64.b64encode(s.encode()).decode())
+    ),
+    "quoted printable": lambda s: "".join(f"={byte:02X}" for byte in s.encode()),
+    "bytes of a program": lambda s: "".join(f"\\x{byte:02x}" for byte in s.encode()),
+    "numbers of bytes": lambda s: " ".join(str(byte) for byte in s.encode()),
+    "octal numbers": lambda s: " ".join(f"{byte:o}" for byte in s.encode()),
+    "code points": lambda s: " ".join(f"U+{ord(c):04X}" for c in s) + " ",
+    "HTML": lambda s: "".join(f"<b>{c}</b>" for c in s),
+    "comments": lambda s: "<!-- and then something else -->".join(re.findall(".{1,3}", s)),
+    "links": lambda s: " ".join(f"[{w}](https://example.org/a)" for w in re.findall(".{1,5}", s)),
+    "TeX": lambda s: "".join(f"\\text{{{c}}}" for c in s),
     "base64 of hex": lambda s: base64.b64encode(s.encode().hex().encode()).decode(),
     "hex backwards": lambda s: s[::-1].encode().hex(),
     "base64 in percent": lambda s: quote(
@@ -80,6 +92,7 @@ WAYS: dict[str, Way] = {
     "a foreign letter after two": every(2, "んえ"),
     "every second letter": every(1, "abcdefghijk"),
     "every third letter": lambda s: "".join(one + "ラン"[at % 2] + "k" for at, one in enumerate(s)),
+    "every fifth letter": lambda s: "".join(f"{c}abcd" for c in s),
     "every letter doubled": lambda s: "".join(one * 2 for one in s),
     "a fifth changed": changed(0.2, "other"),
     "a fifth left out": changed(0.2, "less"),
@@ -107,6 +120,10 @@ LATIN_WAYS: dict[str, Way] = {
         {97 + at: chr(97 + (at + by) % 26) for at in range(26)}
     )
     for by in (1, 3, 7, 25)
+} | {
+    "ROT47": lambda s: s.translate({c: 33 + (c - 33 + 47) % 94 for c in range(33, 127)}),
+    "mirrored": lambda s: s.lower().translate({97 + at: 122 - at for at in range(26)}),
+    "UTF-16": lambda s: base64.b64encode(s.encode("utf-16-le")).decode(),
 }
 KANA_WAYS: dict[str, Way] = {"romaji": romaji}
 

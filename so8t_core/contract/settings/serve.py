@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -42,9 +43,13 @@ class AuditSettings(Section):
 
     @model_validator(mode="after")
     def _places_apart(self) -> AuditSettings:
-        for name in ("keys_file", "head_file"):
-            if getattr(self, name).is_relative_to(self.folder):
+        folder = Path(os.path.abspath(self.folder))
+        files = {name: os.path.abspath(getattr(self, name)) for name in ("keys_file", "head_file")}
+        for name, path in files.items():
+            if Path(path).is_relative_to(folder):
                 raise ValueError(f"{name} must lie outside of the log's folder")
+        if len(set(files.values())) < len(files):
+            raise ValueError("keys_file and head_file must be two files")
         return self
 
 
