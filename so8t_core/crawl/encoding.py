@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import zlib
 
+GZIP = zlib.MAX_WBITS | 16
+
 
 class EncodingRefused(ValueError):
     """A body in an encoding that was not asked for, or that is damaged."""
@@ -37,7 +39,7 @@ class Inflater:
             data = self._stream.unconsumed_tail
             if self._stream.eof:
                 data = self._stream.unused_data
-                if self._wbits != _GZIP or not data.startswith(b"\x1f\x8b"):
+                if self._wbits != GZIP or not data.startswith(b"\x1f\x8b"):
                     break  # what follows the end is no part of the body
                 self._stream = zlib.decompressobj(self._wbits)
         return bytes(out)
@@ -46,9 +48,6 @@ class Inflater:
         """Raise `EncodingRefused` where the body ended too early."""
         if self._started and not self._stream.eof:
             raise EncodingRefused("the body ends too early")
-
-
-_GZIP = zlib.MAX_WBITS | 16
 
 
 def inflater(encoding: str) -> Inflater | None:
@@ -60,7 +59,7 @@ def inflater(encoding: str) -> Inflater | None:
     if name in ("", "identity", "none"):
         return None
     if name in ("gzip", "x-gzip"):
-        return Inflater(_GZIP)
+        return Inflater(GZIP)
     if name == "deflate":
         return Inflater(zlib.MAX_WBITS)
     raise EncodingRefused(f"the encoding {name[:40]!r} was not asked for")

@@ -16,6 +16,7 @@ from so8t_core.crawl.masking import clean_title
 from so8t_core.crawl.url import BadUrl, canonicalise
 
 _LINKS = "a[href], area[href], frame[src], iframe[src], meta[http-equiv]"
+_METAS = "meta[name][content], meta[property][content], meta[http-equiv][content]"
 # possessive: a long run of blanks is walked over once, not once for every way to share it out
 _REFRESH = re.compile(r"^\s*+[\d.]*+\s*+[;,]?+\s*+url\s*+=\s*+['\"]?+([^'\"]+)", re.IGNORECASE)
 _FOOTERS = (
@@ -26,6 +27,7 @@ _MOST_METAS = 1_000
 _MOST_MARKS = 500
 _MOST_FEEDS = 100
 _META_CHARS = 20_000
+_NAME_CHARS = 100
 _FOOTER_CHARS = 2000
 _LEAST_FOOTERS = 16
 _FOOTER_WORK_CHARS = 20_000_000
@@ -104,9 +106,23 @@ def _links(nodes: Sequence[LexborNode]) -> Iterator[Link]:
 
 
 def _metas(tree: LexborHTMLParser) -> Iterator[tuple[str, str]]:
-    for node in tree.css("meta[name][content]")[:_MOST_METAS]:
-        name, content = _attribute(node, "name"), _attribute(node, "content")
-        yield name[:_META_CHARS].strip(), content[:_META_CHARS].strip()
+    """Names and contents; what is called `property`, or `http-equiv` for a robots tag, counts too.
+
+    An owner's wish may stand where nobody reads on: where there are more metas than any page has a
+    use for, or one that speaks to robots is longer, the page is not to be kept.
+    """
+    nodes = tree.css(_METAS)
+    for node in nodes[:_MOST_METAS]:
+        attributes = node.attributes
+        name = attributes.get("name") or attributes.get("property") or ""
+        if (attributes.get("http-equiv") or "").strip().lower() == "x-robots-tag":
+            name = "robots"
+        content = attributes.get("content") or ""
+        yield name[:_NAME_CHARS].strip(), content[:_META_CHARS].strip()
+        if len(content) > _META_CHARS:
+            yield name[:_NAME_CHARS].strip(), "noindex"
+    if len(nodes) > _MOST_METAS:
+        yield "robots", "noindex"
 
 
 def _feeds(tree: LexborHTMLParser) -> Iterator[str]:

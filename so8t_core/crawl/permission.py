@@ -13,7 +13,13 @@ from so8t_core.contract.settings.crawl import CrawlSettings
 from so8t_core.crawl.fetcher import Failure, Response
 from so8t_core.crawl.politeness import RETRYABLE_STATUS, retry_wait_s
 from so8t_core.crawl.refusal import Refusal
-from so8t_core.crawl.reservations import AI_TXT_PATH, TDMREP_PATH, read_ai_txt, read_tdmrep
+from so8t_core.crawl.reservations import (
+    AI_TXT_PATH,
+    TDMREP_PATH,
+    is_meant_as_json,
+    read_ai_txt,
+    read_tdmrep,
+)
 from so8t_core.crawl.robots import Group, Rules, RuleSet, parse
 from so8t_core.crawl.url import BadUrl, canonicalise, host_of, origin_of
 
@@ -262,9 +268,12 @@ def _heard(quest: Quest, result: Response, settings: CrawlSettings, now: float) 
         reason = f"HTTP {result.status}"
         return _on(quest, Answer(quest.origin, "rules", reason, now, group), settings)
     if quest.file == "tdmrep.json":
-        rules = read_tdmrep(result.body) or ()
+        found = read_tdmrep(result.body)
+        if found is None and is_meant_as_json(result.body, result.media_type):
+            return _unheard(quest, "it cannot be read", settings, now)
+        rules = found or ()
     else:
-        rules = read_ai_txt(result.body, result.media_type, token, ai_tokens)
+        rules = read_ai_txt(result.body, token, ai_tokens)
     more = ((quest.file, rules),) if rules else ()
     return _on(quest, replace(quest.so_far, reserved=(*quest.so_far.reserved, *more)), settings)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import heapq
+import re
 import zlib
 from email.utils import parsedate_to_datetime
 
 from so8t_core.contract.settings.crawl import CrawlSettings
 from so8t_core.crawl.fetcher import Failure, Response
 
+_SECONDS = re.compile(r"\d+(?:\.\d+)? *s?(?: *, *\d+(?:\.\d+)? *s?)*", re.IGNORECASE)
 _NEWEST_SHARE = 0.3
 _MOST_DOUBLINGS = 40
 _LONGEST_WAIT_S = 10 * 365 * 86_400.0
@@ -25,11 +27,13 @@ def doubled_s(wait_s: float, times: int) -> float:
 def retry_after_s(value: str, now: float) -> float | None:
     """Seconds that a Retry-After header asks for; None where it is missing or unreadable.
 
-    Both forms: seconds, or an HTTP date (`now` since the epoch). Source: RFC 9110, section 10.2.3.
+    Both forms: seconds, or an HTTP date (`now` since the epoch). Of several numbers the greatest
+    counts; a unit or a fraction of a second is understood. Source: RFC 9110, section 10.2.3.
     """
     text = value.strip()
-    if text.isdecimal() and text.isascii():
-        return min(float(text), _LONGEST_WAIT_S)
+    if text.isascii() and _SECONDS.fullmatch(text):
+        wishes = (float(part.strip(" s")) for part in text.lower().split(","))
+        return min(max(wishes), _LONGEST_WAIT_S)
     moment = _moment(text)
     if moment is None:
         return None

@@ -10,11 +10,11 @@ from so8t_core.crawl.robots import Rules, parse
 
 TDMREP_PATH = "/.well-known/tdmrep.json"
 AI_TXT_PATH = "/ai.txt"
-MAX_BYTES = 512_000
+_BLANK = b"\xef\xbb\xbf \t\r\n"
 
 
 def read_tdmrep(body: bytes) -> Rules | None:
-    """The reservations of a tdmrep.json as rules; None where it is none.
+    """The reservations of a tdmrep.json as rules; None where the bytes are no list of them.
 
     Where several locations fit a URL the longest counts, and a reservation beats its contrary.
     Source: TDM Reservation Protocol (W3C community group report), section "tdmrep.json".
@@ -33,6 +33,11 @@ def read_tdmrep(body: bytes) -> Rules | None:
         if location and reserved is not None:
             wishes[location] = reserved or wishes.get(location, False)
     return tuple(("disallow" if wish else "allow", place) for place, wish in wishes.items())
+
+
+def is_meant_as_json(body: bytes, media_type: str) -> bool:
+    """Whether an answer says that it is JSON, be it readable or not: no page in place of a file."""
+    return media_type.endswith("json") or body.lstrip(_BLANK)[:1] in (b"[", b"{")
 
 
 def _reservation(entry: Any) -> tuple[str, bool | None]:
@@ -56,13 +61,13 @@ def reserves(value: str) -> bool:
     return any(part.strip(" \t\"'") not in ("", "0") for part in re.split(r"[,;]", value))
 
 
-def read_ai_txt(body: bytes, media_type: str, token: str, ai_tokens: tuple[str, ...]) -> Rules:
+def read_ai_txt(body: bytes, token: str, ai_tokens: tuple[str, ...]) -> Rules:
     """The rules of an ai.txt for us, and those for crawlers that gather text for training.
 
-    It is written like a robots.txt; a page of HTML or of other words under that name says nothing.
-    Source: Spawning's ai.txt.
+    It is written like a robots.txt; a page of HTML or of other words under that name says nothing,
+    whatever its media type is said to be. Source: Spawning's ai.txt.
     """
-    if media_type in ("text/html", "application/xhtml+xml"):
+    if body.lstrip(_BLANK).startswith(b"<"):
         return ()
     group = parse(body, token, ai_tokens)
     return (*group.rules, *(rule for _, rules in group.ai_rules for rule in rules))

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote_from_bytes
 
+from so8t_core.crawl.encoding import GZIP, EncodingRefused, Inflater
 from so8t_core.crawl.matching import Matcher
 
 MAX_ROBOTS_BYTES = 512_000
@@ -26,6 +27,8 @@ _FIELDS = {
     **dict.fromkeys(("content-signal", "content-usage"), "usage"),
 }
 _LOOSE_LINE = re.compile(r"(user[- ]?agent|diss?all?[oa]w|allow|crawl[- ]?delay)\s+(.*)", re.I)
+_DELAY = re.compile(r"(\d{1,12}(?:[.,]\d{0,12})?)\s*(ms|min|[smh]?)")
+_UNITS_S = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "min": 60.0, "h": 3600.0}
 _PRINTABLE = re.compile(r"[ -~]*")
 _ASCII_KEPT = "".join(chr(code) for code in range(0x21, 0x7F))
 
@@ -109,6 +112,7 @@ def _merged(groups: list[_Read], agent: str) -> Rules:
 
 
 def _lines(body: bytes) -> list[tuple[str, str]]:
+    body = _unpacked(body)
     whole = body[:MAX_ROBOTS_BYTES]
     if len(body) > MAX_ROBOTS_BYTES:
         whole = whole[: max(whole.rfind(b"\n"), whole.rfind(b"\r")) + 1]
@@ -131,6 +135,16 @@ def _lines(body: bytes) -> list[tuple[str, str]]:
     return found
 
 
+def _unpacked(body: bytes) -> bytes:
+    """What a file that is sent as a gzip file holds; any other as it is."""
+    if not body.startswith(b"\x1f\x8b"):
+        return body
+    try:
+        return Inflater(GZIP).feed(body, MAX_ROBOTS_BYTES + 1)
+    except EncodingRefused:
+        return body
+
+
 def _agent(value: str) -> str:
     if value.startswith("*"):
         return "*"
@@ -139,10 +153,14 @@ def _agent(value: str) -> str:
 
 
 def _seconds(value: str) -> float | None:
+    """A Crawl-delay in seconds, with a unit or without, whichever decimal sign it has."""
     try:
         seconds = float(value)
     except ValueError:
-        return None
+        found = _DELAY.match(value.lower())
+        if found is None:
+            return None
+        seconds = float(found.group(1).replace(",", ".")) * _UNITS_S[found.group(2)]
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 

@@ -240,3 +240,24 @@ def test_a_link_of_a_megabyte_is_refused_before_it_is_taken_apart(part: str) -> 
     data = link("data:text/plain," + part * 1_000_000)
     assert isinstance(data, BadUrl)
     assert data.rule == "url-scheme"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        '<meta name="x" content="y">' * 1_100 + '<meta name="robots" content="noai">',
+        f'<meta name="robots" content="{"all," * 6_000}noai">',
+        '<meta property="robots" content="noai">',
+        '<meta http-equiv="X-Robots-Tag" content="noai">',
+    ],
+    ids=["after many", "after much", "property", "http-equiv"],
+)
+def test_no_wish_of_an_owner_is_lost_where_it_stands(head: str) -> None:
+    found = assess("http://a.example/", (), f"<html><head>{head}".encode(), CrawlSettings())
+    assert found.refusal is not None
+    assert found.refusal.rule in ("noai", "noindex")
+
+
+def test_long_metas_that_speak_to_nobody_forbid_nothing() -> None:
+    page = f'<meta name="state" content="{"x" * 50_000}"><meta itemprop="a" content="b">' * 60
+    assert assess("http://a.example/", (), page.encode(), CrawlSettings()).refusal is None

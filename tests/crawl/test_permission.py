@@ -3,6 +3,7 @@ import pytest
 from so8t_core.contract.settings.crawl import CrawlSettings
 from so8t_core.crawl.fetcher import Failure, Response
 from so8t_core.crawl.permission import Answer, Permissions, Quest, advance
+from so8t_core.crawl.reservations import read_ai_txt
 from so8t_core.crawl.robots import parse
 
 NOW = 1_700_000_000.0
@@ -131,6 +132,28 @@ def test_after_robots_txt_the_files_on_training_are_asked_for_where_it_lets_us()
     end = advance(step, answer(200, body), SETTINGS, NOW)
     assert isinstance(end, Answer), "ai.txt is not to be asked for"
     assert end.reserved == (("tdmrep.json", (("disallow", "/art/*"),)),)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'[{"location": "/", "tdm-reservation": 1},]',
+        b'\xef\xbb\xbf {"location": "/", "tdm-reservation": 1',
+    ],
+    ids=["comma", "cut"],
+)
+def test_a_reservation_that_cannot_be_read_is_one_that_was_not_heard(body: bytes) -> None:
+    step = advance(QUEST, answer(404), SETTINGS, NOW)
+    assert isinstance(step, Quest)
+    end = to_the_end(advance(step, answer(200, body), SETTINGS, NOW))
+    assert end.unheard == (("tdmrep.json", "it cannot be read"),)
+    assert to_the_end(advance(step, answer(200, b"<html>"), SETTINGS, NOW)).unheard == ()
+
+
+def test_an_ai_txt_counts_whatever_its_media_type_but_a_page_is_none() -> None:
+    body = b"User-Agent: *\nDisallow: /"
+    assert read_ai_txt(body, "x", ()) == (("disallow", "/"),)
+    assert read_ai_txt(b" <html>\n" + body, "x", ()) == ()
 
 
 def test_what_is_reserved_is_refused_with_its_file() -> None:

@@ -1,3 +1,5 @@
+import gzip
+
 import pytest
 
 from so8t_core.crawl.robots import MAX_ROBOTS_BYTES, RuleSet, parse
@@ -96,3 +98,19 @@ def test_crawl_delay_and_sitemaps() -> None:
         "FooBot",
     )
     assert (group.crawl_delay_s, group.sitemaps) == (2.5, ("http://e.jp/s.xml",))
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [("10", 10), ("10s", 10), ("10 sec", 10), ("1,5", 1.5), ("2 min", 120), ("1e1", 10), ("x", 0)],
+)
+def test_a_crawl_delay_may_have_a_unit(said: str, seconds: float) -> None:
+    assert parse(f"User-agent: *\nCrawl-delay: {said}".encode(), "x").crawl_delay_s == seconds
+
+
+def test_a_robots_file_that_is_sent_as_a_gzip_file_is_unpacked() -> None:
+    body = gzip.compress(b"User-agent: *\nDisallow: /no")
+    assert parse(body, "x").rules == (("disallow", "/no"),)
+    assert parse(body[:15], "x").rules == ()
+    bomb = gzip.compress(b"User-agent: *\nDisallow: /no\n" + b"#" * 50_000_000)
+    assert parse(bomb, "x").rules == (("disallow", "/no"),)
