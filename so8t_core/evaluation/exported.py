@@ -49,7 +49,7 @@ class ExportedMeasuring:
             *(prompt.ids for prompt in items.safety),
         ]
         longest = max(map(len, read), default=0)
-        generated = max(self.settings.max_new_tokens, self.settings.safety.max_new_tokens)
+        generated = self.settings.max_new_tokens + self.settings.safety.max_new_tokens
         return max(longest + generated, self.settings.max_task_tokens if items.tasks else 0)
 
     def figures(self, side: Side, made_from: str, load: Callable[[], Reader]) -> dict[str, Any]:

@@ -31,17 +31,21 @@ def answer_greedily(
     max_new_tokens: int,
     step: Callable[[], None],
     stops: Callable[[Sequence[int]], bool] = lambda _: False,
+    thinks: Callable[[Sequence[int]], bool] = lambda _: False,
+    max_thinking_tokens: int = 0,
 ) -> Answer:
     """Read on from where `reader` stands, take the likeliest token until one of `end_ids`.
 
-    Also ends where `stops` says so of the tokens so far, or at the limit. `step` runs before each
-    token and does not count as time. A prompt is answered alone, so no padding can touch its
-    numbers. Raises `ModelError` for a model whose logits are none.
+    Also ends where `stops` says so of the tokens so far, or at the limit. While `thinks` says so,
+    up to `max_thinking_tokens` do not count towards it. `step` runs before each token and does not
+    count as time. A prompt is answered alone, so no padding can touch its numbers. Raises
+    `ModelError` for a model whose logits are none.
     """
     given = list(prompt)
     ids: list[int] = []
+    thinking = 0
     spent = first_s = 0.0
-    while len(ids) < max_new_tokens:
+    while len(ids) - thinking < max_new_tokens:
         step()
         started = time.monotonic()
         best = reader.read(given, last_only=True)[-1].max(dim=-1)  # NaN wherever there is one
@@ -54,5 +58,7 @@ def answer_greedily(
         ids.append(token)
         if stops(ids):
             return Answer(tuple(ids), True, first_s, spent)
+        if len(ids) <= max_thinking_tokens and thinks(ids):
+            thinking = len(ids)
         given = [token]
     return Answer(tuple(ids), False, first_s, spent)

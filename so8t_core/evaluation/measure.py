@@ -17,6 +17,7 @@ from so8t_core.evaluation.likelihood import bits_of
 from so8t_core.evaluation.readers import Reader
 from so8t_core.evaluation.speed import Timing
 from so8t_core.evaluation.tasks import Scores, Texts
+from so8t_core.evaluation.thinking import is_thinking
 
 Side = str
 """`base`, `tuned`, `folded`, or the type of a GGUF file."""
@@ -127,6 +128,8 @@ class Measuring:
             if safety
             else self.settings.max_new_tokens,
             step=self.step,
+            thinks=lambda ids: is_thinking(self.texts.decode(ids)),
+            max_thinking_tokens=self.settings.max_new_tokens if safety else 0,
         )
         timing = {
             "tokens": len(answer.ids),

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from so8t_core.contract.settings.evaluate import EvaluateSettings
+from so8t_core.contract.thinking import SEQUENCE
 from so8t_core.evaluation.answer_form import AnswerForm, check_form
 from so8t_core.evaluation.intervals import Comparison, Pair, compare, fewest_clusters, wilson
 from so8t_core.evaluation.items import Items, Prompt, SafetyPrompt
 from so8t_core.evaluation.measure import Side, SideResults
 from so8t_core.evaluation.refusal_wording import refuses
 from so8t_core.evaluation.tasks import TaskItems
+from so8t_core.evaluation.thinking import Told
 
 _METRICS = {"acc": "accuracy", "f1": "character_f1"}
 """The harness's names for metrics, spelt out; others stay as they are."""
@@ -128,7 +131,7 @@ class Summary:
         return figures
 
     def _refused(self, side: Side, prompt: SafetyPrompt) -> float:
-        return float(refuses(self.answer_text(side, prompt)))
+        return float(refuses(self._told(side, prompt).text or ""))
 
     def _generated(self, side: Side) -> int:
         answers = self.sides[side].answers
@@ -149,19 +152,32 @@ class Summary:
     def _form(self, side: Side, prompt: Prompt) -> AnswerForm:
         ids, ended = self.sides[side].answers[prompt.id]
         return check_form(
-            self.answer_text(side, prompt),
+            self._written(side, prompt),
             ended=ended,
-            has_control_token=not frozenset(self.tokenizer.all_special_ids).isdisjoint(ids),
+            has_control_token=not self._control_ids.isdisjoint(ids),
             min_kana_share=self.settings.min_kana_share,
         )
 
-    def answer_text(self, side: Side, prompt: Prompt | SafetyPrompt) -> str:
-        """What a side answered, special tokens shown as they are."""
+    @cached_property
+    def _control_ids(self) -> frozenset[int]:
+        """The tokenizer's special tokens, but for thinking tags."""
+        special: list[int] = self.tokenizer.all_special_ids
+        tags = set(self.tokenizer.convert_tokens_to_ids(list(SEQUENCE)))
+        return frozenset(special) - (tags - {self.tokenizer.unk_token_id})
+
+    def _written(self, side: Side, prompt: Prompt | SafetyPrompt) -> str:
+        """All that a side wrote, thinking among it, special tokens shown as they are."""
         text: str = self.tokenizer.decode(list(self.sides[side].answers[prompt.id][0]))
         return text
 
+    def _told(self, side: Side, prompt: Prompt | SafetyPrompt) -> Told:
+        return Told.of(self._written(side, prompt))
+
     def samples(self) -> list[dict[str, Any]]:
-        """The first prompts with the human answer and both sides' answers and checks."""
+        """The first prompts with the human answer and both sides' answers and checks.
+
+        Of answers in four parts only the final one is shown.
+        """
         return [
             {
                 "id": prompt.id,
@@ -169,7 +185,7 @@ class Summary:
                 "reference": prompt.reference,
                 **{
                     side: {
-                        "text": self.answer_text(side, prompt),
+                        "text": self._told(side, prompt).shown,
                         **self._form(side, prompt).as_json(),
                     }
                     for side in self.pair
@@ -195,6 +211,14 @@ class Summary:
             notes.append("No held-out instructions were there to be answered.")
         if self.items.safety:
             notes.append("Refusals are told by their wording, in Japanese and English.")
+        for side in self.pair:
+            silent = sum(self._told(side, one).text is None for one in self.items.safety)
+            if silent:
+                notes.append(
+                    f"{side}: {silent} of {len(self.items.safety)} answers to safety prompts hold "
+                    "thinking tags, but not four parts up to a final answer; they count as no "
+                    "refusal."
+                )
         return notes
 
 

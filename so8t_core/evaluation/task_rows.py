@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from so8t_core.contract.errors import DataError, InputMissing, Unreachable
+from so8t_core.contract.files import canonical_json, sha256_text
 from so8t_core.contract.settings.tasks import HUB
 
 Row = dict[str, Any]
@@ -27,19 +30,30 @@ def read_rows(name: str, place: str) -> list[Row]:
     """All rows of a benchmark, from a file, a folder or the hub.
 
     Raises `InputMissing` for a place that is not there, `DataError` naming the first record that
-    is not of the benchmark's form, `Unreachable` for a hub that does not answer.
+    is not of the benchmark's form or has the id of another, `Unreachable` for a hub that does
+    not answer.
     """
     records = _hub_records(place) if place.startswith(HUB) else _FILES[name](Path(place))
     rows: list[Row] = []
+    seen: set[str] = set()
     for where, record in records:
         try:
-            rows.extend(_ROWS[name](where, record))
+            found = list(_ROWS[name](where, record))
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             raise DataError(
                 f"A record is not of the form of {name} ({type(error).__name__}: {error}).",
                 where=f"{place}: {where}",
                 hint="Give the file as its publishers distribute it.",
             ) from error
+        for row in found:
+            if row["id"] in seen:  # results are kept by id
+                raise DataError(
+                    f"Two items of {name} have the id {row['id']!r}.",
+                    where=f"{place}: {where}",
+                    hint="Give one file as its publishers distribute it, or ids of their own.",
+                )
+            seen.add(row["id"])
+        rows += found
     if not rows:
         raise DataError(f"There are no items of {name}.", where=place, hint="Fetch the file again.")
     return rows
@@ -65,45 +79,54 @@ def _open(path: Path) -> str:
 
 
 def _json_lines(path: Path) -> Records:
-    for number, line in enumerate(_open(path).splitlines(), 1):
+    for number, line in enumerate(StringIO(_open(path)), 1):  # at line breaks, no other separators
         if line.strip():
             try:
                 yield f"line {number}", json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise _unreadable(path, f"line {number}") from error
 
 
 def _json_document(path: Path) -> Records:
     try:
         articles = json.loads(_open(path))["data"]
-    except (ValueError, KeyError, TypeError) as error:
+        if not isinstance(articles, list):
+            raise TypeError
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _unreadable(path, "data") from error
     yield from ((f"article {number}", article) for number, article in enumerate(articles, 1))
 
 
 def _unreadable(path: Path, where: str) -> DataError:
     return DataError(
-        "The file is not JSON of the form that its publishers give it.",
+        "The file is not of the form that its publishers give it.",
         where=f"{path}: {where}",
         hint="Fetch it again.",
     )
 
 
 def _tab_lines(path: Path) -> Records:
-    rows = csv.reader(_open(path).splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
-    yield from ((f"line {number}", row) for number, row in enumerate(rows, 1))
+    rows = csv.reader(StringIO(_open(path)), delimiter="\t", quoting=csv.QUOTE_NONE)
+    yield from _numbered(path, "line", rows)
 
 
 def _csv_files(path: Path) -> Records:
     files = sorted(path.glob("*.csv")) if path.is_dir() else [path]
     for file in files:
-        rows = csv.reader(_open(file).splitlines(keepends=True))
-        yield from ((f"{file.stem}: {number}", row) for number, row in enumerate(rows, 1))
+        yield from _numbered(file, f"{file.stem}:", csv.reader(StringIO(_open(file))))
 
 
 def _csv_table(path: Path) -> Records:
-    rows = csv.DictReader(_open(path).splitlines(keepends=True))
-    yield from ((f"row {number}", row) for number, row in enumerate(rows, 1))
+    yield from _numbered(path, "row", csv.DictReader(StringIO(_open(path))))
+
+
+def _numbered(path: Path, what: str, rows: Iterable[Any]) -> Records:
+    number = 0
+    try:
+        for number, row in enumerate(rows, 1):
+            yield f"{what} {number}", row
+    except csv.Error as error:
+        raise _unreadable(path, f"{what} {number + 1}") from error
 
 
 def _hub_records(place: str) -> Records:
@@ -130,16 +153,27 @@ def _hub_records(place: str) -> Records:
 
 def _jcommonsenseqa(_: str, record: Any) -> Iterator[Row]:
     choices = [str(record[f"choice{number}"]) for number in range(_CHOICES)]
-    row_id, answer = str(record["q_id"]), int(record["label"])
-    if not 0 <= answer < _CHOICES:
-        raise ValueError(f"label {answer}")
+    question = str(record["question"])
     yield {
-        "id": row_id,
-        "cluster": row_id,
-        "question": str(record["question"]),
+        "id": str(record["q_id"]),
+        "cluster": _same(question, choices),
+        "question": question,
         "choices": choices,
-        "answer": answer,
+        "answer": _chosen(record["label"], _CHOICES),
     }
+
+
+def _chosen(label: Any, choices: int) -> int:
+    """The number of the right choice; hidden test sets have -1."""
+    answer = int(label)
+    if answer != float(label) or not 0 <= answer < choices:
+        raise ValueError(f"label {label}")
+    return answer
+
+
+def _same(*asked: Any) -> str:
+    """A cluster of its own for each question, the same in every file that holds it."""
+    return sha256_text(canonical_json(asked))[:16]
 
 
 def _jnli(_: str, record: Any) -> Iterator[Row]:
@@ -149,7 +183,9 @@ def _jnli(_: str, record: Any) -> Iterator[Row]:
         "cluster": str(record["yjcaptions_id"]).split("-")[0],  # several pairs describe one picture
         "premise": str(record["sentence1"]),
         "hypothesis": str(record["sentence2"]),
-        "answer": label if isinstance(label, int) else _JNLI_LABELS.index(label),
+        "answer": _JNLI_LABELS.index(label)
+        if isinstance(label, str)
+        else _chosen(label, len(_JNLI_LABELS)),
     }
 
 
@@ -164,6 +200,8 @@ def _jsquad(_: str, record: Any) -> Iterator[Row]:
 
 
 def _question(title: str, context: str, asked: Any, answers: Any) -> Row:
+    if not answers["text"]:
+        raise ValueError(f"no answer to {asked['id']}")
     return {
         "id": str(asked["id"]),
         "cluster": title,
@@ -178,8 +216,14 @@ def _mgsm(where: str, record: Any) -> Iterator[Row]:
         (record["question"], record["answer_number"]) if isinstance(record, dict) else record
     )
     number = str(answer).replace(",", "").strip()
-    float(number)
-    yield {"id": where, "cluster": where, "question": str(question), "answer": number}
+    if not math.isfinite(float(number)):
+        raise ValueError(f"answer {number}")
+    yield {
+        "id": where,
+        "cluster": _same(str(question)),
+        "question": str(question),
+        "answer": number,
+    }
 
 
 def _jmmlu(where: str, record: Any) -> Iterator[Row]:
@@ -187,13 +231,13 @@ def _jmmlu(where: str, record: Any) -> Iterator[Row]:
     question, *choices, letter = values
     if len(choices) != len(_LETTERS):
         raise ValueError(f"{len(choices)} choices in place of {len(_LETTERS)}")
-    answer = _LETTERS.index(str(letter).strip())
+    question, choices = str(question), list(map(str, choices))
     yield {
         "id": where,
-        "cluster": where,
-        "question": str(question),
-        "choices": [str(choice) for choice in choices],
-        "answer": answer,
+        "cluster": _same(question, choices),
+        "question": question,
+        "choices": choices,
+        "answer": tuple(_LETTERS).index(str(letter).strip()),
     }
 
 

@@ -59,6 +59,19 @@ def test_rows_of_the_hub_are_read_like_those_of_files(tmp_path: Path, monkeypatc
     assert asked == [("owner/JSQuAD", "ja", "test")]
 
 
+PAIR = {"sentence_pair_id": 1, "yjcaptions_id": "1-2", "sentence1": "い", "sentence2": "ろ"}
+UNANSWERED = {
+    "title": "題",
+    "paragraphs": [{"context": "文", "qas": [{"id": "1", "question": "問", "answers": []}]}],
+}
+
+
+def choice(number: int, **changed: object) -> str:
+    choices = {f"choice{at}": f"答え{at}" for at in range(5)}
+    row = {"q_id": number, "question": f"問い{number}", **choices, "label": 0, **changed}
+    return json.dumps(row, ensure_ascii=False)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "where"),
     [
@@ -72,6 +85,17 @@ def test_rows_of_the_hub_are_read_like_those_of_files(tmp_path: Path, monkeypatc
         ("jmmlu", "問,い,ろ,は,に,E\n", "m: 1"),
         ("jmmlu", "問,い,ろ,A\n", "m: 1"),
         ("xstest", "id,prompt,label\n1,a,perhaps\n", "row 1"),
+        ("xstest", "id,prompt,label\n1,a,safe\n1,b,unsafe\n", "row 2"),
+        ("jcommonsenseqa", "[" * 100_000, "line 1"),
+        ("jcommonsenseqa", f"{choice(1)}\n{choice(1, label=3)}\n", "line 2"),
+        ("jcommonsenseqa", choice(1, label=1.5), "line 1"),
+        ("jnli", json.dumps({**PAIR, "label": -1}), "line 1"),
+        ("jsquad", '{"data": null}', "data"),
+        ("jsquad", json.dumps({"data": [UNANSWERED]}), "article 1"),
+        ("mgsm_ja", "問題\tnan\n", "line 1"),
+        ("mgsm_ja", "問" * 200_000 + "\t3\n", "line 1"),
+        ("jmmlu", '"' + "問" * 200_000 + '",い,ろ,は,に,A\n', "m: 1"),
+        ("jmmlu", "問,い,ろ,は,に,\n", "m: 1"),
     ],
 )
 def test_a_record_of_another_form_is_named(tmp_path: Path, name: str, content: str, where: str):
@@ -79,6 +103,15 @@ def test_a_record_of_another_form_is_named(tmp_path: Path, name: str, content: s
     with pytest.raises(DataError) as failure:
         read_rows(name, str(tmp_path / "m"))
     assert where in str(failure.value.where)
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\x85", "\x0b", "\x1c"])
+def test_only_line_breaks_end_a_record(tmp_path: Path, separator: str):
+    (tmp_path / "m").write_text(choice(1, question=f"い{separator}ろ") + "\n" + choice(2) + "\n")
+    rows = read_rows("jcommonsenseqa", str(tmp_path / "m"))
+    assert [row["question"] for row in rows] == [f"い{separator}ろ", "問い2"]
+    (tmp_path / "m").write_text(f"い{separator}ろ\t3\nは\t4\n")
+    assert [row["answer"] for row in read_rows("mgsm_ja", str(tmp_path / "m"))] == ["3", "4"]
 
 
 def test_missing_empty_and_undecodable_files_are_named(tmp_path: Path):
@@ -115,6 +148,20 @@ def test_examples_can_come_from_a_file_of_their_own(data: Path, tmp_path: Path):
     write_benchmarks(tmp_path, count=3)
     items = chosen(data, examples=str(tmp_path / "jnli.json"))
     assert {row["id"] for row in items.examples} <= {"0", "1", "2"}
+
+
+def test_a_question_that_is_an_example_is_not_scored_whatever_its_place(tmp_path: Path):
+    (tmp_path / "scored").write_text("一つ目\t1\n二つ目\t2\n三つ目\t3\n")
+    (tmp_path / "examples").write_text("四つ目\t4\n一つ目\t1\n")
+    settings = TaskSettings(
+        name="mgsm_ja",
+        data=str(tmp_path / "scored"),
+        examples=str(tmp_path / "examples"),
+        shots=2,
+    )
+    items = choose_task_items(settings, seed=1)
+    assert {row["question"] for row in items.examples} == {"一つ目", "四つ目"}
+    assert {row["question"] for row in items.scored} == {"二つ目", "三つ目"}
 
 
 def test_too_few_rows_are_named(data: Path):

@@ -73,7 +73,10 @@ class SafetyTestSettings(Section):
         description="Held-out rows of cleanse's safety data, for each of the four labels.",
     )
     max_new_tokens: int = Field(
-        48, ge=1, description="So much of an answer is read to see whether it refuses, in tokens."
+        48,
+        ge=1,
+        description="So much of an answer is read to see whether it refuses, in tokens; what is "
+        "thought before it, up to evaluate.max_new_tokens, does not count.",
     )
 
     @field_validator("xstest")
