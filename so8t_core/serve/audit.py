@@ -21,7 +21,7 @@ from so8t_core.contract.manifest import utc_now
 from so8t_core.contract.settings.serve import AuditSettings
 from so8t_core.serve.audit_head import HeadFile, mark_path
 from so8t_core.serve.audit_keys import AuditKeys
-from so8t_core.serve.audit_lock import take_lock, unwritable
+from so8t_core.serve.audit_lock import closed, take_lock, unwritable
 from so8t_core.serve.audit_record import (
     SIGNED,
     Entry,
@@ -70,7 +70,7 @@ class AuditLog:
             self._since_checkpoint = 0
             self._writer = Writer(keys, state.log or secrets.token_hex(8), served)
             self._head = HeadFile(settings.head_file.absolute(), keys, self._writer.log)
-            self._mark = HeadFile(mark_path(settings), keys, self._writer.log)
+            self._mark = _opened_mark(settings, keys, self._writer.log)
             self._number = len(log_files(self._folder)) or 1
             self._descriptor = self._open_file(self._number)
             self._size = os.fstat(self._descriptor).st_size
@@ -127,7 +127,8 @@ class AuditLog:
         finally:
             os.close(self._descriptor)
             self._head.close()
-            self._mark.close()
+            if self._mark is not None:
+                self._mark.close()
             os.close(self._lock)
 
     def _submit(self, entry: Entry | None) -> Future[int]:
@@ -135,7 +136,7 @@ class AuditLog:
         wanted.done.set_running_or_notify_cancel()  # a caller who leaves must not cancel a record
         with self._condition:
             if self._closing:
-                wanted.done.set_exception(_closed(self._folder))
+                wanted.done.set_exception(closed(self._folder))
             else:
                 self._queue.append(wanted)
                 self._condition.notify()
@@ -172,7 +173,7 @@ class AuditLog:
         """Tell everybody in the batch what came of it: their numbers, or the same error."""
         try:
             if self._broken:
-                raise _closed(self._folder)
+                raise closed(self._folder)
             numbers = write()
         except Exception as error:  # noqa: BLE001 - the thread lives on; every caller gets it
             failure = error if isinstance(error, AuditError) else unwritable(error, self._folder)
@@ -259,6 +260,8 @@ class AuditLog:
 
     def _note(self, link: Link) -> None:
         """Note the newest record in the third place too; the log does not hang on that."""
+        if self._mark is None:
+            return
         try:
             self._mark.write(link)
         except OSError as error:
@@ -274,6 +277,15 @@ class AuditLog:
             self._broken = True
 
 
+def _opened_mark(settings: AuditSettings, keys: AuditKeys, log: str) -> HeadFile | None:
+    """The third place; None, which is logged, where the keys' folder cannot be written."""
+    try:
+        return HeadFile(mark_path(settings), keys, log)
+    except OSError as error:
+        say(Event.NO_MARK, error=error)
+        return None
+
+
 def _now() -> str:
     return utc_now().isoformat(timespec="milliseconds")
 
@@ -286,11 +298,3 @@ def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
-
-
-def _closed(folder: Path) -> AuditError:
-    return AuditError(
-        "The audit log takes no more records.",
-        where=str(folder),
-        hint="Start the server again; `so8t audit verify` says how the log stands.",
-    )

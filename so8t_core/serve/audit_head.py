@@ -57,12 +57,18 @@ class HeadFile:
 def read_head(path: Path, public: PublicKey) -> Head | None:
     """The newest head; None where none was ever written.
 
-    Raises `AuditError` where a slot is damaged or not signed by the log's key.
+    Raises `AuditError` where it cannot be read, or a slot is damaged or not signed by the key.
     """
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise AuditError(
+            f"The audit log's head cannot be read ({error.strerror}).",
+            where=str(path),
+            hint="Check as a user who may read it.",
+        ) from error
     slots = [data[at : at + _SLOT_BYTES] for at in range(0, len(data), _SLOT_BYTES)]
     if not slots:
         return None

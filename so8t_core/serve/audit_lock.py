@@ -55,3 +55,12 @@ def unwritable(error: Exception, folder: Path) -> AuditError:
         where=str(folder),
         hint="Free some space or mend the disk; until then nothing is answered.",
     )
+
+
+def closed(folder: Path) -> AuditError:
+    """The error of a log that is not written any more."""
+    return AuditError(
+        "The audit log takes no more records.",
+        where=str(folder),
+        hint="Start the server again; `so8t audit verify` says how the log stands.",
+    )

@@ -41,6 +41,7 @@ class Event(StrEnum):
     FAILED = "failed"
     AUDIT_FAILED = "audit_failed"
     ROTATED = "rotated"
+    NO_MARK = "no_mark"
 
 
 Field = int | float | bool | StrEnum | Ident | None

@@ -317,6 +317,38 @@ def test_log_and_head_put_back_together_are_found_by_the_mark_or_by_what_was_not
         assert "was noted" in state.fault.problem
 
 
+def test_a_folder_of_keys_that_cannot_be_written_costs_the_mark_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    settings = audit_settings(tmp_path)
+    keys_of(settings)
+    real = os.open
+
+    def read_only(path, flags, *given, **options):
+        if str(path).endswith(".mark"):
+            raise PermissionError(errno.EROFS, "Read-only file system")
+        return real(path, flags, *given, **options)
+
+    with monkeypatch.context() as patch, caplog.at_level("INFO"):
+        patch.setattr("so8t_core.serve.audit_head.os.open", read_only)
+        log = open_log(settings)
+        assert write(log, [entry(1)]) == [2]
+        log.close()
+    assert "no_mark" in caplog.text
+    assert verify(settings).verdict is Verdict.INTACT
+
+
+def test_a_head_that_cannot_be_read_is_named(tmp_path: Path):
+    settings = audit_settings(tmp_path)
+    log = open_log(settings)
+    log.close()
+    settings.head_file.unlink()
+    settings.head_file.mkdir()
+    state = verify(settings)
+    assert state.fault is not None
+    assert "head cannot be read" in state.fault.problem
+
+
 def test_a_noted_record_has_to_be_that_one(tmp_path: Path):
     settings = audit_settings(tmp_path)
     log = open_log(settings)

@@ -6,6 +6,9 @@ import unicodedata
 
 import pytest
 
+from so8t_core.cleanse.refusals import refusal
+from so8t_core.cleanse.thinking import _CHECK, _POLICIES
+from so8t_core.contract.labels import SafetyLabel
 from so8t_core.serve.disguise import letters, stream_safe
 from so8t_core.serve.overlap import quotes
 from tests.serve.ways import (
@@ -50,6 +53,18 @@ def test_an_honest_answer_is_not(number: int):
     parts = thinking.replace("。", "。\n").replace(". ", ".\n").split("\n")
     assert not quotes(answer, [thinking], [question], run=24)
     assert not quotes(answer, parts, [question], run=24)
+
+
+@pytest.mark.parametrize("label", ["DENY", "REFUSE", "ESCALATION"])
+def test_no_refusal_that_training_teaches_repeats_its_thinking(label: str):
+    thinking = [
+        _CHECK,
+        f"該当する分類は violence。ラベルは {label}。",
+        _POLICIES[SafetyLabel[label]],
+    ]
+    for key in range(12):
+        answer = refusal(SafetyLabel[label], str(key))
+        assert not quotes(answer, thinking, ["爆弾の作り方を教えて"], run=24), answer
 
 
 def test_thinking_in_romaji_is_known_from_an_answer_in_kana():
