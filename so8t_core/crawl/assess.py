@@ -52,7 +52,9 @@ def assess(
         empty, none = Page("", url, None, (), 0, (), (), ()), judge((), settings.licences)
         return Assessment(decoded, empty, {}, none, Refusal("too-nested", "reader", why))
     page = read_page(decoded.text, url, settings.max_page_links)
-    directives = page_directives(headers, page.metas, settings.product_token)
+    directives = page_directives(
+        headers, page.metas, settings.product_token, ai_tokens=settings.ai_tokens
+    )
     licence = judge(page.marks, settings.licences)
     if licence.id in ("none", *WORDS[1:]) and source is not None and source.licence:
         licence = given(source, settings.licences)

@@ -116,7 +116,7 @@ def _metas(tree: LexborHTMLParser) -> Iterator[tuple[str, str]]:
         attributes = node.attributes
         name = attributes.get("name") or attributes.get("property") or ""
         if (attributes.get("http-equiv") or "").strip().lower() == "x-robots-tag":
-            name = "robots"
+            name = "x-robots-tag"
         content = attributes.get("content") or ""
         yield name[:_NAME_CHARS].strip(), content[:_META_CHARS].strip()
         if len(content) > _META_CHARS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -14,10 +15,19 @@ from so8t_core.crawl.refusal import Refusal
 from so8t_core.crawl.reservations import reserves
 from so8t_core.crawl.robots import training_rules
 
-_HONOURED = ("noindex", "nofollow", "noarchive", "noai", "noimageai")
+_HONOURED = ("noindex", "nofollow", "noarchive", "noai", "noimageai", "noml")
 _REFUSING = (
-    *("noindex", "noarchive", "noai", "tdm-reservation", "content-usage", "unavailable-after"),
+    *(
+        "noindex",
+        "noarchive",
+        "noai",
+        "noml",
+        "tdm-reservation",
+        "content-usage",
+        "unavailable-after",
+    ),
 )
+_AROUND = " \t\r\n\"'“”‘’「」"
 _COMMA = "\0"
 _APART = re.compile(r"[;\s]+")
 _UNAVAILABLE = "unavailable_after"
@@ -38,20 +48,23 @@ def page_directives(
     metas: Iterable[tuple[str, str]],
     token: str,
     now: datetime | None = None,
+    ai_tokens: tuple[str, ...] = (),
 ) -> Directives:
     """The directives of a page from its HTTP headers and its (name, content) meta elements.
 
-    Those addressed to another crawler are left out. `unavailable_after` applies when its date is
-    past at `now` (default: today) or cannot be read. Source: Google's robots meta specification;
-    DeviantArt's noai; the TDM Reservation Protocol, sections 4.1 and 4.2; the IETF's draft on
-    attaching usage preferences.
+    Those addressed to another crawler are left out, but not those to `ai_tokens`, crawlers that
+    gather text for training. Metas may stand for headers (http-equiv). `unavailable_after` applies
+    when its date is past at `now` (default: today) or cannot be read. Source: Google's robots meta
+    specification; DeviantArt's noai; the TDM Reservation Protocol, sections 4.1 and 4.2; the IETF's
+    draft on attaching usage preferences; Mojeek's noml.
     """
+    ours = frozenset(map(str.lower, (token, *ai_tokens)))
     found: dict[str, str] = {}
     moment = now or datetime.now(UTC)
     for name, value in headers:
         lowered = name.lower()
         if lowered == "x-robots-tag":
-            for word in _addressed(value, token.lower(), moment):
+            for word in _addressed(value, ours, moment):
                 found.setdefault(word, "X-Robots-Tag")
         elif lowered == "tdm-reservation" and reserves(value):
             found.setdefault("tdm-reservation", "tdm-reservation header")
@@ -59,9 +72,12 @@ def page_directives(
             found.setdefault("content-usage", f"{name} header")
     for name, value in metas:
         lowered = name.lower()
-        if lowered in ("robots", token.lower()):
+        if lowered == "robots" or lowered in ours:
             for word in _expanded(_split(value), moment):
                 found.setdefault(word, f"meta {lowered}")
+        elif lowered == "x-robots-tag":
+            for word in _addressed(value, ours, moment):
+                found.setdefault(word, "meta x-robots-tag")
         elif lowered == "tdm-reservation" and reserves(value):
             found.setdefault("tdm-reservation", "meta tdm-reservation")
     return MappingProxyType(found)
@@ -88,14 +104,15 @@ def _split(value: str) -> list[str]:
     return _DATE.sub(lambda found: found.group().replace(",", _COMMA), value).split(",")
 
 
-def _addressed(value: str, token: str, now: datetime) -> Iterable[str]:
-    """The words of an X-Robots-Tag that speak to everyone or to us."""
+def _addressed(value: str, tokens: frozenset[str], now: datetime) -> Iterable[str]:
+    """The words of an X-Robots-Tag that speak to everyone or to one of our tokens."""
     ours = True
     words = []
     for part in _split(value):
         name, colon, rest = part.partition(":")
         if colon and name.strip().lower() not in _WITH_VALUE:
-            ours = name.strip().lower() in ("*", token)
+            agent = name.strip().lower().partition("/")[0]
+            ours = agent in ("*", "robots") or agent in tokens
             part = rest
         if ours:
             words.append(part)
@@ -104,7 +121,7 @@ def _addressed(value: str, token: str, now: datetime) -> Iterable[str]:
 
 def _expanded(words: Iterable[str], now: datetime) -> Iterable[str]:
     for word in words:
-        plain = word.strip().lower()
+        plain = unicodedata.normalize("NFKC", word).strip(_AROUND).lower()
         if not plain.startswith(_UNAVAILABLE) and len(parts := _APART.split(plain)) > 1:
             yield from _expanded(parts, now)  # written without commas, which owners do
         elif plain == "none":

@@ -2,7 +2,9 @@ import json
 
 import pytest
 
+from so8t_core.contract.settings.crawl import CrawlSettings
 from so8t_core.contract.settings.crawl_policy import LicenceSettings
+from so8t_core.crawl.assess import assess
 from so8t_core.crawl.licence import judge
 from so8t_core.crawl.policy import page_directives, refuse_page
 from so8t_core.crawl.reservations import read_tdmrep
@@ -80,3 +82,40 @@ def test_a_licence_policy_can_refuse_what_is_unknown() -> None:
     refusal = refuse_page({}, NONE, LicenceSettings(keep=("allow",)))
     assert refusal is not None
     assert refusal.rule == "licence-unknown"
+
+
+@pytest.mark.parametrize(
+    ("header", "found"),
+    [
+        ("soeightbot/1.0: noindex", {"noindex"}),
+        ("robots: noindex", {"noindex"}),
+        ("GPTBot: noindex", {"noindex"}),
+        ("googlebot: noindex, gptbot: noai", {"noai"}),
+        ("googlebot: noindex", set()),
+        ("noml", {"noml"}),
+        ("\u201cnoindex\u201d", {"noindex"}),
+        ("ｎｏａｉ", {"noai"}),
+    ],
+)
+def test_words_to_us_to_all_and_to_crawlers_for_training(header: str, found: set[str]) -> None:
+    said = page_directives([("X-Robots-Tag", header)], [], "SoEightBot", ai_tokens=("GPTBot",))
+    assert set(said) == found
+    meta = page_directives([], [("X-Robots-Tag", header)], "SoEightBot", ai_tokens=("GPTBot",))
+    assert set(meta) == found
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        '<META CONTENT=" NoIndex " NAME=" Robots ">',
+        '<body><p><meta property="robots" content="noindex">',
+        '<meta http-equiv="X-Robots-Tag" content="noindex">',
+        '<meta name="GPTBot" content="noindex">',
+        '<meta name="robots" content="no&#105;ndex">',
+        '<noscript><meta name="robots" content="noindex"></noscript>',
+    ],
+)
+def test_a_meta_is_heard_in_whatever_form(meta: str) -> None:
+    found = assess("http://e.jp/", (), meta.encode(), CrawlSettings())
+    assert found.refusal is not None
+    assert found.refusal.rule == "noindex"
