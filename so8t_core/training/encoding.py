@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -12,6 +12,9 @@ from so8t_core.contract.errors import ModelError
 from so8t_core.training.answers import Answers, Place, parts_of, places_of
 from so8t_core.training.chat_template import ChatTemplate, RefusedByTemplate
 from so8t_core.training.formats import Document, Message, Sample
+
+SECTION_CHARACTERS = 1 << 18
+"""Longest text that is tokenised at once: a second's work, and some hundred megabytes."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ class Encoder:
     dropped: Counter[str] = field(default_factory=Counter)
     changed: Counter[str] = field(default_factory=Counter)
     refusal: str | None = None
+    tick: Callable[[], None] = lambda: None
+    """Called again and again while a long document is encoded."""
 
     def __post_init__(self) -> None:
         where = str(self.tokenizer.name_or_path)
@@ -147,7 +152,10 @@ class Encoder:
         return joined
 
     def _encode_document(self, text: str) -> list[Encoded]:
-        ids = self.literal_ids(text)
+        ids: list[int] = []
+        for section in sections(text):
+            self.tick()
+            ids += self.literal_ids(section)
         if self.tokenizer.eos_token_id is not None:
             ids = [*ids, self.tokenizer.eos_token_id]
         chunks = [ids[at : at + self.max_length] for at in range(0, len(ids), self.max_length)]
@@ -220,3 +228,21 @@ class Encoder:
             text += part[at:]
         spell_out()
         return made
+
+
+def sections(text: str) -> Iterator[str]:
+    """The text in parts of at most `SECTION_CHARACTERS`, cut where a line or a sentence ends.
+
+    Else before a space; where there is none of these in half a section, anywhere.
+    """
+    start = 0
+    while len(text) - start > SECTION_CHARACTERS:
+        stop, least = start + SECTION_CHARACTERS, start + SECTION_CHARACTERS // 2
+        for mark, kept in (("\n", 1), ("。", 1), (" ", 0)):
+            found = text.rfind(mark, least, stop)
+            if found >= 0:
+                stop = found + kept
+                break
+        yield text[start:stop]
+        start = stop
+    yield text[start:]

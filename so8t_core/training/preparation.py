@@ -88,7 +88,11 @@ def prepare(
 
     def encoder() -> Encoder:
         return Encoder(
-            tokenizer, settings.chat_format, settings.max_length_tokens, settings.long_pairs
+            tokenizer,
+            settings.chat_format,
+            settings.max_length_tokens,
+            settings.long_pairs,
+            tick=tick,
         )
 
     for_training = encoder()

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from so8t_core.contract.errors import ModelError
+from so8t_core.training import encoding
 from so8t_core.training.encoding import Encoded, Encoder
 from so8t_core.training.formats import Conversation, Document, Message
 
@@ -82,6 +83,27 @@ def test_long_documents_are_split_without_loss_or_overlap(tokenizer: Any) -> Non
     assert ids == [*tokenizer(text).input_ids, tokenizer.eos_token_id]
     assert max(len(piece.ids) for piece in pieces) == 32
     assert one.changed["documents_split"] == 1
+
+
+def test_an_endless_line_is_encoded_in_sections_between_which_a_pause_is_taken(
+    tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoding, "SECTION_CHARACTERS", 100)
+    ticks: list[int] = []
+    one = encoder(tokenizer, max_length=10_000, tick=lambda: ticks.append(1))
+    for text, parts in (
+        ("東京は日本の首都です。" * 40, 5),
+        ("a word and another " * 30, 6),
+        ("line\n" * 50, 3),
+        ("x" * 450, 5),
+    ):
+        ticks.clear()
+        (encoded,) = one.encode(Document(text))
+        assert tokenizer.decode(encoded.ids[:-1]) == text
+        assert len(ticks) == parts
+        if "x" not in text:  # cut where no token is
+            assert encoded.ids[:-1] == tokenizer(text).input_ids
+    assert [*encoding.sections("")] == [""]
 
 
 def test_long_pairs_are_cut_or_dropped_by_choice_and_counted(tokenizer: Any) -> None:
