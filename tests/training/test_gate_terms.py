@@ -84,7 +84,9 @@ def test_without_gates_there_is_nothing_to_report() -> None:
     assert GateTerms([], 0.01, 1.0).measure() == {}
 
 
-def test_the_seeds_term_of_free_gates_counts_once_a_step_however_it_is_cut(tmp_path: Path) -> None:
+@pytest.mark.parametrize("packing", [False, True])
+def test_every_term_counts_once_a_step_however_it_is_cut(tmp_path: Path, packing: bool) -> None:
+    """The seed's term of free gates, the size of rotations, PET and the cross-entropy."""
     model = make_model(tmp_path / "model", "free")
     courses = []
     for name, micro, accumulation in (("many", 1, 6), ("one", 6, 1)):
@@ -94,16 +96,20 @@ def test_the_seeds_term_of_free_gates_counts_once_a_step_however_it_is_cut(tmp_p
             "optimizer": "adamw",
             "lora_dropout": 0.0,
             "max_steps": 4,
+            "packing": packing,
             "orthogonality_weight": 0.5,
+            "rotation_size_weight": 0.25,
+            "pet_weight": 0.125,
             "micro_batch_size": micro,
             "accumulation_steps": accumulation,
         }
         train(context(root, **settings))
         courses.append(list(read_series(root / "train" / "series.jsonl")))
-    before = 0.0
+    before = 0.0  # of the gates' terms, which the step before left
     for line, same in zip(*courses, strict=True):
-        assert line["loss"] == pytest.approx(line["task_loss"] + 0.5 * before, rel=1e-5)
-        for term in ("loss", "orthogonality", "grad_norm"):
-            assert line[term] == pytest.approx(same[term], rel=2e-4)
-        before = line["orthogonality"]
+        parts = line["task_loss"] + line["pet_weight"] * line["pet"] + before
+        assert line["loss"] == pytest.approx(parts, rel=1e-5)
+        for term in ("loss", "task_loss", "orthogonality", "rotation_size", "pet", "grad_norm"):
+            assert line[term] == pytest.approx(same[term], rel=1e-5)
+        before = 0.5 * line["orthogonality"] + 0.25 * line["rotation_size"]
     assert before > 1e-4
