@@ -37,7 +37,7 @@ _PIECES = 4
 """How much is a quotation in pieces, against one in one."""
 _MOST_LETTERS = 10_000
 """Longest answer, and longest thinking, that is compared; a longer one counts as a quotation."""
-_MOST_DECODED = 40_000
+_MOST_DECODED = 60_000
 """The same for the answer with all that was decoded from it."""
 _CODES = 254
 _FOREIGN = 255
@@ -59,11 +59,10 @@ def quotes(answer: str, thinking: Iterable[str], asked: Iterable[str], *, run: i
     shifted = Secret.of(map(shifts, told), map(shifts, known), run)
     latin = Secret.of(map(_latin, told), map(_latin, known), run)
     kana = has_kana(answer) or any(map(has_kana, told))
-    texts = decoded(answer)
-    if sum(map(len, texts)) > _MOST_DECODED:
+    texts = {letters(text): text for text in reversed(decoded(answer))}
+    if sum(map(len, texts.values())) > _MOST_DECODED:
         return True
-    for text in texts:
-        said = letters(text)
+    for said, text in texts.items():
         if (
             any(map(secret.stands_in, dict.fromkeys(spoken(text))))
             or any(map(secret.is_run_in, chain(initials(text), sparse(text))))

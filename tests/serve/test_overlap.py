@@ -111,6 +111,13 @@ def test_what_is_too_long_to_compare_counts_as_a_quotation():
     assert quotes("はい。", ["い" * 10_001], ["q"], run=24)
 
 
+def test_a_long_answer_with_code_and_markup_is_none():
+    line = "for (const item of list) { console.log(`&lt;b&gt;${item}</b>`); } // see [1](https://example.org/a_b-c)\n"
+    answer = "".join(line.replace("item", f"item{number}") for number in range(80))
+    assert len(answer) > 8_000
+    assert not quotes(answer, [ENGLISH], ["Print a list."], run=24)
+
+
 def test_letters_of_both_kana_and_of_digits_are_one():
     assert letters("ヒミツ") == letters("ひみつ")
     assert letters("l33t 5P34K") == letters("ieet speak")
