@@ -26,6 +26,7 @@ from so8t_core.contract.errors import (
 from so8t_core.contract.files import sha256_file, write_json
 from so8t_core.contract.manifest import Manifest
 from so8t_core.contract.plain import plain_text
+from so8t_core.contract.thinking import SEQUENCE
 
 if TYPE_CHECKING:
     import ollama
@@ -34,6 +35,10 @@ RECIPE_FILE = "ollama.json"
 OLDEST = (0, 5, 5)
 """The first version of Ollama's server whose create call takes files by digest."""
 
+SILENCE_S = 600.0
+"""How long Ollama may say nothing; it loads and quantises large files in that time."""
+
+THINKING = "(it thinks first; not shown here)"
 _DEFAULT_PORT = 11434
 _QUESTION = "こんにちは。短く自己紹介してください。"
 _ANSWER_TOKENS = 32
@@ -180,7 +185,7 @@ def publish(plan: Publishing, manifest: Manifest) -> Published:
     import ollama
 
     try:
-        with ollama.Client(host=base_url(plan.host)) as client:
+        with ollama.Client(host=base_url(plan.host), timeout=SILENCE_S) as client:
             return _publish(client, plan, manifest)
     except ollama.ResponseError as error:
         raise ModelError(
@@ -191,7 +196,8 @@ def publish(plan: Publishing, manifest: Manifest) -> Published:
         ) from error
     except (OSError, httpx.HTTPError) as error:
         raise _unreachable(plan, error) from error
-    except ValueError as error:
+    except (ValueError, RecursionError, TypeError, AttributeError) as error:
+        # the client takes what it gets for an object
         raise InputInvalid(
             f"The server answers in a form that Ollama's client does not know ({_said(error)}).",
             where=base_url(plan.host),
@@ -232,7 +238,7 @@ def _version(plan: Publishing) -> str:
         answer = httpx.get(f"{base_url(plan.host)}/api/version", timeout=10.0)
         version = str(answer.raise_for_status().json()["version"])
         numbers = tuple(int(part) for part in re.findall(r"\d+", version.partition("-")[0])[:3])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"its version cannot be read: {error}") from error
     # a server built from source calls itself 0.0.0
     if numbers < OLDEST and numbers != (0, 0, 0):
@@ -293,13 +299,16 @@ def _check_template(client: ollama.Client, plan: Publishing) -> None:
 
 
 def _first_answer(client: ollama.Client, plan: Publishing) -> str:
-    """The beginning of an answer. Raises `ModelError` where there is none."""
+    """The beginning of an answer, nothing of thinking. Raises `ModelError` where there is none."""
     found = client.chat(
         plan.name,
         messages=[{"role": "user", "content": _QUESTION}],
         options={"num_predict": _ANSWER_TOKENS, "temperature": 0.0, "seed": 0},
     )
-    answer = plain_text(found.message.content or "", limit=_SHOWN_CHARACTERS)
+    content = found.message.content or ""
+    if "<think" in content or any(tag in content for tag in SEQUENCE):
+        return THINKING
+    answer = plain_text(content, limit=_SHOWN_CHARACTERS)
     if not answer.strip():
         raise ModelError(
             "The model is in Ollama but answered nothing.",

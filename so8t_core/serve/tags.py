@@ -17,12 +17,15 @@ _BARS = "|│❘ǀ∣▏"
 _CONTROL_LIKE = re.compile(rf"[<‹〈⟨❮«]\s*[{_BARS}][^<>{_BARS}]{{1,40}}[{_BARS}]\s*[>›〉⟩❯»]")
 _OPEN_END = re.compile(r"<[/\\]*([a-z-]{0,16})$")
 _TAIL_CHARACTERS = 96
+_MOST_BEGUN = 32
+_ANGLES = "<＜﹤‹〈⟨〈ᐸ❮❬❰⧼≺«《˂𐑭"
+"""Characters that begin a tag alone."""
 _ESCAPE_BEGUN = re.compile(r"(?:&#?[0-9A-Za-z]{0,8}|%[0-9A-Fa-f]?|\\[uUx]?\{?[0-9A-Fa-f]{0,8})$")
 
 # How a bracket can be written in a text that some later reader decodes
 _BRACKETS = {
     "[": re.compile(
-        r"[<＜﹤‹〈⟨〈ᐸ❮❬❰⧼≺«《˂𐑭]|&(?:amp;)*(?:lt|#0*60|#x0*3c);?|%(?:25)*3c"
+        rf"[{_ANGLES}]|&(?:amp;)*(?:lt|#0*60|#x0*3c);?|%(?:25)*3c"
         r"|\\+u\{?0*3c\}?|\\+x3c|\\+074",
         re.IGNORECASE,
     ),
@@ -71,12 +74,21 @@ def _is_begun(found: re.Match[str]) -> bool:
 def without_begun_tag(text: str) -> str:
     """The text up to where the beginning of a tag, or of an escape, may stand at its end.
 
-    For an answer that was cut off at the limit of tokens.
+    For an answer that was cut off at the limit of tokens. Nothing is left of one that ends in more
+    than 32 of them, brackets alone aside: each takes some time to find.
     """
-    text = _ESCAPE_BEGUN.sub("", text)
-    while (at := _begun_at(text)) is not None:  # a loop: an answer may be nothing but brackets
-        text = _ESCAPE_BEGUN.sub("", text[:at])
-    return text
+    for _ in range(_MOST_BEGUN):
+        text = _without_begun_escape(text).rstrip(_ANGLES)
+        at = _begun_at(text)
+        if at is None:
+            return text
+        text = text[:at]
+    return ""
+
+
+def _without_begun_escape(text: str) -> str:
+    tail = text[-_TAIL_CHARACTERS:]
+    return text[: len(text) - len(tail)] + _ESCAPE_BEGUN.sub("", tail)
 
 
 def _begun_at(text: str) -> int | None:

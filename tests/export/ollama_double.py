@@ -29,6 +29,8 @@ class OllamaDouble:
     changed_template: str | None = None
     refuse_create: str | None = None
     knows_show: bool = True
+    instead: dict[str, str] = field(default_factory=dict)
+    """By address, JSON that is answered in place of what is asked for; "" for silence."""
     calls: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     blobs: dict[str, int] = field(default_factory=dict)
@@ -36,7 +38,7 @@ class OllamaDouble:
     url: str = ""
 
     def app(self) -> web.Application:
-        app = web.Application(client_max_size=1 << 30)
+        app = web.Application(client_max_size=1 << 30, middlewares=[self._odd])
         app.add_routes(
             [
                 web.get("/api/version", self._version),
@@ -47,6 +49,15 @@ class OllamaDouble:
             ]
         )
         return app
+
+    @web.middleware
+    async def _odd(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        path = request.path.removeprefix("/api/").partition("/")[0]
+        if path not in self.instead:
+            return await handler(request)
+        while not self.instead[path]:
+            await asyncio.sleep(0.05)
+        return web.Response(text=self.instead[path], content_type="application/json")
 
     async def _version(self, _: web.Request) -> web.Response:
         self.calls.append("version")

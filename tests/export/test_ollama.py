@@ -27,6 +27,7 @@ from so8t_core.contract.publication import read_publication, write_publication
 from so8t_core.contract.rundir import RunDir
 from so8t_core.contract.settings import Settings
 from so8t_core.export.ollama import (
+    THINKING,
     Publishing,
     Recipe,
     Step,
@@ -135,6 +136,35 @@ def test_something_else_at_that_address_is_no_server(folder: Path, double: Ollam
     double.version, double.knows_show = "9.0.0", False
     with pytest.raises(InputInvalid, match="in a form that"):
         publish(plan_of(folder, double.url), manifest_of(folder))
+
+
+@pytest.mark.parametrize("address", ["version", "create", "show", "chat"])
+@pytest.mark.parametrize("said", ["null", "[1]", "[" * 100_000], ids=["null", "list", "deep"])
+def test_json_of_another_form_is_no_server(
+    folder: Path, double: OllamaDouble, address: str, said: str
+):
+    double.instead[address] = said + "\n"
+    with pytest.raises(InputInvalid, match="in a form that") as failure:
+        publish(plan_of(folder, double.url), manifest_of(folder))
+    assert "ollama create so8t-ja" in str(failure.value)
+
+
+@pytest.mark.parametrize("address", ["blobs", "create", "chat"])
+def test_a_server_that_falls_silent_is_not_waited_for_without_end(
+    folder: Path, double: OllamaDouble, address: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("so8t_core.export.ollama.SILENCE_S", 0.3)
+    double.instead[address] = ""
+    try:
+        with pytest.raises(Unreachable, match="timed out"):
+            publish(plan_of(folder, double.url), manifest_of(folder))
+    finally:
+        double.instead[address] = "{}"
+
+
+def test_of_an_answer_that_thinks_nothing_is_shown(folder: Path, double: OllamaDouble):
+    double.answer = "<think-task>CANARY-77"
+    assert publish(plan_of(folder, double.url), manifest_of(folder)).answer == THINKING
 
 
 def test_a_changed_file_is_never_sent(folder: Path, double: OllamaDouble):

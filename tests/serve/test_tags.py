@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from so8t_core.contract.thinking import SEQUENCE
+from so8t_core.serve.disguise import skeleton
 from so8t_core.serve.tags import (
     looks_like_tag,
     neutralise,
@@ -57,6 +58,23 @@ def test_no_beginning_of_a_tag_is_left_at_a_cut(tag: str):
 def test_a_cut_takes_nothing_else():
     for text in ("答えは東京", "3 < 4", "<b", "x>y", ""):
         assert without_begun_tag(text) == text
+
+
+@pytest.mark.parametrize("begun", ["<", "＜", "< ", "&lt", "&lt;", "\\u003c", "<think", "</fin"])
+def test_an_answer_of_beginnings_alone_holds_nobody_up(begun: str, monkeypatch: pytest.MonkeyPatch):
+    looks: list[int] = []
+
+    def counted(text: str) -> str:
+        looks.append(len(text))
+        return skeleton(text)
+
+    monkeypatch.setattr("so8t_core.serve.tags.skeleton", counted)
+    assert without_begun_tag(begun * 8192) == ""
+    assert sum(looks) < 1_000_000
+
+
+def test_brackets_at_a_cut_take_nothing_before_them():
+    assert without_begun_tag("答えは東京" + "<＜" * 5000) == "答えは東京"
 
 
 def test_an_escape_without_end_counts_as_a_tag():
