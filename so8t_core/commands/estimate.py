@@ -20,7 +20,7 @@ def print_estimate(arguments: Namespace) -> int:
     Exit code 4 where it does not fit `train.memory_gb`.
     """
     from so8t_core.model.weights import read_config
-    from so8t_core.training.fitting import choose, usable_bytes
+    from so8t_core.training.fitting import choose, shown_size, usable_bytes
     from so8t_core.training.footprint import Means, ModelShape
 
     settings = _settings(arguments)
@@ -45,10 +45,10 @@ def print_estimate(arguments: Namespace) -> int:
         print(json.dumps(facts if limited else {**facts, "memory_bytes": None}, indent=2))
     else:
         for name, size in estimate.parts.items():
-            print(f"{name:<12} {size / 1e9:8.2f} GB")
-        print(f"{'peak':<12} {choice.estimate_bytes / 1e9:8.2f} GB, at {choice.estimate_at}")
+            print(f"{name:<12} {shown_size(size, 2):>11}")
+        print(f"{'peak':<12} {shown_size(choice.estimate_bytes, 2):>11}, at {choice.estimate_at}")
         if limited:
-            print(f"{'may fill':<12} {memory_bytes / 1e9:8.2f} GB of {train.memory_gb:g} GB")
+            print(f"{'may fill':<12} {shown_size(memory_bytes, 2):>11} of {train.memory_gb:g} GB")
         print(
             f"with {choice.micro_batch_size} x {length} tokens in a forward pass, "
             f"{choice.accumulation_steps} passes in a step, {choice.recomputed_share:.0%} of the "

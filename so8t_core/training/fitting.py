@@ -155,11 +155,11 @@ def choose(
     if free and not fitting:
         least = min(tried, key=lambda one: one[2].peak_bytes)
         raise ResourceError(
-            f"Nothing fits into {_size(memory_bytes)}: the least of {len(tried)} possibilities "
-            f"takes {_size(least[2].peak_bytes)}.",
+            f"Nothing fits into {shown_size(memory_bytes)}: the least of {len(tried)} "
+            f"possibilities takes {shown_size(least[2].peak_bytes)}.",
             where="train.micro_batch_size, train.gradient_checkpointing, train.memory_gb",
             hint="Lower train.max_length_tokens or train.lora_rank, or store the base as nf4. Of "
-            f"train.memory_gb, {_size(CONTEXT_BYTES)} and {MARGIN:.0%} of the rest are left free.",
+            f"train.memory_gb, {shown_size(CONTEXT_BYTES)} and {MARGIN:.0%} of the rest stay free.",
         )
     _, (rows, accumulation, share), found = min(
         fitting if free else tried, key=lambda one: (one[0], one[2].peak_bytes)
@@ -176,9 +176,11 @@ def choose(
     return choice, found
 
 
-def _size(size_bytes: int) -> str:
-    """In the unit that shows it."""
-    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e8 else f"{size_bytes / 1e6:.1f} MB"
+def shown_size(size_bytes: int, digits: int = 1) -> str:
+    """In the unit that shows it: GB from a tenth of one on, else MB."""
+    if size_bytes >= 10**8:
+        return f"{size_bytes / 1e9:.{digits}f} GB"
+    return f"{size_bytes / 1e6:.{digits}f} MB"
 
 
 def _unshared(passes: int, ranks: int) -> ResourceError:
@@ -201,8 +203,8 @@ def _reason(
 ) -> str:
     chosen = (
         f"{rows} rows in a forward pass, {accumulation} of them in a step, {share:.0%} of the "
-        f"layers recomputed: {_size(found.peak_bytes)} estimated, at {found.at}; "
-        f"{_size(memory_bytes)} may be filled."
+        f"layers recomputed: {shown_size(found.peak_bytes)} estimated, at {found.at}; "
+        f"{shown_size(memory_bytes)} may be filled."
     )
     if tried == 1:
         return chosen
@@ -243,8 +245,8 @@ def settle(
     if not choice.fits:
         emit.log(
             "warning",
-            f"This training needs about {_size(choice.estimate_bytes)} of GPU memory (at "
-            f"{choice.estimate_at}), and {_size(memory_bytes)} may be filled here.",
+            f"This training needs about {shown_size(choice.estimate_bytes)} of GPU memory (at "
+            f"{choice.estimate_at}), and {shown_size(memory_bytes)} may be filled here.",
         )
     return choice
 

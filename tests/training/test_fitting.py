@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -179,5 +180,10 @@ def test_the_estimate_is_printed_without_a_start(
     facts = json.loads(capsys.readouterr().out)
     assert sum(facts["parts"].values()) == facts["estimate_bytes"] < 12e9
     assert main([*line, "--set", "train.memory_gb=4"]) == 4
+    capsys.readouterr()
+    assert main(["train", "--estimate", *line[3:], "--set", "train.memory_gb=12"]) == 0
+    printed = capsys.readouterr().out
+    assert f"{facts['parts']['base'] / 1e9:.2f} GB" in printed
+    assert re.search(r"^buckets +0\.00 MB$", printed, re.MULTILINE)
     assert main(["train", "--estimate", "--set", "model.base=owner/name"]) == 2
     assert "could be read" in capsys.readouterr().err
