@@ -14,7 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
+from so8t_core.cleanse import quality_certain as certain
 from so8t_core.cleanse import quality_measures as measures
 from so8t_core.cleanse.quality_sample import Sample
 from so8t_core.contract.settings.cleanse import QualityPreset
@@ -33,9 +35,15 @@ class Bound:
     measure: Measure
     least: float = float("-inf")
     most: float = float("inf")
+    surely: Callable[[Sample, float], bool] | None = None
+    """Whether the measure keeps this limit (`most`, or `least` without one) for sure, told sooner
+    than by measuring."""
 
     def met(self, sample: Sample) -> bool:
         """Whether the text stays; a value right on the border does."""
+        limit = self.most if self.most < float("inf") else self.least
+        if self.surely is not None and self.surely(sample, limit):
+            return True
         return self.least <= self.measure(sample) <= self.most
 
 
@@ -47,11 +55,20 @@ def _of_size(measure: Callable[[Sample, int], float], size: int) -> Measure:
 
 
 def _sized(
-    reason: str, measure: Callable[[Sample, int], float], limits: tuple[tuple[int, float], ...]
+    reason: str,
+    measure: Callable[[Sample, int], float],
+    limits: tuple[tuple[int, float], ...],
+    surely: Callable[[int, Sample, float], bool] | None = None,
 ) -> Preset:
     """One rule for each size of n-gram."""
     return tuple(
-        Bound(f"{reason}_{size}", _of_size(measure, size), most=limit) for size, limit in limits
+        Bound(
+            f"{reason}_{size}",
+            _of_size(measure, size),
+            most=limit,
+            surely=None if surely is None else partial(surely, size),
+        )
+        for size, limit in limits
     )
 
 
@@ -83,19 +100,27 @@ FINEWEB2: Preset = (  # rules on lines first, which need no words; the decision 
     Bound("repeated_line_characters", measures.repeated_line_characters, most=0.10),
     Bound("bullet_lines", measures.bullet_lines, most=0.9),
     Bound("ellipsis_lines", measures.ellipsis_ends, most=0.3),
-    Bound("many_line_breaks", measures.line_breaks_a_word, most=0.13),
-    Bound(TOO_SHORT, measures.real_words, least=50),
-    Bound("too_long", measures.real_words, most=100_000),
-    Bound("word_lengths", measures.mean_word, least=1, most=6),
-    Bound("many_hashes", measures.hashes_a_word, most=0.1),
-    Bound("many_ellipses", measures.ellipses_a_word, most=0.1),
-    Bound("few_letters", measures.words_with_letters, least=0.759),
-    Bound("few_stop_words", measures.stop_words, least=2),
-    *_sized("top_ngram", measures.top_word_ngram, ((2, 0.239), (3, 0.196), (4, 0.172))),
+    Bound(
+        "many_line_breaks", measures.line_breaks_a_word, most=0.13, surely=certain.few_line_breaks
+    ),
+    Bound(TOO_SHORT, measures.real_words, least=50, surely=certain.many_words),
+    Bound("too_long", measures.real_words, most=100_000, surely=certain.few_characters),
+    Bound("word_lengths", measures.mean_word, least=1, most=6, surely=certain.short_words),
+    Bound("many_hashes", measures.hashes_a_word, most=0.1, surely=certain.few_hashes),
+    Bound("many_ellipses", measures.ellipses_a_word, most=0.1, surely=certain.few_ellipses),
+    Bound("few_letters", measures.words_with_letters, least=0.759, surely=certain.many_letters),
+    Bound("few_stop_words", measures.stop_words, least=2, surely=certain.many_stop_words),
+    *_sized(
+        "top_ngram",
+        measures.top_word_ngram,
+        ((2, 0.239), (3, 0.196), (4, 0.172)),
+        surely=certain.low_top_ngram,
+    ),
     *_sized(
         "repeated_ngrams",
         measures.repeated_word_ngrams,
         ((5, 0.243), (6, 0.225), (7, 0.207), (8, 0.19), (9, 0.175), (10, 0.159)),
+        surely=certain.few_repeated_ngrams,
     ),
 )
 

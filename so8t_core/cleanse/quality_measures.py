@@ -10,7 +10,14 @@ import re
 import zlib
 
 from so8t_core.cleanse.lexicon import words_of
-from so8t_core.cleanse.quality_sample import Sample, repeats, share
+from so8t_core.cleanse.quality_sample import (
+    PUNCTUATION,
+    STOP_WORDS,
+    TERMINAL,
+    Sample,
+    repeats,
+    share,
+)
 from so8t_core.cleanse.salad import surprise
 from so8t_core.cleanse.word_pattern import WordFinder
 
@@ -31,32 +38,6 @@ _ADVERTISING = re.compile(
     "ご注文は(?:こちら|お早め)|クリックして(?:購入|登録)|返金保証|残りわずか|在庫限り|カジノ|ブランドコピー|"
     "通販|口コミ|ランキング|お買い得|お買い上げ|割引|[0-9０-９]+[%％](?:OFF|オフ|引き)|レビュー投稿|最大[0-9]+倍|"
     "資料請求|無料相談|今だけ|先着[0-9０-９]+名|こちらから購入|カートに入れる|即日発送|業界最[安大]"
-)
-_TERMINAL = (
-    "。",
-    "．",
-    "！",
-    "？",
-    "!",
-    "?",
-    ".",
-    "‼",
-    "⁇",
-    "⁈",
-    "⁉",
-    "｡",
-    "؟",
-    "।",
-    "።",
-    "។",
-    "‽",
-)
-_PUNCTUATION = (
-    frozenset(
-        "!/—”:％１〈&(、━\\【#%「」，】；+^]~“《„';’{|∶´[=-`*．（–？！：$～«〉,><》)?）。…@_.\"}►»"
-    )
-    | {chr(code) for code in (*range(9), *range(11, 32), *range(127, 160))}
-    | set(_TERMINAL)
 )
 _NG = WordFinder(words_of("adult", "discrimination"))
 _NG_BY_LIST = {name: WordFinder(words_of(name)) for name in ("adult", "discrimination", "violence")}
@@ -219,7 +200,7 @@ def repeated_word_ngrams(sample: Sample, size: int) -> float:
 def ended_lines(sample: Sample) -> float:
     """Lines that end like a sentence, of the lines with text (FineWeb)."""
     lines = sample.filled_lines
-    return share(sum(line.endswith(_TERMINAL) for line in lines), len(lines))
+    return share(sum(line.endswith(TERMINAL) for line in lines), len(lines))
 
 
 def repeated_line_characters(sample: Sample) -> float:
@@ -235,7 +216,7 @@ def line_breaks_a_word(sample: Sample) -> float:
 def _real_words(sample: Sample) -> tuple[int, int]:
     """Words that are more than punctuation, and their characters."""
     counts = sample.word_counts.items()
-    real = [(count, len(word)) for word, count in counts if not _PUNCTUATION.issuperset(word)]
+    real = [(count, len(word)) for word, count in counts if not PUNCTUATION.issuperset(word)]
     return sum(count for count, _ in real), sum(count * length for count, length in real)
 
 
@@ -279,12 +260,9 @@ def words_with_letters(sample: Sample) -> float:
     return share(lettered, len(sample.words))
 
 
-_STOP_WORDS = frozenset("のにをはたてがとで年し・月れさ")
-
-
 def stop_words(sample: Sample) -> float:
     """Different ones of the 15 most frequent words (FineWeb-2 `jpn_Jpan`)."""
-    return len(_STOP_WORDS.intersection(sample.word_counts))
+    return len(STOP_WORDS.intersection(sample.word_counts))
 
 
 # so8t: for long technical prose

@@ -9,12 +9,43 @@ from functools import cached_property
 
 from so8t_core.cleanse.language import Scripts, count_scripts
 from so8t_core.cleanse.ngrams import Ngrams, WordNgrams
+from so8t_core.cleanse.quality_beginning import Beginning, Stretches
 
 _SENTENCE_END = re.compile(r"[。．！？!?]+[」』）)]?|[.:;](?=\s)|\n")
 _SWALLOW_SENTENCE = re.compile("[^。．！？!?]+[。．！？!?]?")
 _JAPANESE = re.compile("[ぁ-ヿ一-鿿]")
 _ASCII = re.compile("[!-~]+")
 _LINE_BREAKS = re.compile("\n+")
+
+TERMINAL = (
+    "。",
+    "．",
+    "！",
+    "？",
+    "!",
+    "?",
+    ".",
+    "‼",
+    "⁇",
+    "⁈",
+    "⁉",
+    "｡",
+    "؟",
+    "।",
+    "።",
+    "។",
+    "‽",
+)
+PUNCTUATION = (
+    frozenset(
+        "!/—”:％１〈&(、━\\【#%「」，】；+^]~“《„';’{|∶´[=-`*．（–？！：$～«〉,><》)?）。…@_.\"}►»"
+    )
+    | {chr(code) for code in (*range(9), *range(11, 32), *range(127, 160))}
+    | set(TERMINAL)
+)
+
+STOP_WORDS = frozenset("のにをはたてがとで年し・月れさ")
+"""The 15 most frequent words of FineWeb-2's `jpn_Jpan`."""
 
 
 class Sample:
@@ -79,16 +110,22 @@ class Sample:
         return Ngrams(self.text)
 
     @cached_property
+    def beginning(self) -> Beginning:
+        """The words as far as they are known."""
+        return Beginning(self.text, self.solid, PUNCTUATION)
+
+    @cached_property
     def words(self) -> list[str]:
         """The words, as Sudachi's shortest units.
 
         Raises `SettingsError` where the analyser is not installed.
         """
-        from so8t_core.cleanse.words import (
-            split_words,  # an optional dependency, used by one preset
-        )
+        return self.beginning.all_words()
 
-        return split_words(self.text)
+    @cached_property
+    def stretches(self) -> Stretches:
+        """How the letters repeat."""
+        return Stretches(self.text, self.solid)
 
     @cached_property
     def word_counts(self) -> Counter[str]:
