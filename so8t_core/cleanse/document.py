@@ -53,13 +53,18 @@ class Pair(Frozen):
 
 
 class Document(Frozen):
-    """One page as text: normalised, personal data masked. `url` is masked as well."""
+    """One page as text: normalised, personal data masked. `url` is masked as well.
+
+    `date` and `language` are what the page says of itself (see `page_facts.py`), or empty.
+    """
 
     id: str
     url: str
     host: str
     title: str
     text: str
+    date: str = ""
+    language: str = ""
     licence: Licence
     pairs: tuple[Pair, ...] = ()
 

@@ -5,27 +5,38 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-import trafilatura
 from selectolax.lexbor import LexborHTMLParser
 
+from so8t_core.cleanse.body import body_text
 from so8t_core.cleanse.document import Pair
 from so8t_core.cleanse.instruct import PageView, find_pairs
 from so8t_core.cleanse.markup import node_text
+from so8t_core.cleanse.page_facts import named_language, published
 from so8t_core.cleanse.structured import read_json_ld
 from so8t_core.cleanse.text import normalise, one_line
 from so8t_core.contract.settings.cleanse import CleanseSettings
 
 _MAX_TITLE_CHARACTERS = 300
-_NAVIGATION_LINE = re.compile(r"\|?(?:[ ]*(?:\[[^\[\]\n]*\][ ]*)+\|?)+")
-"""A line of nothing but bracketed link texts, as manuals have above and below each page."""
+_MOST_DEPTH = 1000
+# elements that nest where their end is left out
+_BLOCK_TAG = re.compile(
+    "<(/?)(?:div|span|section|article|ul|ol|table|blockquote|font|b|i|em|strong|center)[ \t\r\n>]",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
 class Extracted:
-    """What was read from a page, normalised; nothing is masked yet."""
+    """What was read from a page, normalised; nothing is masked yet.
+
+    `date` is the day on which the page says it was published (ISO 8601), `language` the one that
+    its markup names (BCP 47, in lower case); both may be empty.
+    """
 
     title: str
     text: str
+    date: str
+    language: str
     pairs: tuple[Pair, ...]
     broken_json_ld: int
 
@@ -33,27 +44,34 @@ class Extracted:
 def extract(html: str, url: str, settings: CleanseSettings) -> Extracted | None:
     """Read a page; None where it has no body text.
 
-    The body comes from trafilatura (its fast mode), everything else from the page's tree. Only a
-    page with a body is parsed a second time: deep nesting, which the tree's readers take quadratic
-    time for, leaves trafilatura without one.
+    A page that is nested more deeply than any that people write is no page: readers of the tree
+    take quadratic time for it.
     """
-    body = trafilatura.extract(html, fast=True, include_comments=False, include_tables=True)
-    text = _without_navigation(normalise(body)) if body else ""
-    if not text:
+    if _nests_too_deeply(html):
+        return None
+    text = normalise(body_text(LexborHTMLParser(html)))
+    if not any(map(str.isalnum, text)):
         return None
     tree = LexborHTMLParser(html)
     json_ld = read_json_ld(tree)
     return Extracted(
         title=_title(tree),
         text=text,
+        date=published(tree, json_ld),
+        language=named_language(tree),
         pairs=find_pairs(url, PageView(tree, json_ld), settings),
         broken_json_ld=json_ld.broken,
     )
 
 
-def _without_navigation(text: str) -> str:
-    lines = text.split("\n")
-    return "\n".join(line for line in lines if not _NAVIGATION_LINE.fullmatch(line)).strip()
+def _nests_too_deeply(html: str) -> bool:
+    """Whether so many elements are open at once, by their tags as they stand."""
+    depth = 0
+    for found in _BLOCK_TAG.finditer(html):
+        depth = depth + 1 if found[1] != "/" else max(0, depth - 1)
+        if depth > _MOST_DEPTH:
+            return True
+    return False
 
 
 def _title(tree: LexborHTMLParser) -> str:

@@ -94,6 +94,8 @@ def _document(page: str, url: str, row: PageRow, extracted: Extracted, masked: M
         host=row.host,
         title=title,
         text=text,
+        date=extracted.date,
+        language=extracted.language,
         licence=row.licence,
         pairs=pairs,
     )

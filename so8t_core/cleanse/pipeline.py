@@ -8,7 +8,8 @@
 
 Files in the phase's folder (columns in `tables.py`, all text but `categories`, a list of text)::
 
-    corpus/{train,validation,test}.parquet       id url host title text licence group
+    corpus/{train,validation,test}.parquet       id url host title text date language licence
+                                                 group
     instruction/{train,validation,test}.parquet  id instruction input output rule url host
                                                  licence group
     safety/{train,validation,test}.parquet       id text label categories response url group
@@ -73,7 +74,7 @@ _HOW_NOT_WHAT = {
     "slurm_time",
 }  # settings that do not change the result
 _BY_CONTENT = {"earlier_runs", "safety_classifier"}  # paths: what is in the files decides
-_LIBRARIES = ("trafilatura", "selectolax", "fastwarc", "rensa", "datasets", "pyarrow")
+_LIBRARIES = ("resiliparse", "selectolax", "fastwarc", "rensa", "datasets", "pyarrow")
 _WORK = "work"
 _SORTING = "sorting"
 _MESSAGES = {"prepare": "reading pages", "judge": "judging texts"}

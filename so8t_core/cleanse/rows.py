@@ -56,6 +56,8 @@ def rows_of(page: Judged, chosen: Chosen, settings: CleanseSettings) -> PageRows
                 host=document.host,
                 title=document.title,
                 text=chosen.text,
+                date=document.date,
+                language=document.language,
                 licence=licence,
                 group=chosen.group,
             )

@@ -20,13 +20,15 @@ _ROW_GROUP_BYTES = 100_000_000  # what datasets aims at
 
 
 class CorpusRow(Frozen):
-    """A page of prose."""
+    """A page of prose; `date` and `language` are what the page says of itself, or empty."""
 
     id: str
     url: str
     host: str
     title: str
     text: str
+    date: str
+    language: str
     licence: str
     group: str
 

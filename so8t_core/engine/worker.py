@@ -51,10 +51,10 @@ _REPORTED_PACKAGES = (
     "datasets",
     "gguf",
     "peft",
+    "resiliparse",
     "selectolax",
     "tokenizers",
     "torch",
-    "trafilatura",
     "transformers",
 )
 

@@ -14,7 +14,7 @@ BROKEN_JSON = '<script type=\'application/ld+json\'>{"@type": "FAQPage", </scrip
 CASES = {
     "empty": ("", "no_text"),
     "blank": (" \n\t" * 500, "no_text"),
-    "no_markup": ("ただの文字" * 3, "no_text"),
+    "no_markup": ("ただの文字" * 3, "too_short"),
     "zeros": ("\x00" * 5000, "no_text"),
     "unclosed": ("<div><p>" * 200 + "終わらない。", "too_short"),
     "huge": ("<p>" + "長い文章です。" * 60_000, "too_large"),

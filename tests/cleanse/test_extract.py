@@ -194,3 +194,95 @@ def test_two_pairs_with_one_answer_become_one():
 def test_a_cut_never_exceeds_the_limit():
     for limit in (1, 10, 50, 5000):
         assert len(cut_at_paragraph(prose(1), limit)) <= limit
+
+
+def body_of(html):
+    extracted = extract(html, URL, SETTINGS)
+    assert extracted is not None
+    return extracted.text
+
+
+def test_headings_lists_and_tables_are_marked():
+    more = (
+        "<h2>料金</h2><table><tr><th>人<th>円</tr><tr><td>大人<td>500</table>"
+        "<h3>道</h3><ul><li>駅から北へ<ul><li>橋を渡る</ul><li>バス</ul><ol><li>申し込む<li>待つ</ol>"
+    )
+    text = body_of(page("庭の話", prose(1), more=more))
+    for line in (
+        "# 庭の話",
+        "## 料金",
+        "| 人 | 円 |",
+        "| 大人 | 500 |",
+        "### 道",
+        "- 橋を渡る",
+        "1. 申し込む",
+    ):
+        assert line in text.split("\n")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "<div class='global-nav'>{}</div>",
+        "<div id='breadcrumbs'>{}</div>",
+        "<div role='navigation'>{}</div>",
+        "<footer>{}</footer>",
+        "<aside class='sidebar-right'>{}</aside>",
+        "<form>{}</form>",
+    ],
+)
+def test_what_says_that_it_is_no_body_goes(other):
+    text = body_of(page("庭の話", prose(1), more=other.format("枠の中の文です。")))
+    assert "枠の中の文" not in text
+    assert prose(1).split("\n")[0] in text
+
+
+@pytest.mark.parametrize(
+    "name", ["navigator", "category", "thread", "headline", "footnotes", "main"]
+)
+def test_names_that_only_resemble_navigation_stay(name):
+    text = body_of(page("庭の話", prose(1), more=f"<div class='{name}'>枠の中の文です。</div>"))
+    assert "枠の中の文" in text
+
+
+def test_lists_of_links_go_and_lists_with_a_link_stay():
+    links = "".join(f"<li><a href='/{number}'>記事その{number}</a></li>" for number in range(9))
+    kept = "<ul><li><a href='/a'>庭</a>は春から秋まで開いています。</li></ul>"
+    text = body_of(page("庭の話", prose(1), more=f"<ul>{links}</ul>{kept}"))
+    assert "記事その" not in text
+    assert "- 庭は春から秋まで開いています。" in text
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (json_ld({"@type": "Article", "datePublished": "2024-05-06T07:08:09+09:00"}), "2024-05-06"),
+        ("<meta property='article:published_time' content='2023-01-02'>", "2023-01-02"),
+        (
+            "<meta name='Date' content='2023-13-45'><meta name='DC.date' content='2022-02-03'>",
+            "2022-02-03",
+        ),
+        ("<meta name='date' content='昨日'>", ""),
+        ("", ""),
+    ],
+)
+def test_the_day_that_a_page_names_is_read(head, expected):
+    extracted = extract(page("庭の話", prose(1), head=head), URL, SETTINGS)
+    assert extracted is not None
+    assert extracted.date == expected
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [("ja", "ja"), ("JA_JP", "ja-jp"), ("", ""), ("<b>", ""), ("日本語", ""), ("x" * 90, "")],
+)
+def test_the_language_that_a_page_names_is_read(named, expected):
+    html = f"<html lang='{named}'><body><p>{prose(1)}</p></body></html>"
+    extracted = extract(html, URL, SETTINGS)
+    assert extracted is not None
+    assert extracted.language == expected
+
+
+def test_nesting_beyond_all_pages_gives_no_text_and_unclosed_lists_do():
+    assert extract("<div>" * 100_000 + prose(1), URL, SETTINGS) is None
+    assert prose(1).split("\n")[0] in body_of("<ul>" + f"<li>{prose(1)}<p>" * 3000)

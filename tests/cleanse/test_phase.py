@@ -264,7 +264,7 @@ def test_thinking_samples_have_four_parts_and_say_which_are_synthetic(done):
 def test_datasets_reads_the_files_with_the_documented_columns(done):
     root, *_ = done
     columns = {
-        "corpus": "id url host title text licence group",
+        "corpus": "id url host title text date language licence group",
         "instruction": "id instruction input output rule url host licence group",
         "safety": "id text label categories response url group",
         "thinking": "id instruction input output label synthetic rule url host licence group",
@@ -486,7 +486,7 @@ def test_a_long_passage_is_cut_from_the_later_page_and_the_ledger_says_so(tmp_pa
     outcome = cleanse.run(ctx)
     texts = {row["url"]: row["text"] for row in rows(root, "corpus")}
     assert shared in texts[f"{HOST}/a"]
-    assert texts[f"{HOST}/b"] == f"二つ目\n{prose(502, 8)}"
+    assert texts[f"{HOST}/b"] == f"# 二つ目\n{prose(502, 8)}"
     assert outcome.figures["pages_with_repeated_passages"] == 1
     ledger = pq.read_table(root / "cleanse" / "ledger.parquet").to_pylist()
     assert [row["url"] for row in ledger if row["step"] == "passages"] == [f"{HOST}/b"]
