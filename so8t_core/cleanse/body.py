@@ -83,8 +83,9 @@ def _remove_link_blocks(tree: LexborHTMLParser) -> None:
 
 def _mark(tree: LexborHTMLParser) -> None:
     """Write the marks of headings and cells into the tree."""
-    for heading in tree.css("h1, h2, h3, h4, h5, h6"):
-        _put_before(heading, "#" * int(heading.tag[1]) + " ")
+    for level in range(1, 7):
+        for heading in tree.css(f"h{level}"):
+            _put_before(heading, "#" * level + " ")
     for row in tree.css("tr"):
         cells = [cell for cell in row.iter() if cell.tag in ("td", "th")]
         if len(cells) > 1:

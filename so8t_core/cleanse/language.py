@@ -1,15 +1,20 @@
-"""Which scripts a text is written in, and whether it is Japanese."""
+"""Which scripts a text is written in, and which language it is."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 import numpy.typing as npt
+from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from so8t_core.cleanse.ngrams import code_points
 
+JAPANESE, CHINESE = "ja", "zh"
+_CLASSIFIED_CHARACTERS = 20_000
+_HANGUL = re.compile("[\uac00-\ud7a3]")
 _OTHER, _LETTER, _HIRAGANA, _KATAKANA, _KANJI, _DIGIT = range(6)
 _BEYOND = 0x31350
 _RANGES = (
@@ -67,6 +72,24 @@ def count_scripts(text: str) -> Scripts:
     )
 
 
-def is_japanese(scripts: Scripts, min_kana_ratio: float) -> bool:
-    """Kana decide: Chinese has none, and other languages have no Japanese letters at all."""
-    return scripts.share(scripts.hiragana + scripts.katakana) >= min_kana_ratio
+def language_of(text: str, min_kana_ratio: float) -> str:
+    """The language of a text, `ja` or another code of ISO 639-1.
+
+    Kana decide where there are enough: Chinese has none, and other languages have no Japanese
+    letters at all. A text with fewer is Japanese where it has any and the classifier of py3langid,
+    whose model ships in its package, says so. Text in ideographs alone is never taken for Japanese.
+    """
+    scripts = count_scripts(text)
+    kana = scripts.hiragana + scripts.katakana
+    enough = kana > 0 and scripts.share(kana) >= min_kana_ratio
+    if enough and len(_HANGUL.findall(text)) < kana:
+        return JAPANESE
+    named: str = _classifier().classify(text[:_CLASSIFIED_CHARACTERS])[0]
+    if named == JAPANESE and not kana:
+        return CHINESE
+    return named
+
+
+@cache
+def _classifier() -> LanguageIdentifier:
+    return LanguageIdentifier.from_model_file(MODEL_FILE)

@@ -24,7 +24,7 @@ from so8t_core.cleanse.document import (
 )
 from so8t_core.cleanse.extract import Extracted, extract
 from so8t_core.cleanse.instruct import cut_at_paragraph, lead_pair, without_repeats
-from so8t_core.cleanse.language import count_scripts, is_japanese
+from so8t_core.cleanse.language import JAPANESE, language_of
 from so8t_core.cleanse.pii import Masked, mask, mask_url
 from so8t_core.cleanse.quality import PRESETS, TOO_SHORT, reject
 from so8t_core.cleanse.safety import assess
@@ -33,6 +33,9 @@ from so8t_core.cleanse.source import PageRow, RecordDamaged, decode, read_payloa
 from so8t_core.cleanse.text import is_mojibake
 from so8t_core.contract.labels import SafetyLabel
 from so8t_core.contract.settings.cleanse import CleanseSettings
+
+NOT_JAPANESE = "not_japanese"
+"""The reason of a page in another language, which the drop's detail names."""
 
 
 def prepare(row: PageRow, crawl: Path, settings: CleanseSettings) -> Prepared:
@@ -61,8 +64,9 @@ def prepare(row: PageRow, crawl: Path, settings: CleanseSettings) -> Prepared:
         return dropped("extract", "no_text", bytes_in=size)
     if is_mojibake(html) or is_mojibake(extracted.text):
         return dropped("extract", "mojibake", row.charset, size)
-    if not is_japanese(count_scripts(extracted.text), settings.min_kana_ratio):
-        return dropped("language", "not_japanese", bytes_in=size)
+    language = language_of(extracted.text, settings.min_kana_ratio)
+    if language != JAPANESE:
+        return dropped("language", NOT_JAPANESE, language, size)
     masked = _masked(extracted)
     refused = sorted(kind for kind in settings.drop_personal_data if kind in masked.counts)
     if refused:

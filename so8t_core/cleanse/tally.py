@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from so8t_core.cleanse.language import JAPANESE
+from so8t_core.cleanse.passes import NOT_JAPANESE
 from so8t_core.cleanse.shards import judged, prepared, seconds
 from so8t_core.contract.labels import SafetyLabel
-
-_OTHER_LANGUAGE = "not_japanese"
 
 
 @dataclass
@@ -48,10 +48,11 @@ class Tally:
             self.personal_data.update(line.personal_data)
             self.pages_masked += bool(line.personal_data)
             if line.document is not None:
-                self.languages["ja"] += 1
+                self.languages[JAPANESE] += 1
             if line.drop is not None:
                 self.dropped[line.drop.reason] += 1
-                self.languages["other"] += line.drop.reason == _OTHER_LANGUAGE
+                if line.drop.reason == NOT_JAPANESE:
+                    self.languages[line.drop.detail] += 1
 
     def add_judged(self, path: Path) -> None:
         """Count a shard of the second pass, once."""
