@@ -13,8 +13,8 @@ from resiliparse.extract.html2text import extract_plain_text
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 _NOT_BODY = (
-    "script, style, noscript, template, iframe, svg, object, form, button, select, nav, dialog, "
-    "footer, [hidden]"
+    "script, style, noscript, rt, rp, template, iframe, svg, object, form, button, select, nav, "
+    "dialog, footer, [hidden]"
 )
 _NAMES = (
     "nav|navi|navigation|navbar|gnav|menu|breadcrumbs?|pagination|pager|toc|sidebar|share|sns|social"

@@ -12,7 +12,7 @@ _BREAKS = re.compile(
     re.IGNORECASE,
 )
 _BETWEEN_JAPANESE = re.compile("(?<=[\u3000-\u9fff\uff00-\uffef]) (?=[\u3000-\u9fff\uff00-\uffef])")
-_HIDDEN = "script, style, noscript, template"
+_HIDDEN = "script, style, noscript, template, rt, rp"
 
 
 def plain_text(fragment: str) -> str:

@@ -46,6 +46,10 @@ _PREFIXED = (
     r"https://hooks\.slack\.com/services/[0-9A-Za-z/]{20,}",
     r"https://(?:ptb\.)?discord(?:app)?\.com/api/webhooks/[0-9]{10,}/[0-9A-Za-z_-]{20,}",
     r"AGE-SECRET-KEY-1[0-9A-Z]{50,}",
+    r"(?:gsk|r8|lin_api|tvly|pplx|xai|figd|ntn|sbp|csk|secret|vercel|rnd|pat|tok|api|key)[-_]"
+    r"(?=[a-z]*[0-9A-Z])[0-9A-Za-z]{30,}" + _END,
+    r"nvapi-[0-9A-Za-z_-]{40,}",
+    r"sq0(?:atp|csp|idp)-[0-9A-Za-z_-]{20,}",
     r"eyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]*",
 )
 _PREFIX = re.compile(_WORD + "(?:" + "|".join(_PREFIXED) + ")")
@@ -97,7 +101,8 @@ SECRETS = (
 )
 
 _AT = (
-    r"(?:[ \t]?@[ \t\n]?|[ \t]?[\[({<_]{1,2}[ \t]?(?:at|a|@|アット(?:マーク)?)[ \t]?[\])}>_]{1,2}[ \t]?"
+    r"(?:[ \t\n]?@[ \t\n]?|[ \t]?[\[({<_]{1,2}[ \t]?(?:at|a|@|アット(?:マーク)?)[ \t]?[\])}>_]{1,2}[ \t]?"
+    r"|[ \t]?[/|][ \t]?(?:at|アット)[ \t]?[/|][ \t]?|[ \t]-[ \t]?at[ \t]?-[ \t]|(?<! )-at-(?! )"
     r"|[ \t]?(?:アットマーク|あっとまーく|アット|あっと|[☆★◎●■＊*])[ \t]?"
     r"|%40|&#64;)"
 )
@@ -134,7 +139,13 @@ EMAIL_AT_WORD = re.compile(
     rf"(?:(?<=[<(\[:「、はがにへ])|(?<=[<(\[:「、はがにへ] ))(?P<value>[A-Za-z0-9._+-]{{2,64}} at {_LABEL}(?:\.{_LABEL}){{0,4}}"
     rf"\.[a-z]{{2,10}})(?![A-Za-z0-9])"
 )
-EMAIL_HINT = re.compile(r"@|%40|&#64;|at|アット|あっと|[☆★◎●■＊*]", re.I)
+EMAIL_OTHER_SIGN = re.compile(
+    rf"(?<![A-Za-z0-9._%+-])(?P<value>[A-Za-z0-9_][A-Za-z0-9._+-]{{0,63}}(?P<sign>[^A-Za-z0-9._+\s-])"
+    rf"{_LABEL}(?:\.{_LABEL}){{0,4}}\.{_TOP})(?![A-Za-z0-9])(?=[^\n]{{0,30}}(?P=sign)[」』\])]?[をは]"
+    r"[^\n]{0,8}(?:@|アット|あっと))"
+)
+"""With another sign in the place of @, and a word beside it that says so."""
+EMAIL_HINT = re.compile(r"@|%40|&#64;|at|[(\[{<_]a[)\]}>_]|アット|あっと|[☆★◎●■＊*]", re.I)
 """No e-mail address is without one of these."""
 
 _IP_DOT = r"(?:\.|。|\[\.\]|\(\.\)|\[dot\])"

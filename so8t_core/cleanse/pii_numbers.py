@@ -24,6 +24,13 @@ CARD = re.compile(
     rf"{_NOT_WITHIN_NUMBER}(?:{_numbered(4, 4, 4, 4)}|{_numbered(4, 6, 5)}|{_numbered(4, 6, 4)}"
     rf"|[2-6][0-9]{{16,18}}|[2-6](?:[ \t][0-9]){{13,15}}){_NO_NUMBER_AFTER}"
 )
+CARD_IN_ROW = re.compile(
+    rf"{_NOT_WITHIN_NUMBER}[0-9]{{4}}(?:[ \t]?[|][ \t]?[0-9]{{4}}){{3}}{_NO_NUMBER_AFTER}"
+)
+"""In the cells of a table, where only a label tells a card from four other numbers."""
+CARD_LABEL = re.compile(
+    "カード|クレジット|card|VISA|JCB|AMEX|Master|マスターカード|アメックス|ダイナース", re.I
+)
 TWELVE = re.compile(
     rf"{_NOT_WITHIN_NUMBER}[0-9]{{4}}(?P<gap>[ \t]?[-・]?[ \t\n]?)[0-9]{{4}}(?P=gap)[0-9]{{4}}{_NO_NUMBER_AFTER}"
 )
@@ -123,12 +130,12 @@ PHONES = (
         + rf"){_NO_NUMBER_AFTER}"
     ),
     re.compile(
-        rf"(?<![0-9A-Za-z])(?P<value>\(?(?:\+|00|(?=81[- ]?0?[5-9]0[- ]))81\)?{_PHONE_GAP}\(?0?\)?{_PHONE_GAP}[1-9]"
+        rf"(?<![0-9A-Za-z])(?P<value>\(?(?:\+|%2B|00|(?=81[- ]?0?[5-9]0[- ]))81\)?{_PHONE_GAP}\(?0?\)?{_PHONE_GAP}[1-9]"
         rf"(?:[- ().]{{0,2}}[0-9]){{8,9}}){_NO_NUMBER_AFTER}"
     ),
     # without any mark: only beside a label
     re.compile(
-        rf"{_PHONE_LABEL}{_LABEL_GAP}(?P<value>0(?:[ ./-]{{0,3}}[0-9]){{9,10}}){_NO_NUMBER_AFTER}",
+        rf"{_PHONE_LABEL}{_LABEL_GAP}(?P<value>0(?:[ ./\n-]{{0,3}}[0-9]){{9,10}}){_NO_NUMBER_AFTER}",
         re.I,
     ),
     re.compile(

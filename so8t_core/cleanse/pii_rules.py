@@ -29,6 +29,7 @@ from so8t_core.cleanse.pii_network import (
     EMAIL_DOT_SPELLED,
     EMAIL_HINT,
     EMAIL_NATIVE,
+    EMAIL_OTHER_SIGN,
     EMAIL_QUOTED,
     HOST_AFTER,
     HOST_BEFORE,
@@ -48,6 +49,8 @@ from so8t_core.cleanse.pii_numbers import (
     BANK_AFTER,
     BIRTHDAYS,
     CARD,
+    CARD_IN_ROW,
+    CARD_LABEL,
     CORPORATE_LABEL,
     FREE_LABEL,
     LICENCE_LABEL,
@@ -151,6 +154,7 @@ def find_emails(view: str) -> Iterator[Span]:
         EMAIL_DOT_SPELLED,
         EMAIL_AT_WORD,
         EMAIL_NATIVE,
+        EMAIL_OTHER_SIGN,
         EMAIL_QUOTED,
         EMAIL_APART,
     ):
@@ -162,6 +166,9 @@ def find_cards(view: str) -> Iterator[Span]:
     for span in _values(Kind.CARD, CARD, view):
         other = _labelled(view, span.start, OTHER_NUMBER_LABEL, 10)
         if not other and is_card_number(_digits(view[span.start : span.end])):
+            yield span
+    for span in _values(Kind.CARD, CARD_IN_ROW, view):
+        if _beside(view, span, CARD_LABEL) and is_card_number(_digits(view[span.start : span.end])):
             yield span
 
 

@@ -286,3 +286,8 @@ def test_the_language_that_a_page_names_is_read(named, expected):
 def test_nesting_beyond_all_pages_gives_no_text_and_unclosed_lists_do():
     assert extract("<div>" * 100_000 + prose(1), URL, SETTINGS) is None
     assert prose(1).split("\n")[0] in body_of("<ul>" + f"<li>{prose(1)}<p>" * 3000)
+
+
+def test_readings_above_letters_do_not_tear_names_apart():
+    ruby = "<p><ruby>山田<rp>（</rp><rt>やまだ</rt><rp>）</rp></ruby>太郎の話です。</p>"
+    assert "山田太郎の話です。" in body_of(page("庭の話", prose(1), more=ruby))

@@ -191,3 +191,41 @@ def test_a_value_found_once_is_masked_wherever_it_stands_again():
     assert "山田太郎" not in str(masked.texts)
     assert "1234567" not in str(masked.texts)
     assert masked.counts == {"bank_account": 1, "name": 1}
+
+
+SECRET = "abcdefghijklmnopqrst0123456789UVWXYZ"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("TEL 03\n1234\n5678", "1234"),
+        ("tel:%2B819012345678", "9012345678"),
+        ("taro(a)example.co.jp", "taro"),
+        ("taro#example.com（#を@に置き換え）", "taro"),
+        ("taro§example.com へ。「§」はアットマークです", "taro"),
+        ("taro／at／example.com", "taro"),
+        ("taro -at- example.com", "taro"),
+        ("taro\n@example.com", "taro"),
+        (f"r8_{SECRET}", SECRET),
+        (f"gsk_{SECRET}", SECRET),
+        (f"lin_api_{SECRET}", SECRET),
+        ("| カード番号 | 4111 | 1111 | 1111 | 1111 |", "4111"),
+    ],
+)
+def test_forms_that_were_once_missed_are_masked(text, value):
+    assert value not in mask([text]).texts[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "| 4111 | 1111 | 1111 | 1111 |",
+        "C#の本はbooks.example.com（#は読まない）",
+        "api-2024-reference-guide-for-developers-of-libraries",
+        "電話は\n03\n個あります",
+        "良い/at/悪い",
+    ],
+)
+def test_what_only_resembles_them_stays(text):
+    assert mask([text]).texts[0] == text
