@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 
 from so8t_core.cleanse.intents import INTENTS
 from so8t_core.cleanse.lexicon import AGAINST, CATEGORIES, REPORTING, Category
+from so8t_core.cleanse.safety_folding import MASK, fold
 from so8t_core.cleanse.text import is_mojibake
 from so8t_core.cleanse.word_pattern import word_pattern
 from so8t_core.contract.labels import SafetyLabel, strictest
@@ -19,11 +19,7 @@ _WEAK_HITS = 4
 _WEAK_WORDS = 2
 _WEAK_CHARACTERS_A_HIT = 250  # weak words count only where they stand as dense as this
 _WEAK_OVER_REPORTING = 2  # and outnumber the words of news, law and help by so many times
-_MASK = "○"
-_MASKS = re.compile("[○◯●〇×*]")
-_OBFUSCATORS = re.compile(r"[\s・_\-‐.,'`~^|/\\☆★♡♥※＊♪]")
 _SENTENCE_ENDS = "。！？!?\n"
-_KATAKANA_TO_HIRAGANA = {code: code - 0x60 for code in range(0x30A1, 0x30F7)}
 
 
 @dataclass(frozen=True)
@@ -35,12 +31,6 @@ class Verdict:
     passages: tuple[str, ...]
 
 
-def fold(text: str) -> str:
-    """NFKC, lower case, hiragana, without what is put between letters to hide a word."""
-    folded = unicodedata.normalize("NFKC", text).lower().translate(_KATAKANA_TO_HIRAGANA)
-    return _OBFUSCATORS.sub("", _MASKS.sub(_MASK, folded))
-
-
 def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
     """Matches the words, also with inner letters masked as in セ○クス."""
     return word_pattern(map(fold, words), _letter)
@@ -48,7 +38,7 @@ def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
 
 def _letter(letter: str, place: int, length: int) -> str:
     if length >= 3 and 0 < place < length - 1:
-        return f"[{re.escape(letter)}{_MASK}]"
+        return f"[{re.escape(letter)}{MASK}]"
     return re.escape(letter)
 
 
