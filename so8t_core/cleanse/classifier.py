@@ -21,7 +21,7 @@ from safetensors.numpy import load_file, save_file
 
 from so8t_core.cleanse.document import Frozen
 from so8t_core.cleanse.ngrams import Ngrams
-from so8t_core.cleanse.safety import fold
+from so8t_core.cleanse.safety_folding import fold
 from so8t_core.contract.errors import InputInvalid, InputMissing
 from so8t_core.contract.files import replacing, sha256_file, write_json
 
