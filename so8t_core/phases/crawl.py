@@ -149,7 +149,7 @@ def _outcome(ctx: PhaseContext, frontier: Frontier, inputs: dict[str, str]) -> O
     if set_aside := sum(figures["deferred"].values()):
         notes.append(
             f"{set_aside} URLs were set aside: their hosts asked to be left alone for longer than "
-            "crawl.max_retry_wait_s. A resume after that time asks for them."
+            "crawl.max_retry_wait_s. A later run with crawl.revisit set to this one asks for them."
         )
     if not figures["pages_kept"]:
         notes.append("Pages were fetched, but their owners' rules let none of them be kept.")
