@@ -48,14 +48,24 @@ class Frontier:
         emptied: its pages would not be those that are asked for now.
         """
         self._store = Store(path)
+        self._fingerprint = fingerprint
         with self._store.guarded():
             same = self._store.meta("fingerprint") == fingerprint
             self.resumed = same and self._store.meta("outcome") != "unreachable"
+            self.census = Census(self._store.reader)
+        self._begin()
+
+    def forget(self) -> None:
+        """Start afresh; who is to be left alone is remembered all the same."""
+        self.resumed = False
+        self._begin()
+
+    def _begin(self) -> None:
+        with self._store.guarded():
             if not self.resumed:
                 self._store.empty()
-            self._store.set_meta("fingerprint", fingerprint)
+            self._store.set_meta("fingerprint", self._fingerprint)
             self._store.writer.commit()
-            self.census = Census(self._store.reader)
             stored = self._store.reader.execute("SELECT host, standing FROM hosts")
             self.hosts = HostBook(dict(stored.fetchall()))
         self._batch = Batch()

@@ -71,6 +71,7 @@ def _fingerprint(settings: CrawlSettings, inputs: Mapping[str, str]) -> str:
 def _import(ctx: PhaseContext, settings: CrawlSettings) -> Outcome:
     inputs = input_digests(settings)
     with Frontier(ctx.folder / FRONTIER_NAME, _fingerprint(settings, inputs)) as frontier:
+        _forget_what_is_gone(ctx, frontier)
         take_in(ctx, settings, frontier, ctx.folder / WARC_FOLDER)
         return _outcome(ctx, frontier, inputs)
 
@@ -78,6 +79,7 @@ def _import(ctx: PhaseContext, settings: CrawlSettings) -> Outcome:
 def _take_documents(ctx: PhaseContext, settings: CrawlSettings) -> Outcome:
     inputs = input_digests(settings)
     with Frontier(ctx.folder / FRONTIER_NAME, _fingerprint(settings, inputs)) as frontier:
+        _forget_what_is_gone(ctx, frontier)
         folder = ctx.folder / WARC_FOLDER
         with Archive(folder, frontier.archives(), settings.warc_max_bytes) as archive:
             take_documents(ctx, settings, frontier, archive)
@@ -101,6 +103,15 @@ async def _crawl_demo(ctx: PhaseContext, settings: CrawlSettings) -> Outcome:
         return await _crawl(ctx, demo)
 
 
+def _forget_what_is_gone(ctx: PhaseContext, frontier: Frontier) -> None:
+    """Where WARC files of the crawl were removed (`so8t crawl expire`), it starts again."""
+    gone = [name for name in frontier.archives() if not (ctx.folder / WARC_FOLDER / name).exists()]
+    if gone:
+        words = f"{len(gone)} WARC files of this crawl are gone, {gone[0]} first: it starts again."
+        ctx.emit.log("warning", words)
+        frontier.forget()
+
+
 async def _crawl(ctx: PhaseContext, settings: CrawlSettings) -> Outcome:
     warc = ctx.folder / WARC_FOLDER
     earlier = Earlier(settings.revisit) if settings.revisit is not None else None
@@ -108,6 +119,7 @@ async def _crawl(ctx: PhaseContext, settings: CrawlSettings) -> Outcome:
         closing(earlier) if earlier is not None else nullcontext(),
         Frontier(ctx.folder / FRONTIER_NAME, _fingerprint(settings, {})) as frontier,
     ):
+        _forget_what_is_gone(ctx, frontier)
         with Archive(warc, frontier.archives(), settings.warc_max_bytes) as archive:
             guard = Guard(settings.resolve, settings.dns_ttl_s)
             async with Fetcher(settings, guard) as fetcher:

@@ -257,6 +257,16 @@ def test_files_beyond_their_retention_are_removed(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["crawl-00001.warc.gz"]
 
 
+def test_a_crawl_whose_files_were_removed_starts_again(tmp_path: Path) -> None:
+    with Site({f"{A}/": html("/1"), f"{A}/1": html()}) as site:
+        first = run_crawl(tmp_path, site)
+        assert remove(list((tmp_path / "crawl" / "warc").iterdir())) > 0
+        again = run_crawl(tmp_path, site)
+        assert len(site.pages_asked()) == 4
+    assert again.digest == first.digest
+    assert all(path.is_file() for path in again.outputs)
+
+
 @pytest.mark.parametrize(
     ("url", "key"),
     [
