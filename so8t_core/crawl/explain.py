@@ -117,7 +117,9 @@ def _explain(url: str, settings: CrawlSettings, records: Records, *, ask: bool) 
     refusals = [(_place(canonical, scope, findings), "")]
     asked = _Asked(records)
     origin = origin_of(canonical)
-    if ask and refusals[0][0] is None:
+    told: list[Finding] = []
+    barred = _host(host_of(canonical), records, told)
+    if ask and barred is None and refusals[0][0] is None:
         asked.store_answer(asyncio.run(_ask(origin, settings)))
     permissions = Permissions(asked, settings)
     answer = asked.stored_answer(origin)
@@ -129,7 +131,8 @@ def _explain(url: str, settings: CrawlSettings, records: Records, *, ask: bool) 
             limit = f"{settings.robots_max_age_s / 3600:g} h"
             findings.append(Finding("owner's files are stale", f"older than {limit}"))
             hearing = f"robots.txt would be asked again first, since it is older than {limit}"
-    refusals.append((_host(host_of(canonical), records, findings), ""))
+    findings += told
+    refusals.append((barred, ""))
     return [*findings, _verdict(recorded, refusals, hearing)]
 
 

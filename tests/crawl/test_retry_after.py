@@ -41,6 +41,9 @@ def test_other_ports_of_the_host_are_left_alone_too_and_its_urls_set_aside(tmp_p
         assert site.urls[-1] == f"{A}/1"
         assert [url for url in site.urls if url.endswith("robots.txt")] == [f"{A}/robots.txt"]
         settings = CrawlSettings.model_validate(quick(site))
+        with closing(Records(tmp_path / "crawl" / "frontier.db")) as records:
+            *_, left_alone = explain(f"{A}/new", settings, records, ask=True)
+        assert site.urls[-1] == f"{A}/1", "even to explain it is not asked too early"
     for url in (f"{A}/1", f"{A}/2", f"{OTHER_PORT}/3"):
         assert outcome_of(tmp_path, url)[:2] == AWAY
     assert outcome.figures["deferred"] == {"retry-after": 3}
@@ -49,6 +52,7 @@ def test_other_ports_of_the_host_are_left_alone_too_and_its_urls_set_aside(tmp_p
     with closing(Records(tmp_path / "crawl" / "frontier.db")) as records:
         *_, told = explain(f"{A}/2", settings, records, ask=False)
         *_, unseen = explain(f"{A}/new", settings, records, ask=False)
+    assert left_alone == unseen
     until = time.strftime("%Y-%m-%dT", time.gmtime(time.time() + 86_400))
     assert told.answer.startswith(
         f"was deferred retry-after HTTP 429, Retry-After 86400 s: set aside until {until}"
