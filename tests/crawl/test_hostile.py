@@ -171,6 +171,9 @@ def test_licence_evidence_has_no_personal_data(mark: Mark, evidence: str) -> Non
     assert "1234" not in licence.url
 
 
+_COPIES = "more than 500000 copies of formatting elements that are left open"
+
+
 def _fonts(count: int) -> str:
     return "".join(f"<font color={number}>" for number in range(count))
 
@@ -183,11 +186,23 @@ def _fonts(count: int) -> str:
         (_fonts(2000) + "<p>", "more than 1000 elements in one another"),
         (
             _fonts(900) + "<div>x</div>" * 300_000,
-            "more than 3000000 copies of formatting elements that are left open",
+            _COPIES,
         ),
-        ("<a " + "x=1 " * 700_000 + ">", "a tag with 700001 attributes"),
+        ("<a " + "x=1 " * 700_000 + ">", "a tag with 700000 attributes"),
+        ("<a " + "x='>' " * 500_000 + ">", "a tag with 500000 attributes"),
+        ("<div><!--</div>-->" * 200_000, "more than 1000 elements in one another"),
+        ("<div><script></div></script>" * 100_000, "more than 1000 elements in one another"),
+        ("<div><p title='</div>'>" * 100_000, "more than 1000 elements in one another"),
+        ("<span><div></span></div>" * 100_000, "more than 1000 elements in one another"),
+        ("<div><svg></div>" * 100_000, "more than 1000 elements in one another"),
+        ("<li><dd>" * 100_000, "more than 1000 elements in one another"),
+        ("<rt>" * 500_000, "more than 1000 elements in one another"),
+        ("<p>" + _fonts(900).replace(">", "><!--</font>-->") + "<p>x" * 900, _COPIES),
     ],
-    ids=["blocks", "lists", "formatting", "copies", "attributes"],
+    ids=[
+        *("blocks", "lists", "formatting", "copies", "attributes", "quoted", "comments", "scripts"),
+        *("titles", "ordinary", "drawings", "items", "ruby", "hidden-ends"),
+    ],
 )
 def test_a_page_that_keeps_its_parser_busy_for_hours_is_not_parsed(text: str, why: str) -> None:
     found = assess("http://a.example/", (), text.encode(), CrawlSettings())
