@@ -16,6 +16,7 @@ from so8t_core.contract.settings.crawl import CrawlSettings
 from so8t_core.crawl.fetcher import Fetcher
 from so8t_core.crawl.guard import Guard
 from so8t_core.crawl.hosts import Standing
+from so8t_core.crawl.patience import used_up
 from so8t_core.crawl.permission import Answer, Permissions, Quest, advance
 from so8t_core.crawl.refusal import Refusal
 from so8t_core.crawl.robots import MAX_ROBOTS_BYTES
@@ -118,7 +119,7 @@ def _explain(url: str, settings: CrawlSettings, records: Records, *, ask: bool) 
     asked = _Asked(records)
     origin = origin_of(canonical)
     told: list[Finding] = []
-    barred = _host(host_of(canonical), records, told)
+    barred = _host(host_of(canonical), records, told, scope, settings)
     if ask and barred is None and refusals[0][0] is None:
         asked.store_answer(asyncio.run(_ask(origin, settings)))
     permissions = Permissions(asked, settings)
@@ -188,7 +189,9 @@ def _owner(answer: Answer) -> Finding:
     return Finding("owner's files", words, f"{answer.origin}: {read}", _moment(answer.fetched_at))
 
 
-def _host(host: str, records: Records, findings: list[Finding]) -> Refusal | None:
+def _host(
+    host: str, records: Records, findings: list[Finding], scope: Scope, settings: CrawlSettings
+) -> Refusal | None:
     row = records.row("SELECT standing FROM hosts WHERE host = ?", host)
     if row is None:
         return None
@@ -200,7 +203,13 @@ def _host(host: str, records: Records, findings: list[Finding]) -> Refusal | Non
     if standing.away_until > time.time():
         findings.append(Finding("set aside until", _moment(standing.away_until), standing.why))
         return Refusal("retry-after", host, standing.why)
-    return None
+    limit = scope.host_max_pages(host)
+    if limit is not None and standing.kept >= limit:
+        return Refusal("host-pages", "crawl.host_max_pages", f"{standing.kept} of {limit} kept")
+    kept = records.row("SELECT value FROM tallies WHERE name = ?", "kept")
+    if kept is not None and kept[0] >= settings.max_pages:
+        return Refusal("max-pages", "crawl.max_pages", f"{kept[0]:.0f} pages kept")
+    return used_up(standing, settings)
 
 
 async def _ask(origin: str, settings: CrawlSettings) -> Answer:

@@ -105,14 +105,7 @@ class Patience:
 
     def refuse(self, host: str) -> Refusal | None:
         """The budget of a host that is used up; None where none is."""
-        taken = self._frontier.hosts.of(host).seen
-        for setting, limit, used in (
-            ("host_max_bytes", self._settings.host_max_bytes, taken.body_bytes),
-            ("host_max_s", self._settings.host_max_s, taken.spent_s),
-        ):
-            if limit is not None and used >= limit:
-                return Refusal("host-budget", f"crawl.{setting}", f"{used:.0f} of {limit:.0f}")
-        return None
+        return used_up(self._frontier.hosts.of(host).seen, self._settings)
 
     def after(self, entry: Entry, result: Response | Failure) -> float | None:
         """Seconds until a URL is tried again, None for never; a busy host is held as long."""
@@ -137,6 +130,17 @@ class Patience:
         """Leave a host alone for so long, over a kill too."""
         self._lanes.hold(host, time.monotonic() + wait_s, why)
         self._frontier.hosts.of(host).hold(steady_now() + wait_s, why)
+
+
+def used_up(taken: Standing, settings: CrawlSettings) -> Refusal | None:
+    """The budget of bytes or time that a host has used up; None where none is."""
+    for setting, limit, used in (
+        ("host_max_bytes", settings.host_max_bytes, taken.body_bytes),
+        ("host_max_s", settings.host_max_s, taken.spent_s),
+    ):
+        if limit is not None and used >= limit:
+            return Refusal("host-budget", f"crawl.{setting}", f"{used:.0f} of {limit:.0f}")
+    return None
 
 
 def _away_words(standing: Standing) -> str:

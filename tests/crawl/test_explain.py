@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from so8t_core.contract.errors import Unreachable
 from so8t_core.contract.settings.crawl import CrawlSettings
 from so8t_core.crawl.explain import Finding, Records, explain
 
@@ -113,3 +114,25 @@ def test_what_an_owner_said_more_than_a_day_ago_is_told_as_such(tmp_path: Path) 
     assert forbidden.answer == f"{again}; as it was, it would not be fetched: robots Disallow: /no"
     outside = ask(tmp_path, settings, "http://c.example/")["verdict"]
     assert outside.answer == "would not be fetched: scope c.example"
+
+
+@pytest.mark.parametrize(
+    ("budget", "rule"),
+    [
+        ({"host_max_pages": 1}, "host-pages"),
+        ({"max_pages": 1}, "max-pages"),
+        ({"host_max_bytes": 1}, "host-budget"),
+    ],
+    ids=["host's pages", "pages", "host's bytes"],
+)
+def test_a_url_beyond_a_budget_would_not_be_fetched(
+    tmp_path: Path, budget: dict[str, int], rule: str
+) -> None:
+    with Site(pages()) as site:
+        settings = CrawlSettings.model_validate(quick(site, **budget))
+        try:
+            run_crawl(tmp_path, site, **budget)
+        except Unreachable:
+            assert rule == "host-budget"
+    verdict = ask(tmp_path, settings, f"{A}/new")["verdict"].answer
+    assert verdict.startswith(f"would not be fetched: {rule} ")
