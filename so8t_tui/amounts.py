@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+import time
 
+UNKNOWN = "—"
+"""Shown for what is no number, or too large for what it says."""
+_LONGEST_S = 1e9
 _SIZES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 _SUFFIXES = (
     ("_per_s", "/s"),
@@ -18,8 +22,34 @@ _SUFFIXES = (
 )
 
 
+def as_float(value: float) -> float:
+    """The number as a float; whole ones beyond its range are infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def share_of(part: float, whole: float) -> float | None:
+    """How much of the whole, from 0 to 1; None where that means nothing."""
+    part, whole = as_float(part), as_float(whole)
+    if not whole or not math.isfinite(part) or not math.isfinite(whole):
+        return None
+    return min(1.0, max(0.0, part / whole))
+
+
+def clock_time(unix_s: float, form: str = "%H:%M:%S") -> str:
+    """A Unix time on the clock of this machine."""
+    try:
+        return time.strftime(form, time.localtime(unix_s))
+    except (OverflowError, ValueError, OSError):
+        return UNKNOWN
+
+
 def duration(seconds: float) -> str:
     """`0:07`, `12:34` or `3:04:05`; an hour or more has three parts."""
+    if not abs(as_float(seconds)) < _LONGEST_S:
+        return UNKNOWN
     total = max(0, round(seconds))
     hours, rest = divmod(total, 3600)
     minutes, second = divmod(rest, 60)
@@ -28,6 +58,7 @@ def duration(seconds: float) -> str:
 
 def size(count: float) -> str:
     """Bytes in decimal units."""
+    count = as_float(count)
     for scale, unit in _SIZES:
         if abs(count) >= scale:
             return f"{count / scale:.1f} {unit}"
@@ -36,10 +67,13 @@ def size(count: float) -> str:
 
 def number(value: float) -> str:
     """At most four significant digits; whole numbers in full, with thousands separated."""
-    if isinstance(value, int) or (math.isfinite(value) and value == int(value) and value < 1e15):
+    told = as_float(value)
+    if not math.isfinite(told):
+        return str(told)
+    if abs(told) >= 1e15:
+        return f"{told:.4g}"
+    if value == int(value):
         return f"{int(value):,}"
-    if not math.isfinite(value):
-        return str(value)
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.4g}"
@@ -47,7 +81,8 @@ def number(value: float) -> str:
 
 def rate(per_s: float, unit: str) -> str:
     """Progress a second, or a minute where it is slower than one a second."""
-    if per_s >= 1 or per_s <= 0:
+    per_s = as_float(per_s)
+    if not 0 < per_s < 1:
         return f"{number(round(per_s, 1))} {unit}/s"
     return f"{number(round(per_s * 60, 1))} {unit}/min"
 
@@ -68,6 +103,7 @@ def measured(key: str, value: object) -> tuple[str, str]:
 
 
 def _with_unit(value: float, unit: str) -> str:
+    value = as_float(value)
     if unit == "bytes":
         return size(value)
     if unit == "share":

@@ -8,6 +8,7 @@ its points, so no spike is lost, and a million points cost little more than a hu
 from __future__ import annotations
 
 import math
+import sys
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from so8t_core.contract.series import Series
 
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 _BRAILLE = 0x2800
+_LARGEST = sys.float_info.max
 _NARROWEST = 1e-6
 """Of all steps, the smallest share that a view shows."""
 
@@ -81,7 +83,8 @@ def extent(curves: Sequence[Series], view: View) -> tuple[float, float] | None:
     right = max(series.ends[1] for series in full)
     if left == right:
         return left - 1, right + 1
-    return left + view.start * (right - left), left + view.end * (right - left)
+    begin = left + view.start * (right - left)
+    return begin, max(left + view.end * (right - left), math.nextafter(begin, math.inf))
 
 
 def columns_of(
@@ -146,7 +149,7 @@ def frame_of(curves: Sequence[Sequence[Column]], left: float, right: float) -> F
     top = max(column.high for column in columns)
     if bottom == top:
         air = abs(top) * 0.1 or 1.0
-        bottom, top = bottom - air, top + air
+        bottom, top = max(-_LARGEST, bottom - air), min(_LARGEST, top + air)
     return Frame(left, right, bottom, top)
 
 
@@ -173,8 +176,10 @@ class Raster:
 
     def _y(self, value: float) -> int:
         frame = self._frame
-        span = frame.top - frame.bottom
-        return round((frame.top - value) / span * (self.height * 4 - 1))
+        span, below = frame.top - frame.bottom, frame.top - value
+        if not math.isfinite(span):  # both ends near a float's limits
+            span, below = frame.top / 2 - frame.bottom / 2, frame.top / 2 - value / 2
+        return round(below / span * (self.height * 4 - 1))
 
     def draw(self, columns: Sequence[Column], owner: int) -> None:
         """Join the columns by lines, in the name of curve number `owner`."""

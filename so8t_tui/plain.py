@@ -18,7 +18,7 @@ from so8t_core.contract.lock import engine_liveness
 from so8t_core.contract.rundir import RunDir
 from so8t_core.contract.state import PhaseView, RunState, fold
 from so8t_core.contract.watch import SeenStatus
-from so8t_tui.amounts import duration, number, rate, size
+from so8t_tui.amounts import clock_time, duration, number, rate, share_of, size
 from so8t_tui.locale import Words
 from so8t_tui.plot import tick
 from so8t_tui.standing import LOOKS, Standing
@@ -44,7 +44,7 @@ class Narrator:
         text = self._wording(event, state)
         if text is None:
             return []
-        clock = time.strftime("%H:%M:%S", time.localtime(event.ts))
+        clock = clock_time(event.ts)
         phase = self._words(event.phase) if event.phase else ""
         return [f"{clock} {phase:<9} {line}".rstrip() for line in text]
 
@@ -106,8 +106,9 @@ class Narrator:
         unit = self._words(outside(view.unit, 20))
         of = f"/{number(view.total)}" if view.total is not None else ""
         parts = [f"{number(view.done)}{of} {unit}"]
-        if view.total:
-            parts.append(f"{view.done / view.total:.0%}")
+        share = share_of(view.done, view.total) if view.total else None
+        if share is not None:
+            parts.append(f"{share:.0%}")
         if view.rate:
             parts.append(rate(view.rate, unit))
         if view.eta_s is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +9,7 @@ from rich.cells import cell_len
 from textual.content import Content
 
 from so8t_core.contract.series import Series
+from so8t_tui.amounts import as_float, clock_time
 from so8t_tui.curve import Column, Frame, Raster, View, columns_of, extent, frame_of, nearest
 from so8t_tui.text import right
 
@@ -17,6 +17,8 @@ SMALLEST = (12, 3)
 STYLES = ("$curve-1", "$curve-2", "$curve-3", "$curve-4", "$curve-5")
 _CURSOR = "│"
 _USUAL_GUTTER = 5
+_LARGEST_POWER = 308.0
+"""Of ten, as a float."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Manner:
 
 def tick(value: float) -> str:
     """A number short enough for an axis."""
+    value = as_float(value)
     if value and (abs(value) < 1e-3 or abs(value) >= 1e6):
         return f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e")
     return f"{value:.4g}"
@@ -133,7 +136,7 @@ def _labels(frame: Frame, rows: int, *, log: bool) -> list[str]:
     """Top, middle and bottom of the range, each at its row."""
 
     def told(value: float) -> str:
-        return tick(10**value if log else value)
+        return tick(10.0 ** min(value, _LARGEST_POWER) if log else value)
 
     labels = [""] * rows
     labels[0], labels[-1] = told(frame.top), told(frame.bottom)
@@ -145,7 +148,7 @@ def _labels(frame: Frame, rows: int, *, log: bool) -> list[str]:
 def step_label(step: float, *, over_time: bool) -> str:
     """A step as the axis shows it."""
     if over_time:
-        return time.strftime("%H:%M:%S", time.localtime(step))
+        return clock_time(step)
     return f"{step:,.0f}"
 
 

@@ -12,6 +12,7 @@ from so8t_core.contract.phases import PHASE_NAMES, PhaseName
 from so8t_core.contract.rundir import RunDir
 from so8t_core.contract.runs import list_runs
 from so8t_core.contract.watch import Seen, Watch
+from so8t_tui.amounts import share_of
 from so8t_tui.client import BUDGET_S, advance, vanished
 from so8t_tui.standing import Standing, going, phase_standing, run_standing
 
@@ -38,7 +39,7 @@ def _summary(run: RunDir, seen: Seen, *, reading: bool) -> RunSummary:
     current = state.phases[state.current] if state.current else None
     share = None
     if current is not None and current.total and going(seen):
-        share = min(1.0, current.done / current.total)
+        share = share_of(current.done, current.total)
     return RunSummary(
         run,
         run_standing(seen),

@@ -7,6 +7,8 @@ from bisect import bisect_right
 from collections.abc import Iterable
 
 LIMIT = 8192
+LARGEST_STEP = 2**53
+"""Above it, floats do not tell a step from the next."""
 
 
 class Series:
@@ -55,7 +57,13 @@ class Series:
         return self._values[self.length - 1] if self.length else None
 
     def append(self, step: float, value: float) -> Series:
-        """The series with one more point; a point at or before the end replaces what follows it."""
+        """The series with one more point; a point at or before the end replaces what follows it.
+
+        Raises `ValueError` for a step that no chart has a place for, `OverflowError` for a value
+        beyond a float.
+        """
+        if not abs(step) <= LARGEST_STEP:
+            raise ValueError(f"{step} is no step")
         steps, values, length = self._steps, self._values, self.length
         if length and step <= steps[length - 1]:
             length = self.until(step, inclusive=False).length

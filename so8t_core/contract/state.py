@@ -274,7 +274,7 @@ def _phase_done(state: RunState, event: Event) -> RunState:
     view = _phase(state, event)
     changes = _halted(view, event.ts)
     if "active_s" in payload:
-        changes["active_s"] = payload["active_s"]
+        changes["active_s"] = float(payload["active_s"])
     return _with_phase(
         state,
         event,
@@ -323,7 +323,9 @@ def _phase_interrupted(state: RunState, event: Event) -> RunState:
 def _progress(state: RunState, event: Event) -> RunState:
     payload = event.payload
     view = _phase(state, event)
-    done = payload["done"]
+    done, total = payload["done"], payload["total"]
+    if total is not None:
+        float(total)  # raises where it is no number, or none that can be reckoned with
     rate = view.rate
     if view.progress_ts is not None and event.ts > view.progress_ts and done >= view.done:
         latest = (done - view.done) / (event.ts - view.progress_ts)
@@ -333,7 +335,7 @@ def _progress(state: RunState, event: Event) -> RunState:
         state,
         event,
         done=done,
-        total=payload["total"],
+        total=total,
         unit=payload["unit"],
         message=payload["message"],
         rate=rate,

@@ -16,6 +16,16 @@ from so8t_core.contract.rundir import RunDir
 from so8t_core.contract.snapshot import read_snapshot
 from so8t_core.contract.state import PhaseView, RunState, Status, fold
 
+_MALFORMED = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+"""What folding raises where a payload is not what its kind promises."""
+
 SeenStatus = Literal[Status, "crashed"]
 
 
@@ -65,7 +75,7 @@ class Watch:
         for event in events:
             try:
                 state = fold(state, event)
-            except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+            except _MALFORMED as error:
                 raise JournalError(
                     f"Event {event.seq} of the journal is malformed.",
                     where=str(self.run.journal),

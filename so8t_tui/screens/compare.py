@@ -16,7 +16,7 @@ from so8t_core.contract.phases import PHASE_NAMES
 from so8t_core.contract.rundir import RunDir
 from so8t_core.contract.state import RunState
 from so8t_core.contract.watch import Watch
-from so8t_tui.amounts import measured
+from so8t_tui.amounts import as_float, measured
 from so8t_tui.locale import Words
 from so8t_tui.metrics import GROUPS, curves_of
 from so8t_tui.screens.host import Host
@@ -120,7 +120,8 @@ class CompareScreen(Screen[None]):
         differs = ours != theirs
         change = ""
         if differs and _is_number(ours) and _is_number(theirs) and ours:
-            change = f"{(theirs - ours) / abs(ours):+.1%}"
+            before = as_float(ours)
+            change = f"{(as_float(theirs) - before) / abs(before):+.1%}"
         style = "$ink" if differs else "$faint"
         return (
             Cell(outside(label.replace("_", " "), 60), "$soft" if differs else "$faint"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,6 +15,7 @@ from textual.widgets import DataTable, Static
 
 from so8t_core.contract.phases import PHASE_NAMES
 from so8t_core.contract.rundir import RunDir
+from so8t_tui.amounts import clock_time
 from so8t_tui.locale import Words
 from so8t_tui.runlist import RunList, RunSummary
 from so8t_tui.screens.choose import ChooseDialog
@@ -156,11 +156,7 @@ class RunsScreen(Screen[None]):
         looks = [LOOKS[summary.phases[name]] for name in PHASE_NAMES]
         share = f" {summary.progress:.0%}" if summary.progress is not None else ""
         phase = words(summary.current) + share if summary.current else ""
-        started = (
-            time.strftime("%Y-%m-%d %H:%M", time.localtime(summary.created_at))
-            if summary.created_at
-            else ""
-        )
+        started = clock_time(summary.created_at, "%Y-%m-%d %H:%M") if summary.created_at else ""
         return (
             ((f"{look.glyph} {words(look.word)}", look.style),),
             tuple((each.glyph, each.style) for each in looks),

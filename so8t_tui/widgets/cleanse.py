@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 
 from so8t_core.contract.state import Item, PhaseView
-from so8t_tui.amounts import number, rate
+from so8t_tui.amounts import number, rate, share_of
 from so8t_tui.text import outside
 from so8t_tui.widgets.counts import Counts, counts_of
 from so8t_tui.widgets.facts import Fact, Facts
@@ -58,10 +58,10 @@ class Cleanse(Panel):
         self.query_one(Funnel).put(self._funnel(view))
         self.query_one("#figures", Facts).put(self._figures(view))
         for name, keys in _COUNTED.items():
-            self.query_one(f"#{name}", Counts).put(counts_of(_counters(view, *keys)))
+            self.query_one(f"#{name}", Counts).put(counts_of(_counters(view, *keys), self.words))
         if "duplicates_exact" in view.figures:
             pairs = {kind: view.figures.get(f"duplicates_{kind}") for kind in ("exact", "near")}
-            self.query_one("#duplicates", Counts).put(counts_of(pairs))
+            self.query_one("#duplicates", Counts).put(counts_of(pairs, self.words))
         samples = self.query_one("#samples", Rows)
         samples.put(tuple(row for item in reversed(view.items) for row in self._sample(item)))
         samples.display = bool(view.items)
@@ -71,12 +71,12 @@ class Cleanse(Panel):
         kept = _kept(view)
         if kept is None:
             return ()
-        drops = counts_of(_counters(view, *_COUNTED["dropped"]))
+        drops = counts_of(_counters(view, *_COUNTED["dropped"]), self.words)
         left = kept + sum(count for _, count in drops)
         stages = [Stage(words("documents"), left)]
         for name, count in drops:
             left -= count
-            stages.append(Stage(words(name.replace("_", " ")), left, count))
+            stages.append(Stage(name, left, count))
         return (*stages, Stage(words("kept"), kept, style="$good"))
 
     def _figures(self, view: PhaseView) -> tuple[Fact, ...]:
@@ -89,7 +89,9 @@ class Cleanse(Panel):
         if isinstance(speed, int | float):
             facts.append(Fact(words("speed"), rate(speed, words("documents"))))
         kept = _kept(view)
-        drops = sum(count for _, count in counts_of(_counters(view, *_COUNTED["dropped"])))
+        drops = sum(
+            count for _, count in counts_of(_counters(view, *_COUNTED["dropped"]), self.words)
+        )
         if kept is not None:
             facts.append(Fact(words("kept"), _share(kept, kept + drops), "bold $good"))
         return (*facts, *self.facts_from(view.figures or view.stats, _KNOWN))
@@ -123,4 +125,5 @@ def _kept(view: PhaseView) -> float | None:
 
 
 def _share(part: float, whole: float) -> str:
-    return f"{number(part)}  {part / whole:.0%}" if whole else number(part)
+    share = share_of(part, whole)
+    return number(part) if share is None else f"{number(part)}  {share:.0%}"

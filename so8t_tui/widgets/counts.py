@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from rich.cells import cell_len
 from textual.content import Content
 
-from so8t_tui.amounts import number
+from so8t_tui.amounts import as_float, number
+from so8t_tui.locale import Words
 from so8t_tui.text import fitted, outside, right
 from so8t_tui.widgets.card import Card
 
@@ -16,16 +18,20 @@ _NAME_SHARE = 0.5
 
 def bar(share: float, width: int) -> str:
     """A bar of `share` (0 to 1) of `width` cells, drawn in halves of a cell."""
-    full, half = divmod(round(max(0.0, min(1.0, share)) * width * 2), 2)
+    known = share if math.isfinite(share) else 0.0
+    full, half = divmod(round(max(0.0, min(1.0, known)) * width * 2), 2)
     return "━" * full + "╸" * half
 
 
-def counts_of(value: object) -> tuple[tuple[str, float], ...]:
-    """The counts in a JSON object, largest first; anything that is no number is left out."""
+def counts_of(value: object, words: Words) -> tuple[tuple[str, float], ...]:
+    """The counts in a JSON object, largest first; anything that is no number is left out.
+
+    Names are in the interface's language where it has a word for them.
+    """
     if not isinstance(value, Mapping):
         return ()
     pairs = [
-        (outside(name, 60), float(count))
+        (words(outside(name, 60).replace("_", " ")), as_float(count))
         for name, count in value.items()
         if isinstance(count, int | float) and not isinstance(count, bool)
     ]

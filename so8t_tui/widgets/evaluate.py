@@ -41,10 +41,9 @@ class Evaluate(Panel):
         self.query_one("#samples", Rows).put(tuple(samples))
 
     def fact(self, key: str, value: object) -> Fact:
-        """As every panel's, with verdicts and yes or no in the interface's language."""
+        """As every panel's, with verdicts in the interface's language."""
         fact = super().fact(key, value)
-        told = isinstance(value, bool) or key == "verdict"
-        return replace(fact, value=self.words(fact.value)) if told else fact
+        return replace(fact, value=self.words(fact.value)) if key == "verdict" else fact
 
     def _table(self, rows: list[Compared]) -> tuple[Row, ...]:
         if not rows:

@@ -13,22 +13,32 @@ from so8t_tui.widgets.card import Card
 
 _LABEL_SHARE = 0.55
 _GAP = 2
+_INDENT = "  "
 
 
 @dataclass(frozen=True)
 class Fact:
-    """One line: a label, its value, and the value's style."""
+    """One line: a label, its value, and the value's style; without a value it is a heading."""
 
     label: str
     value: str
     style: str = "$ink"
 
 
+def under(heading: str, facts: Sequence[Fact]) -> list[Fact]:
+    """A group's facts below a line with its name; a single one is told in one line."""
+    if len(facts) == 1:
+        only = facts[0]
+        return [Fact(f"{heading} · {only.label}", only.value, only.style)]
+    named = [Fact(heading, "")] if facts else []
+    return named + [Fact(f"{_INDENT}{fact.label}", fact.value, fact.style) for fact in facts]
+
+
 class Facts(Card[tuple[Fact, ...]]):
     """A list of facts; in a wide block it flows into several columns."""
 
     def draw(self, value: tuple[Fact, ...], width: int, height: int) -> Sequence[Content]:
-        label_width = max(cell_len(fact.label) for fact in value)
+        label_width = max((cell_len(fact.label) for fact in value if fact.value), default=1)
         value_width = max(cell_len(fact.value) for fact in value)
         one = min(width, label_width + _GAP + value_width)
         columns = 1
@@ -52,6 +62,8 @@ class Facts(Card[tuple[Fact, ...]]):
 
 
 def _line(fact: Fact, label_width: int, width: int) -> Content:
+    if not fact.value:
+        return Content.styled(fitted(fact.label, width), "bold $soft")
     room = max(1, width - label_width - _GAP)
     shown = fitted(fact.value, room) if cell_len(fact.value) > room else fact.value
     return Content.assemble(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,6 +53,8 @@ class HeatMap(Card[tuple[HeatRow, ...]]):
             for _, members in gathered
         ]
         known = [number for row in table for number in row if number is not None]
+        if not known:
+            return []
         low, high = min(known), max(known)
         ramp = self._ramp()
         each = lines // len(gathered)
@@ -102,7 +105,7 @@ def _mean(rows: Sequence[Sequence[float | None]]) -> list[float | None]:
     columns = zip(*rows, strict=True)
     means: list[float | None] = []
     for column in columns:
-        known = [number for number in column if number is not None]
+        known = [n for n in column if n is not None and math.isfinite(n)]
         means.append(sum(known) / len(known) if known else None)
     return means
 

@@ -32,7 +32,7 @@ class Hosts(DataTable[Text]):
     def put(self, hosts: Mapping[str, Any]) -> None:
         """Show the hosts' states."""
         for name, state in list(hosts.items())[:_LIMIT]:
-            told = _told(state)
+            told = self._told(state)
             if self._shown.get(name) == told:
                 continue
             cell = self._cell(told, "$soft")
@@ -48,9 +48,9 @@ class Hosts(DataTable[Text]):
     def _cell(self, text: str, style: str) -> Text:
         return table_cell([(text, style)], self.app.theme_variables)
 
-
-def _told(state: Any) -> str:
-    """A host's state while the crawl runs; its counts afterwards."""
-    if isinstance(state, Mapping):
-        return ", ".join(outside(f"{key} {value}", 40) for key, value in state.items())
-    return outside(state, 200)
+    def _told(self, state: Any) -> str:
+        """A host's state while the crawl runs; its counts afterwards."""
+        if not isinstance(state, Mapping):
+            return outside(state, 200)
+        counts = [(self._words(outside(key, 40)), outside(n, 40)) for key, n in state.items()]
+        return ", ".join(f"{name} {count}" for name, count in counts)

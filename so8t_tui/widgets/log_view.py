@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from rich.segment import Segment
@@ -12,6 +11,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from so8t_core.contract.state import LogLine
+from so8t_tui.amounts import clock_time
 from so8t_tui.locale import Words
 from so8t_tui.text import fitted, outside
 from so8t_tui.widgets.overview import LEVEL_STYLES
@@ -70,7 +70,7 @@ class LogView(ScrollView, can_focus=True):
 
     def plain(self, line: LogLine) -> str:
         """A line as text."""
-        clock = time.strftime("%H:%M:%S", time.localtime(line.ts))
+        clock = clock_time(line.ts)
         phase = self._words(line.phase) if line.phase else ""
         return " ".join(
             (

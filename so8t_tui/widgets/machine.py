@@ -10,6 +10,7 @@ from textual.widget import Widget
 
 from so8t_core.contract.series import Series
 from so8t_core.contract.state import RunState
+from so8t_tui.amounts import as_float
 from so8t_tui.plot import Curve
 from so8t_tui.widgets.chart import ExplorableChart
 from so8t_tui.widgets.panel import Panel, Scene
@@ -42,7 +43,7 @@ class MachineTab(Panel):
     def show(self, scene: Scene) -> None:
         state = scene.seen.state
         training = [
-            (label, value / 1e9)
+            (label, as_float(value) / 1e9)
             for key, label in _TRAIN_MEMORY
             if isinstance(value := state.phases["train"].stats.get(key), int | float)
         ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
@@ -11,7 +9,7 @@ from so8t_core.contract.phases import PHASE_NAMES
 from so8t_core.contract.series import Series
 from so8t_core.contract.state import LogLine, PhaseView
 from so8t_core.contract.watch import Seen
-from so8t_tui.amounts import duration, number
+from so8t_tui.amounts import clock_time, duration, number
 from so8t_tui.locale import Words
 from so8t_tui.plot import Curve
 from so8t_tui.standing import LOOKS, phase_standing
@@ -128,7 +126,7 @@ def _amount(view: PhaseView) -> str:
 
 
 def _log_row(line: LogLine, words: Words) -> Row:
-    clock = time.strftime("%H:%M:%S", time.localtime(line.ts))
+    clock = clock_time(line.ts)
     phase = words(line.phase) if line.phase else ""
     style = LEVEL_STYLES.get(line.level, "$ink")
     return Cell(clock, "$faint"), Cell(phase, "$soft"), Cell(outside(line.message, 300), style)

@@ -15,7 +15,7 @@ from so8t_core.contract.watch import Seen
 from so8t_tui.amounts import measured
 from so8t_tui.locale import Words
 from so8t_tui.text import outside
-from so8t_tui.widgets.facts import Fact
+from so8t_tui.widgets.facts import Fact, under
 
 _KEY_LIMIT = 60
 _VALUE_LIMIT = 120
@@ -58,7 +58,7 @@ class Panel(Container):
     def facts_from(
         self, values: Mapping[str, Any], known: frozenset[str] = frozenset()
     ) -> tuple[Fact, ...]:
-        """Facts for every key that no other part of the panel shows, nested ones flattened."""
+        """Facts for every key that no other part of the panel shows; groups have a heading."""
         facts: list[Fact] = []
         for key, value in values.items():
             if key in known:
@@ -66,10 +66,7 @@ class Panel(Container):
             if isinstance(value, list):
                 facts += self._listed(key, value)
             elif isinstance(value, Mapping):
-                facts += [
-                    Fact(f"{self.label(key)} · {fact.label}", fact.value, fact.style)
-                    for fact in self.facts_from(value)
-                ]
+                facts += under(self.label(key), self.facts_from(value))
             else:
                 facts.append(self.fact(key, value))
         return tuple(facts)
@@ -94,6 +91,8 @@ class Panel(Container):
     def fact(self, key: str, value: object) -> Fact:
         """One key and value; the unit is read from the key."""
         label, text = measured(outside(key, _KEY_LIMIT), value)
+        if isinstance(value, bool):
+            text = self.words(text)
         if _DIGEST.fullmatch(text):
             text = text[:_DIGEST_SHOWN] + "…"
         return Fact(self.words(label), outside(text, _VALUE_LIMIT))

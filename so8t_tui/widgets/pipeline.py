@@ -11,7 +11,7 @@ from textual.widget import Widget
 from so8t_core.contract.phases import PHASE_NAMES, PhaseName
 from so8t_core.contract.state import PhaseView
 from so8t_core.contract.watch import Seen
-from so8t_tui.amounts import duration, number, rate
+from so8t_tui.amounts import as_float, duration, number, rate, share_of
 from so8t_tui.locale import Words
 from so8t_tui.standing import LOOKS, Standing, phase_standing
 from so8t_tui.text import fitted, joined, outside
@@ -55,7 +55,7 @@ def eta_s(view: PhaseView) -> float | None:
     """Seconds to go: as the phase itself says, else from its rate."""
     told = view.stats.get("eta_s")
     if view.state == "running" and isinstance(told, int | float):
-        return float(told)
+        return as_float(told)
     return view.eta_s
 
 
@@ -78,7 +78,7 @@ def _active(view: PhaseView, seen: Seen, now: float) -> str:
 
 def _present(view: PhaseView, seen: Seen, words: Words) -> Present:
     standing = phase_standing(view, seen)
-    share = min(1.0, view.done / view.total) if view.total else None
+    share = share_of(view.done, view.total) if view.total else None
     of = f"/{number(view.total)}" if view.total is not None else ""
     unit = words(outside(view.unit, 20))
     amount = f"{number(view.done)}{of} {unit}".strip() if view.progress_ts or view.done else ""

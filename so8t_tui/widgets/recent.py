@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
-
 from so8t_core.contract.state import Item
-from so8t_tui.amounts import number
+from so8t_tui.amounts import clock_time, number
 from so8t_tui.text import outside
 from so8t_tui.widgets.rows import Cell, Row
 
@@ -21,7 +19,7 @@ def recent_rows(items: tuple[Item, ...], kind: str | None = None) -> tuple[Row, 
 
 
 def _row(item: Item) -> Row:
-    clock = time.strftime("%H:%M:%S", time.localtime(item.ts))
+    clock = clock_time(item.ts)
     fields = [
         number(value) if isinstance(value, int | float) else outside(value, _FIELD_LIMIT)
         for value in list(item.fields.values())[:_FIELDS_SHOWN]

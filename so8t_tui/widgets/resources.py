@@ -11,6 +11,7 @@ from rich.cells import cell_len
 from textual.content import Content
 
 from so8t_core.contract.state import RunState
+from so8t_tui.amounts import as_float, share_of
 from so8t_tui.locale import Words
 from so8t_tui.text import fitted, right
 from so8t_tui.widgets.card import Card
@@ -106,7 +107,7 @@ def gauges_of(
 
 def _figure(values: Mapping[str, Any], key: str) -> float | None:
     found = values.get(key)
-    return float(found) if isinstance(found, int | float) else None
+    return as_float(found) if isinstance(found, int | float) else None
 
 
 def _memory(values: Mapping[str, Any], stem: str, label: str) -> list[Gauge]:
@@ -115,7 +116,7 @@ def _memory(values: Mapping[str, Any], stem: str, label: str) -> list[Gauge]:
         return []
     if not total:
         return [Gauge(label, f"{used:.1f} GB")]
-    return [Gauge(label, f"{used:.1f}/{total:.1f} GB", used / total, scarce=True)]
+    return [Gauge(label, f"{used:.1f}/{total:.1f} GB", share_of(used, total), scarce=True)]
 
 
 def _gpu(values: Mapping[str, Any], stem: str, name: str, words: Words) -> list[Gauge]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 
 from so8t_core.contract.state import PhaseView, RunState
-from so8t_tui.amounts import duration, number, size
+from so8t_tui.amounts import as_float, clock_time, duration, number, size
 from so8t_tui.locale import Words
 from so8t_tui.plot import tick
 from so8t_tui.text import outside
@@ -47,7 +45,7 @@ class TrainSide(VerticalScroll, can_focus=True):
         view = state.phases["train"]
         figures = self._figures(view)
         self.query_one("#figures", Facts).put((*figures, *others) if figures else ())
-        self.query_one("#saved", Rows).put(_checkpoints(view))
+        self.query_one("#saved", Rows).put(_checkpoints(view, self._words))
         samples = self.query_one(Samples)
         samples.put_newest(view.items)
         samples.display = bool(view.items)
@@ -60,7 +58,7 @@ class TrainSide(VerticalScroll, can_focus=True):
         facts = [Fact(words("step"), _of(view), "bold $ink")]
         epoch = view.stats.get("epoch")
         if isinstance(epoch, int | float):
-            facts.append(Fact(words("epoch"), f"{epoch:.2f}"))
+            facts.append(Fact(words("epoch"), f"{as_float(epoch):.2f}"))
         eta = eta_s(view)
         if eta is not None and view.state == "running":
             facts.append(Fact(words("time left"), duration(eta), "bold $running"))
@@ -75,13 +73,13 @@ def _of(view: PhaseView) -> str:
     return number(view.done) + (f" / {number(view.total)}" if view.total else "")
 
 
-def _checkpoints(view: PhaseView) -> tuple[Row, ...]:
+def _checkpoints(view: PhaseView, words: Words) -> tuple[Row, ...]:
     return tuple(
         (
             Cell(number(made.step), "$ink", flush_right=True),
-            Cell(time.strftime("%H:%M:%S", time.localtime(made.ts)), "$faint"),
+            Cell(clock_time(made.ts), "$faint"),
             Cell(size(made.size_bytes), "$soft", flush_right=True),
-            Cell(outside(made.reason, 60), "$soft"),
+            Cell(words(outside(made.reason, 60)), "$soft"),
         )
         for made in reversed(view.checkpoints)
     )
