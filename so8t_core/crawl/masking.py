@@ -16,11 +16,15 @@ _NARROW = str.maketrans(
     "0123456789@.()+_ ----------",
 )
 """Characters that people write numbers and addresses with, each to the one that it stands for."""
-_E_MAIL = re.compile(r"[\w.+-]+(?:@|%40| ?[\[(]at[\])] ?)[\w-]+(?:\.[\w-]+)+", re.IGNORECASE)
+_E_MAIL = re.compile(
+    r"[\w.+-]+(?:@|%40| ?[\[(](?:at|アット(?:マ-ク)?)[\])] ?)[\w-]+(?:\.[\w-]+)+", re.IGNORECASE
+)
+_AT_SIGNS = ("@", "%40", "at]", "at)", "アット")
 _PHONE = re.compile(r"(?<![\d.-])(?:\+81[ -]?|0)\d{1,4}[ -]?\(?\d{1,4}\)?[ -]\d{3,4}(?![\d-])")
 _BARE_MOBILE = re.compile(r"(?<!\d)0[5789]0\d{8}(?!\d)")
 _LONG_NUMBER = re.compile(r"(?<![\d.])\d{4}[ -]\d{4}[ -]\d{4}(?:[ -]\d{4})?(?![\d-])")
-_GAP = r"[-_. ()]{1,2}"
+_BARE_CARD = re.compile(r"(?<!\d)[3-6]\d{15}(?!\d)")
+_GAP = r"[-_. ()]{1,3}"
 _URL_PHONE = re.compile(
     r"(?<!\d)(?!0120|0570|0800|0990)(?:"
     rf"0[5789]0(?:{_GAP}|/)?\d{{4}}(?:{_GAP}|/)?\d{{4}}"  # mobile and IP telephones
@@ -67,7 +71,7 @@ _OF_A_PERSON = frozenset(
 
 def mask(text: str) -> str:
     """A text without e-mail addresses, telephone numbers and numbers of cards or persons."""
-    return _without(text, _E_MAIL, _LONG_NUMBER, _PHONE, _BARE_MOBILE)
+    return _without(text, _E_MAIL, _LONG_NUMBER, _BARE_CARD, _PHONE, _BARE_MOBILE, _URL_PHONE)
 
 
 def mask_url(url: str) -> str:
@@ -127,7 +131,7 @@ def _without(text: str, *patterns: re.Pattern[str]) -> str:
     """The text with what the patterns find in its narrow spelling, which is as long, masked."""
     for pattern in patterns:
         narrow = text.translate(_NARROW)
-        if pattern is _E_MAIL and not any(sign in narrow for sign in ("@", "%40", "at]", "at)")):
+        if pattern is _E_MAIL and not any(sign in narrow for sign in _AT_SIGNS):
             continue
         at, kept = 0, []
         for found in pattern.finditer(narrow):
@@ -141,6 +145,7 @@ _WORDS = {
     _E_MAIL: "[e-mail]",
     _LONG_NUMBER: "[number]",
     _URL_NUMBER: "[number]",
+    _BARE_CARD: "[number]",
     _PHONE: "[phone]",
     _BARE_MOBILE: "[phone]",
     _URL_PHONE: "[phone]",

@@ -1,3 +1,5 @@
+import pytest
+
 from so8t_core.crawl.page import clean_title, read_page
 
 URL = "http://e.jp/dir/page"
@@ -69,3 +71,32 @@ def test_words_on_copying_stand_in_metas_and_copyright_elements_not_in_links_or_
     assert read_page(f'<meta name="copyright" content="{words}">', URL).marks
     assert read_page(f'<p class="site-copyright">{words}</p>', URL).marks
     assert not read_page(f'<p>「{words}」とある。<a href="/{words}">札</a></p>', URL).marks
+
+
+@pytest.mark.parametrize(
+    "personal",
+    [
+        *(
+            "03(1234)5678",
+            "(03)1234-5678",
+            "0312345678",
+            "03 - 1234 - 5678",
+            "０３（１２３４）５６７８",
+        ),
+        *(
+            "+81-(0)3-1234-5678",
+            "4111111111111111",
+            "taro（アット）example.jp",
+            "taro(at)example.jp",
+        ),
+    ],
+)
+def test_titles_hold_nothing_personal_however_it_is_written(personal: str) -> None:
+    shown = clean_title(f"連絡先 {personal} まで")
+    assert "[" in shown
+    assert not any(part in shown for part in ("1234", "１２３４", "1111", "example"))
+
+
+def test_titles_keep_numbers_that_are_no_persons() -> None:
+    title = "平成28年 第3回 2026-11-28 ISBN 978-4-00-310101-8 1,234,567円 Python 3.11.9"
+    assert clean_title(title) == title
