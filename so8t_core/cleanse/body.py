@@ -35,7 +35,7 @@ _LINKS_OF_BLOCK = 0.8
 _LINKS_OF_LONG_BLOCK = 0.6
 _LEAST_LINKS = 3
 _BULLET = re.compile(r"^([ \t]*)•[ \t]*", re.MULTILINE)
-_LINK_LINE = re.compile(r"\|?(?:[ ]*(?:\[[^\[\]\n]*\][ ]*)+\|?)+")
+_LINK_LINE = re.compile(r"(?:[ \t|]*\[[^\[\]\n]*\])+[ \t|]*")
 """A line of nothing but bracketed link texts, as manuals have above and below each page."""
 
 
@@ -71,8 +71,10 @@ def _is_named_otherwise(node: LexborNode) -> bool:
 def _remove_link_blocks(tree: LexborHTMLParser) -> None:
     """Lists, tables and paragraphs that are links and little else."""
     for block in tree.css(_BLOCKS):
+        if block.tag in _AROUND and block.css_first(_WITHIN) is not None:
+            continue
         links = block.css("a[href]")
-        if not links or (block.tag in _AROUND and block.css_first(_WITHIN) is not None):
+        if not links:
             continue
         within = sum(len("".join(link.text().split())) for link in links)
         whole = len("".join(block.text().split()))

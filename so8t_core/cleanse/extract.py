@@ -18,6 +18,8 @@ from so8t_core.contract.settings.cleanse import CleanseSettings
 
 _MAX_TITLE_CHARACTERS = 300
 _MOST_DEPTH = 1000
+_LONG_TAG = re.compile("<([a-z][a-z0-9]*)[\\s/][^<>]{5000,}>", re.IGNORECASE)
+"""A tag whose attributes go on for ever, over which the parser would take quadratic time."""
 # elements that nest where their end is left out
 _BLOCK_TAG = re.compile(
     "<(/?)(?:div|span|section|article|ul|ol|table|blockquote|font|b|i|em|strong|center)[ \t\r\n>]",
@@ -47,6 +49,7 @@ def extract(html: str, url: str, settings: CleanseSettings) -> Extracted | None:
     A page that is nested more deeply than any that people write is no page: readers of the tree
     take quadratic time for it.
     """
+    html = _LONG_TAG.sub(r"<\1>", html)
     if _nests_too_deeply(html):
         return None
     text = normalise(body_text(LexborHTMLParser(html)))

@@ -111,6 +111,8 @@ LEAD_RULE = "title_lead"
 
 def _definitions(tree: LexborHTMLParser) -> Iterator[tuple[str, str]]:
     for block in tree.css("dl"):
+        if block.css_first("dd dl, dt dl") is not None:
+            continue  # of lists within lists the innermost
         term, meanings = "", list[str]()
         for node in block.css("dt, dd"):
             if node.tag == "dd":

@@ -5,6 +5,8 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
+from so8t_core.cleanse.extract import extract
+from so8t_core.contract.settings.cleanse import CleanseSettings
 from so8t_core.phases import cleanse
 from tests.cleanse.crawls import Crawled, context, write_crawl
 from tests.cleanse.samples import page, prose
@@ -86,3 +88,20 @@ def test_a_record_of_fifty_megabytes_is_counted_and_not_parsed(tmp_path):
     ctx, _ = context(root)
     outcome = cleanse.run(ctx)
     assert outcome.figures["dropped_by_reason"] == {"too_large": 1}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "<dl><dt>語<dd>" * 240,
+        f"<p>[{'] [' * 50_000}]</p>",
+        f"<div {' '.join(f'a{number}=x' for number in range(200_000))}>枠</div>",
+        "<a href=x>" * 20_000,
+        "<ul><li><a href=x>語</a>" * 200,
+    ],
+    ids=["nested_lists", "brackets", "attributes", "links", "nested_links"],
+)
+def test_pages_that_once_kept_a_worker_busy_for_minutes_are_read(more):
+    extracted = extract(page("庭の話", prose(1), more=more), HOST, CleanseSettings())
+    assert extracted is not None
+    assert prose(1).split("\n")[0] in extracted.text
