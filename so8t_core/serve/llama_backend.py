@@ -18,7 +18,7 @@ from so8t_core.contract.thinking import SEQUENCE
 from so8t_core.model.llama_cpp_package import load
 from so8t_core.serve.audit_record import Served
 from so8t_core.serve.backend import Message, Piece, Writing, draw
-from so8t_core.serve.prompt import PromptEncoder
+from so8t_core.serve.prompt import TEMPLATE_ERRORS, PromptEncoder
 
 _CONTROL_BITS = 0x08  # llama.cpp's LLAMA_TOKEN_ATTR_CONTROL
 _USER_DEFINED_BITS = 0x10
@@ -148,7 +148,7 @@ class LlamaBackend:
             text: str = self._formatter(
                 messages=[{"role": m.role, "content": m.content} for m in messages]
             ).prompt
-        except (TemplateError, ValueError):
+        except TEMPLATE_ERRORS:
             # no cause: the template's own words may repeat what it was given
             raise DataError(
                 "The chat template refuses the roles or their order.",
@@ -204,6 +204,12 @@ def _load(path: Path, settings: ServeSettings) -> Any:
             n_gpu_layers=0 if settings.device == "cpu" else -1,
             verbose=False,
         )
+    except TemplateError as error:
+        raise ModelError(
+            "The GGUF file's chat template cannot be read.",
+            where=str(path),
+            hint="Give the model a template that is one, and export again.",
+        ) from error
     except (ValueError, RuntimeError, LookupError) as error:
         raise ModelError(
             "llama.cpp cannot load the file.", where=str(path), hint="Export it again."

@@ -5,8 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from jinja2.exceptions import TemplateError
+
 from so8t_core.contract.errors import DataError, ModelError
 from so8t_core.serve.backend import Message
+
+TEMPLATE_ERRORS = (
+    TemplateError,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+)
+"""What a chat template, which is somebody else's program, can raise while it is rendered."""
 
 _MARK = "\ue0f1{}\ue0f2"
 _MARKED = re.compile("\ue0f1(\\d+)\ue0f2")

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from jinja2.exceptions import TemplateError
 from tokenizers.decoders import DecodeStream
 
 from so8t_core.contract.errors import DataError, ModelError
@@ -27,12 +26,12 @@ from so8t_core.model.loading import (
     pick_device,
 )
 from so8t_core.model.modeling_phi3_so8t import SO8TPhi3Config, SO8TRotationGate
-from so8t_core.model.weights import ModelFolder
+from so8t_core.model.weights import CONFIG_FILE, ModelFolder
 from so8t_core.serve.audit_record import Served
 from so8t_core.serve.backend import Drawn, Message, Piece, Writing, draw
 from so8t_core.serve.disguise import REPLACEMENT
 from so8t_core.serve.panics import contained
-from so8t_core.serve.prompt import PromptEncoder
+from so8t_core.serve.prompt import TEMPLATE_ERRORS, PromptEncoder
 
 
 class Speller:
@@ -127,7 +126,7 @@ class TorchBackend:
         if settings.threads is not None:
             torch.set_num_threads(settings.threads)
         dtype = compute_dtype(settings.dtype, model.dtype, self._device)
-        gated = model.config["model_type"] == SO8TPhi3Config.model_type
+        gated = _entry(model, "model_type") == SO8TPhi3Config.model_type
         load = load_gated if gated else load_base
         self._model: Any = load(folder, dtype=dtype, device=self._device)
         _build_rotations(self._model)
@@ -147,7 +146,7 @@ class TorchBackend:
             self._render, self._frame_ids, self._text_ids, self._control_ids
         )
         self.max_batch = settings.limits.max_batch
-        longest = int(model.config["max_position_embeddings"])
+        longest = int(_entry(model, "max_position_embeddings"))
         self.context_tokens = min(settings.context_tokens, longest)
         self.served = Served(
             model=digest_of(folder),
@@ -244,7 +243,7 @@ class TorchBackend:
                 tokenize=False,
                 add_generation_prompt=ask,
             )
-        except TemplateError:
+        except TEMPLATE_ERRORS:
             # no cause: the template's own words may repeat what it was given
             raise DataError(
                 "The chat template refuses the roles or their order.",
@@ -261,6 +260,16 @@ class TorchBackend:
             text, add_special_tokens=False, split_special_tokens=True, verbose=False
         ).input_ids
         return ids
+
+
+def _entry(model: ModelFolder, name: str) -> Any:
+    if name not in model.config:
+        raise ModelError(
+            f"The model's config has no {name}.",
+            where=str(model.path / CONFIG_FILE),
+            hint="Export the model again, or complete its config.json.",
+        )
+    return model.config[name]
 
 
 def _build_rotations(model: Any) -> None:

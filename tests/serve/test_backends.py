@@ -150,6 +150,30 @@ def test_a_template_that_refuses_the_roles_says_so_without_its_words(thinker: Pa
     assert raised.value.__cause__ is None
 
 
+def test_a_template_that_fails_is_named(thinker: Path, tmp_path: Path):
+    copy = changed(thinker, tmp_path / "model")
+    (copy / "chat_template.jinja").write_text("{{ 1 / 0 }}")
+    with pytest.raises(DataError, match="chat template"):
+        check_backend(TorchBackend(copy, SETTINGS), instructions=None, where="copy")
+
+
+def test_a_gguf_file_whose_template_is_none_is_named(gguf_thinker: Path, tmp_path: Path):
+    content = gguf_thinker.read_bytes()
+    at = content.index(b"{%")
+    (tmp_path / "odd.gguf").write_bytes(content[:at] + b"{{" + content[at + 2 :])
+    with pytest.raises(ModelError, match="chat template cannot be read"):
+        llama(tmp_path / "odd.gguf")
+
+
+@pytest.mark.parametrize("missing", ["model_type", "max_position_embeddings"])
+def test_a_config_without_what_is_needed_is_named(thinker: Path, tmp_path: Path, missing: str):
+    copy = changed(thinker, tmp_path / "model")
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({k: config[k] for k in config if k != missing}))
+    with pytest.raises(ModelError, match=missing):
+        TorchBackend(copy, SETTINGS)
+
+
 def test_a_template_that_drops_thinking_is_not_served(thinker: Path, tmp_path: Path):
     copy = changed(thinker, tmp_path / "model")
     file = copy / "chat_template.jinja"
