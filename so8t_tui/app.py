@@ -17,7 +17,7 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.events import Event, Key
 
-from so8t_core.contract.errors import So8tError
+from so8t_core.contract.errors import SettingsError, So8tError
 from so8t_core.contract.rundir import RunDir
 from so8t_tui.client import RunClient
 from so8t_tui.commands import Actions
@@ -94,6 +94,7 @@ class ControlCenter(App[Leaving]):
             self.register_theme(theme)
         known = self._preferences.theme in THEME_LABELS
         self.theme = self._preferences.theme if known else DARK.name
+        self._check_keys()
         self.set_keymap(dict(self._preferences.keys))
         self.animation_level = "none"  # movement costs bytes over SSH and says nothing
 
@@ -103,6 +104,24 @@ class ControlCenter(App[Leaving]):
         except So8tError as error:
             self._problem, self._keeps = error, False
             return Preferences()
+
+    def _check_keys(self) -> None:
+        """Say which names in the user's keys are none: such a line would change nothing, unseen."""
+        if not self._preferences.keys:
+            return
+        from so8t_tui.keymap import all_bindings
+
+        known = {binding.id for _, binding in all_bindings()}
+        keys = self._preferences.keys
+        wrong = sorted(name for name in keys if name not in known or not keys[name].strip())
+        if wrong:
+            self._problem = SettingsError(
+                f"These keys are not changed: {', '.join(wrong)}.",
+                where=str(preferences_file(os.environ)),
+                hint="Take names from the page of keys (docs/keymap.md), and a key for each.",
+            )
+            kept = {name: key for name, key in keys.items() if name not in wrong}
+            self._preferences, self._keeps = replace(self._preferences, keys=kept), False
 
     def _preferred_words(self) -> Words:
         wanted = self._preferences.language
@@ -142,7 +161,7 @@ class ControlCenter(App[Leaving]):
             self.set_interval(EVERY_S, partial(tidy, self.pace))
             self._warn_of_encoding()
             loop = asyncio.get_running_loop()
-            for number in (signal.SIGTERM, signal.SIGHUP):
+            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
                 # ended from outside, the terminal is given back all the same
                 loop.add_signal_handler(number, self.leave, "closed")
         if self._problem is not None:

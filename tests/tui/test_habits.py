@@ -55,6 +55,16 @@ async def test_a_remapped_key_works_and_is_shown(tmp_path: Path) -> None:
     assert app.return_value is not None
 
 
+async def test_a_name_that_no_key_has_is_said_and_the_others_work(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "finished")
+    keys = {"run.detatch": "ctrl+d", "run.pause": " ", "app.help": "f9"}
+    app = center(run, preferences=Preferences(keys=keys))
+    async with opened(app, (120, 40)) as pilot:
+        await sees(pilot, "These keys are not changed: run.detatch, run.pause.")
+        await pilot.press("f9")
+        await sees(pilot, "Keys")
+
+
 async def test_themes_are_chosen_by_key_and_kept(tmp_path: Path, home: Path) -> None:
     app = ControlCenter(tmp_path, make_run(tmp_path / "runs", "finished"))
     async with opened(app, (100, 30)) as pilot:

@@ -92,12 +92,13 @@ def test_the_terminal_is_restored_in_any_locale(
     assert restored(session.written)
 
 
-def test_a_terminated_interface_restores_the_terminal(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT], ids=["SIGTERM", "SIGQUIT"])
+def test_a_terminated_interface_restores_the_terminal(tmp_path: Path, number: int) -> None:
     run = make_run(tmp_path, "crawl")
     home = {"XDG_CONFIG_HOME": str(tmp_path / "config"), "SO8T_LANG": "en"}
     session = Session("--run", str(run.root), **home)
     session.sees("Resume")
-    session.signal(signal.SIGTERM)
+    session.signal(number)
     session.end()
     assert restored(session.written)
 
