@@ -11,6 +11,8 @@ from lxml import etree
 
 from so8t_core.crawl.encoding import EncodingRefused, Inflater, inflater
 
+_ELEMENTS_A_URL = 10
+"""More than these, for each URL that is taken, and no more is read: each stays in memory."""
 _TEXT_ENCODING = "utf-8-sig"
 _WIDE = (
     *((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")),
@@ -50,7 +52,7 @@ def read_listing(body: bytes, kind: Literal["sitemap", "feed"], limits: tuple[in
         return _read_text(body, max_urls, trouble)
     found: list[tuple[str, str]] = []
     sitemaps: list[str] = []
-    trouble = _read_xml(body, kind, found, sitemaps) or trouble
+    trouble = _read_xml(body, kind, found, sitemaps, max_urls) or trouble
     newest = sorted(found, key=lambda entry: entry[1], reverse=True)[:max_urls]
     kept = set(newest)
     urls = [url for url, lastmod in found if (url, lastmod) in kept][:max_urls]
@@ -92,7 +94,9 @@ def _read_text(body: bytes, max_urls: int, trouble: str) -> Listed:
     return Listed(tuple(dict.fromkeys(urls[:max_urls])), (), max(0, len(urls) - max_urls), trouble)
 
 
-def _read_xml(body: bytes, kind: str, found: list[tuple[str, str]], sitemaps: list[str]) -> str:
+def _read_xml(
+    body: bytes, kind: str, found: list[tuple[str, str]], sitemaps: list[str], max_urls: int
+) -> str:
     """Fill `found` with (URL, date) and `sitemaps`; what went wrong, or nothing."""
     events = etree.iterparse(
         io.BytesIO(body),
@@ -105,7 +109,9 @@ def _read_xml(body: bytes, kind: str, found: list[tuple[str, str]], sitemaps: li
         remove_pis=True,
     )
     try:
-        for _, node in events:
+        for read, (_, node) in enumerate(events):
+            if read > _ELEMENTS_A_URL * max_urls:
+                return f"more than {_ELEMENTS_A_URL * max_urls} elements"
             name = etree.QName(node).localname.lower()
             if kind == "sitemap" and name in ("url", "sitemap"):
                 url, date = _child(node, "loc"), _child(node, "lastmod")

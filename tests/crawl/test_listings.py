@@ -133,3 +133,10 @@ def test_a_listing_that_is_cut_at_the_limit_says_so(tmp_path: Path) -> None:
         query = "SELECT rule, detail FROM urls WHERE url = ?"
         told = db.execute(query, (f"{A}/s.xml",)).fetchone()
     assert told == ("sitemap", "cut at crawl.max_sitemap_bytes, 2000 bytes")
+
+
+def test_a_listing_of_nothing_but_elements_is_not_read_to_its_end() -> None:
+    body = b"<urlset><url><loc>http://e.jp/</loc></url>" + b"<x/>" * 1_000 + b"</urlset>"
+    listed = read_listing(body, "sitemap", (100_000, 50))
+    assert (listed.urls, listed.trouble) == (("http://e.jp/",), "more than 500 elements")
+    assert read_listing(body, "sitemap", (100_000, 500)).trouble == ""
