@@ -13,7 +13,7 @@ from so8t_tui.locale import Words
 from so8t_tui.text import fitted, outside, right
 from so8t_tui.widgets.card import Card
 
-_NAME_SHARE = 0.5
+_NAME_SHARE = 0.65
 
 
 def bar(share: float, width: int) -> str:
