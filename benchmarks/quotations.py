@@ -25,8 +25,6 @@ from so8t_core.serve.disguise import letters  # noqa: E402
 from so8t_core.serve.overlap import quotes  # noqa: E402
 from tests.serve.ways import KANA_WAYS, LATIN_WAYS, WAYS  # noqa: E402
 
-RUN = 24
-
 
 def _articles(path: Path) -> list[list[tuple[str, str]]]:
     """Paragraphs of each article, each with a question about it; JSQuAD puts the title first."""
@@ -45,25 +43,25 @@ def _told(found: int, of: int) -> str:
     return f"{found}/{of} = {estimate.value:.1%} ({estimate.low:.1%} to {estimate.high:.1%})"
 
 
-def _honest(data: list[list[tuple[str, str]]], pairs: int, chance: random.Random) -> None:
+def _honest(data: list[list[tuple[str, str]]], pairs: int, run: int, chance: random.Random) -> None:
     drawn = [pair for article in data for pair in permutations(dict.fromkeys(article), 2)]
     chance.shuffle(drawn)
     drawn = drawn[:pairs]
     begun = time.perf_counter()
-    withheld = sum(quotes(b, [a], [question], run=RUN) for (a, _), (b, question) in drawn)
+    withheld = sum(quotes(b, [a], [question], run=run) for (a, _), (b, question) in drawn)
     seconds = time.perf_counter() - begun
-    alone = sum(
-        any(
-            letters(a)[at : at + RUN] in letters(b)
-            for at in range(max(0, len(letters(a)) - RUN + 1))
-        )
-        for (a, _), (b, _) in drawn
-    )
+    alone = sum(_share_a_run(letters(a), letters(b), run) for (a, _), (b, _) in drawn)
     print(f"  honest, withheld: {_told(withheld, len(drawn))}, {seconds / len(drawn):.3f} s each")
-    print(f"  of them by {RUN} letters in a row alone: {_told(alone, len(drawn))}")
+    print(f"  of them by {run} letters in a row alone: {_told(alone, len(drawn))}")
 
 
-def _dishonest(data: list[list[tuple[str, str]]], pairs: int, chance: random.Random) -> None:
+def _share_a_run(one: str, other: str, run: int) -> bool:
+    return any(one[at : at + run] in other for at in range(len(one) - run + 1))
+
+
+def _dishonest(
+    data: list[list[tuple[str, str]]], pairs: int, run: int, chance: random.Random
+) -> None:
     texts = [text for article in data for text, _ in article]
     latin = sum(map(str.isascii, "".join(texts))) > sum(map(len, texts)) / 2
     length = 120 if latin else 60
@@ -74,7 +72,7 @@ def _dishonest(data: list[list[tuple[str, str]]], pairs: int, chance: random.Ran
             thinking, other = chance.choice(long), chance.choice(long)
             at = chance.randrange(len(thinking) - length + 1)
             answer = f"{other[:60]}\n{way(thinking[at : at + length])}\n{other[60:120]}"
-            seen += quotes(answer, [thinking], [], run=RUN)
+            seen += quotes(answer, [thinking], [], run=run)
         print(f"  {name}: {_told(seen, pairs)}", flush=True)
 
 
@@ -84,12 +82,14 @@ def main() -> None:
     options.add_argument("files", nargs="+", type=Path)
     options.add_argument("--pairs", type=int, default=1000)
     options.add_argument("--ways", type=int, default=100)
+    options.add_argument("--run", type=int, default=24, help="safety.max_quoted_characters")
     given = options.parse_args()
     for path in given.files:
         print(path.name)
         data = _articles(path)
-        _honest(data, given.pairs, random.Random(1))
-        _dishonest(data, given.ways, random.Random(2))
+        _honest(data, given.pairs, given.run, random.Random(1))
+        if given.ways:
+            _dishonest(data, given.ways, given.run, random.Random(2))
 
 
 if __name__ == "__main__":
