@@ -21,7 +21,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from so8t_core.cleanse.shards import SKIP_SUFFIX, Job, write_job
-from so8t_core.cleanse.signals import give_command, progress_path, read_progress
+from so8t_core.cleanse.signals import (
+    ProgressNote,
+    give_command,
+    progress_path,
+    read_progress,
+)
 from so8t_core.cleanse.watch import Watch
 from so8t_core.contract.errors import ResourceError
 from so8t_core.contract.files import write_json, write_text
@@ -40,13 +45,27 @@ def run_here(jobs: Sequence[Job], watch: Watch, progress: Progress) -> None:
     """Run the jobs one after another, with a pause point before each document."""
     before = 0
     for job in jobs:
+        note = ProgressNote(job.target)
 
-        def tick(number: int, before: int = before) -> None:
+        def tick(number: int, before: int = before, note: ProgressNote = note) -> None:
             progress(before + number)
             watch.point()
+            note.tell(number)
 
-        job.run(tick)
+        try:
+            job.run(tick)
+        finally:
+            note.close()
         before += job.size
+
+
+def died_here(jobs: Sequence[Job]) -> bool:
+    """Whether a process of this machine ended in the middle of one of these jobs.
+
+    A page may have ended it, which only a worker of its own survives.
+    """
+    notes = (read_progress(job.target) for job in jobs)
+    return any(note is not None and not note.lives for note in notes)
 
 
 @dataclass

@@ -45,7 +45,7 @@ from so8t_core.cleanse.catalogue import Catalogue, ShardPair
 from so8t_core.cleanse.classifier import classifier_digest, load_classifier
 from so8t_core.cleanse.document import Drop
 from so8t_core.cleanse.earlier import EarlierRuns
-from so8t_core.cleanse.executors import Fleet, run_here
+from so8t_core.cleanse.executors import Fleet, died_here, run_here
 from so8t_core.cleanse.gather import Gathered, gather
 from so8t_core.cleanse.items import Items
 from so8t_core.cleanse.shards import (
@@ -249,6 +249,7 @@ class Cleansing:
                 told = time.monotonic()
 
         small = total < self.settings.pool_min_documents or self.workers == 1 or len(left) < 2
+        small = small and not died_here(left)
         if left and (self.settings.executor != "local" or not small):
             Fleet(name, work, left, self.settings, self.workers, self.watch, progress).run()
         else:

@@ -10,13 +10,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 from itertools import pairwise
 
-from so8t_core.cleanse.ngrams import Ngrams
+import numpy as np
+
+from so8t_core.cleanse.ngrams import Hashes, Ngrams
 
 _STRETCHES = (2, 3, 4, 5, 6, 8, 11, 15, 22, 32, 50, 80, 150, 300, 600, 1200)
 _INNER_BLANK = re.compile(r"(?<=[^\s\u2e80-\U0010ffff])\s(?=[^\s\u2e80-\U0010ffff])")
 """A blank that a word of the dictionary may hold, as in "New York"."""
+
+
+_BITS = 32
+_FIELD = (1 << _BITS) - 1
+_WORDS_HELD = 100_000
 
 
 class Beginning:
@@ -31,7 +39,7 @@ class Beginning:
         from so8t_core.cleanse.words import word_pieces  # an optional dependency
 
         self._pieces = word_pieces(text)
-        self._punctuation = punctuation
+        self._facts = _facts(punctuation)
         self._words: list[str] = []
         self.real_words = self.real_characters = self.lettered = 0
         self.different: set[str] = set()
@@ -66,14 +74,44 @@ class Beginning:
             return False
         self._words += words
         self.different.update(words)
-        real = [word for word in words if not self._punctuation.issuperset(word)]
-        self.real_words += len(real)
-        self.real_characters += sum(map(len, real))
-        self.lettered += sum(word.isalpha() or any(map(str.isalpha, word)) for word in words)
-        solid = "".join("".join(words).split())
-        self.left -= len(solid)
-        self.unlettered_left -= _unlettered(solid)
+        told = sum(map(self._facts.__getitem__, words))
+        self.lettered += told & _FIELD
+        self.real_words += told >> _BITS & _FIELD
+        self.real_characters += told >> 2 * _BITS & _FIELD
+        self.left -= told >> 3 * _BITS & _FIELD
+        self.unlettered_left -= told >> 4 * _BITS
         return True
+
+
+class _WordFacts(dict[str, int]):
+    """What is counted of a word, side by side in one number, so that a sum adds up all of it.
+
+    From the lowest field: whether it has a letter, whether it is more than punctuation, its
+    characters then, its characters that are no blanks, those of them that are no letters.
+    """
+
+    def __init__(self, punctuation: frozenset[str]) -> None:
+        self._punctuation = punctuation
+
+    def __missing__(self, word: str) -> int:
+        solid = "".join(word.split())
+        real = not self._punctuation.issuperset(word)
+        fields = (
+            any(map(str.isalpha, word)),
+            real,
+            len(word) * real,
+            len(solid),
+            _unlettered(solid),
+        )
+        told = sum(value << place * _BITS for place, value in enumerate(fields))
+        if len(self) < _WORDS_HELD:
+            self[word] = told
+        return told
+
+
+@cache
+def _facts(punctuation: frozenset[str]) -> _WordFacts:
+    return _WordFacts(punctuation)
 
 
 def _unlettered(text: str) -> int:
@@ -90,7 +128,7 @@ class Stretches:
     def __init__(self, text: str, solid: str) -> None:
         self._ngrams = Ngrams(solid)
         self._blanks = len(_INNER_BLANK.findall(text))
-        self._highest: dict[int, int] = {}
+        self._sorted: dict[int, Hashes] = {}
         self._covered: dict[int, int] = {}
 
     def top_within(self, size: int, most: float) -> bool:
@@ -101,18 +139,19 @@ class Stretches:
         for stretch, longer in pairwise(_STRETCHES):
             if longer <= size:
                 continue
-            count = self._count(max(stretch, size))
-            if count < 2:
+            ordered = self._ordered(max(stretch, size))
+            if not _occurs(ordered, 2):
                 return True
-            if (longer - 1 + size - 1) * count + self._blanks > most:
+            room = int(most - self._blanks) // (longer - 1 + size - 1)
+            if room < 1 or _occurs(ordered, room + 1):
                 return False
-        return self._count(_STRETCHES[-1]) < 2
+        return not _occurs(self._ordered(_STRETCHES[-1]), 2)
 
-    def _count(self, size: int) -> int:
-        if size not in self._highest:
-            counts = self._ngrams.counts(size)
-            self._highest[size] = int(counts.max()) if len(counts) else 0
-        return self._highest[size]
+    def _ordered(self, size: int) -> Hashes:
+        """All stretches of this size, equal ones together."""
+        if size not in self._sorted:
+            self._sorted[size] = np.sort(self._ngrams.hashes(size))
+        return self._sorted[size]
 
     def repeated_within(self, size: int, most: float) -> bool:
         """Whether at most so many characters lie in word n-grams that have occurred before."""
@@ -122,3 +161,10 @@ class Stretches:
         if size not in self._covered:
             self._covered[size] = self._ngrams.covered(size)
         return self._covered[size] <= room
+
+
+def _occurs(ordered: Hashes, times: int) -> bool:
+    """Whether any of the hashes in order occurs so often."""
+    if len(ordered) < times:
+        return False
+    return bool((ordered[times - 1 :] == ordered[: len(ordered) - times + 1]).any())

@@ -76,21 +76,37 @@ def read_progress(target: Path) -> AtWork | None:
     return AtWork(host, int(pid), int(document))
 
 
+class ProgressNote:
+    """Tells beside a shard who works on which of its documents."""
+
+    def __init__(self, target: Path) -> None:
+        self._path = progress_path(target)
+        self._who = f"{socket.gethostname()} {os.getpid()}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC
+        self._file = os.open(self._path, flags, 0o644)
+
+    def tell(self, document: int) -> None:
+        """Work on this document begins."""
+        os.pwrite(self._file, f"{self._who} {document}".ljust(_WIDTH).encode(), 0)
+
+    def close(self) -> None:
+        """The shard is done, or given up: nobody is at work on it."""
+        os.close(self._file)
+        self._path.unlink(missing_ok=True)
+
+
 class WorkerSignals:
     """A worker's end: called before each document."""
 
     def __init__(self, work: Path, target: Path) -> None:
         self._command = work / _COMMAND
-        self._target = target
-        self._who = f"{socket.gethostname()} {os.getpid()}"
+        self._note = ProgressNote(target)
         self._looked = 0.0
-        target.parent.mkdir(parents=True, exist_ok=True)
-        flags = os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC
-        self._file = os.open(progress_path(target), flags, 0o644)
 
     def tick(self, document: int) -> None:
         """Tell where the worker is; hold or raise `Stopped` as commanded."""
-        os.pwrite(self._file, f"{self._who} {document}".ljust(_WIDTH).encode(), 0)
+        self._note.tell(document)
         now = time.monotonic()
         if now - self._looked < _LOOK_EVERY_S:
             return
@@ -107,6 +123,5 @@ class WorkerSignals:
             return "stop"
 
     def close(self) -> None:
-        """The shard is done, or given up: nobody is at work on it."""
-        os.close(self._file)
-        progress_path(self._target).unlink(missing_ok=True)
+        """The shard is done, or given up."""
+        self._note.close()

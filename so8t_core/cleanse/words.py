@@ -9,8 +9,8 @@ from typing import Any
 
 from so8t_core.contract.errors import SettingsError
 
-_FIRST_PIECE, _NEXT_PIECE = 0.6, 0.15  # of the text, so that few pieces are asked for
-_LEAST_PIECE = 100  # characters
+_FIRST_PIECE, _NEXT_PIECE = 0.6, 0.1  # of the text, so that few pieces are asked for
+_LEAST_PIECE = 50  # characters
 _CUT = re.compile("[。\n](?=[^。、，．\\s」』）)])")
 _CHUNK_BYTES = 40_000  # Sudachi takes at most 49,149 at once
 

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -5,10 +6,14 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from so8t_core.cleanse.executors import died_here, run_here
 from so8t_core.cleanse.signals import AtWork, WorkerSignals, give_command, read_progress
 from so8t_core.contract.files import sha256_file
 from so8t_core.phases import cleanse
@@ -47,22 +52,97 @@ def test_a_dead_worker_is_known_and_one_on_another_machine_is_trusted():
     assert AtWork("elsewhere", process.pid, 0).lives
 
 
+DYING = """
+import os
+from pathlib import Path
+from so8t_core.cleanse.executors import run_here
+from tests.cleanse.test_executors import FakeJob, Nobody
+run_here([FakeJob(Path({target!r}), lambda: os._exit(9))], Nobody(), lambda _: None)
+"""
+
+
+class Nobody:
+    """Watches nothing."""
+
+    def point(self):
+        pass
+
+
+@dataclass(frozen=True)
+class FakeJob:
+    """A job of two documents."""
+
+    target: Path
+    at_second: Callable[[], None]
+    size: int = 2
+
+    def run(self, tick):
+        tick(0)
+        tick(1)
+        self.at_second()
+        tick(2)
+
+
+def test_a_death_in_the_phases_own_process_is_seen_at_the_next_start(tmp_path):
+    """The next start then takes workers, of which one may die; a pause or an end leaves no trace."""
+    job = FakeJob(tmp_path / "shard", lambda: None)
+    assert not died_here([job])
+    run_here([job], Nobody(), lambda _: None)
+    assert not died_here([job])
+    with pytest.raises(RuntimeError):
+        run_here([FakeJob(job.target, raising)], Nobody(), lambda _: None)
+    assert not died_here([job])
+    code = DYING.format(target=str(job.target))
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    assert died_here([job])
+    note = read_progress(job.target)
+    assert note is not None
+    assert note.document == 1
+
+
+def raising():
+    raise RuntimeError
+
+
+@pytest.mark.long
+def test_a_page_that_kills_the_phase_itself_is_left_out_after_a_resume(tmp_path):
+    """In one process a deadly page ends the phase; the next start has workers to lose."""
+    root = tmp_path / "run"
+    write_crawl(root / "crawl", pages_with_a_slow_one())
+    settings = {"shard_documents": 5, "workers": 2, "max_page_bytes": 10**7}
+    phase = [sys.executable, "-m", "tests.cleanse.killable", str(root), json.dumps(settings)]
+    first = subprocess.Popen(phase, stdout=subprocess.DEVNULL)
+    over = threading.Event()
+    killer = threading.Thread(target=kill_on_the_slow_page, args=(root, over))
+    killer.start()
+    try:
+        assert first.wait(120) == -signal.SIGKILL
+        ctx, _ = context(root, **settings)
+        outcome = cleanse.run(ctx)
+    finally:
+        over.set()
+        killer.join()
+    assert outcome.figures["dropped_by_reason"] == {"worker_killed": 1}
+    assert outcome.figures["documents_kept"] == 8
+
+
+def kill_on_the_slow_page(root, over):
+    while not over.is_set():
+        for path in root.rglob("*.progress"):
+            at_work = read_progress(path.with_name(path.name.removesuffix(".progress")))
+            if at_work is not None and at_work.document == 3 and path.name[:5] == "00001":
+                os.kill(at_work.pid, signal.SIGKILL)
+                time.sleep(0.5)
+        time.sleep(0.02)
+
+
 @pytest.mark.long
 def test_a_page_that_kills_its_worker_is_left_out_and_the_rest_goes_on(tmp_path):
     root = tmp_path / "run"
     write_crawl(root / "crawl", pages_with_a_slow_one())
     over = threading.Event()
 
-    def kill_on_the_slow_page():
-        while not over.is_set():
-            for path in root.rglob("*.progress"):
-                at_work = read_progress(path.with_name(path.name.removesuffix(".progress")))
-                if at_work is not None and at_work.document == 3 and path.name[:5] == "00001":
-                    os.kill(at_work.pid, signal.SIGKILL)
-                    time.sleep(0.5)
-            time.sleep(0.02)
-
-    killer = threading.Thread(target=kill_on_the_slow_page)
+    killer = threading.Thread(target=kill_on_the_slow_page, args=(root, over))
     killer.start()
     try:
         ctx, _ = context(root, shard_documents=5, executor="local", workers=2, pool_min_documents=0,
