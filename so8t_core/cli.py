@@ -150,6 +150,9 @@ def _add_runs(commands: _Commands) -> None:
         "resume demo-20260101-120000",
     )
     _run_name(parser)
+    parser.add_argument(
+        "--all", action="store_true", help="all phases, where it was begun for one of them alone"
+    )
     _starting(parser)
     parser = commands.add("pause", steer.pause, "pause a run", "pause --hard --wait")
     _run_name(parser)

@@ -24,7 +24,7 @@ from so8t_core.contract.errors import (
 )
 from so8t_core.contract.events import Event
 from so8t_core.contract.lock import engine_liveness
-from so8t_core.contract.phases import PhaseName
+from so8t_core.contract.phases import PHASE_NAMES, PhaseName
 from so8t_core.contract.rundir import RunDir
 from so8t_core.contract.runs import create_run, find_run, list_runs, run_settings
 from so8t_core.contract.state import RunState
@@ -204,7 +204,10 @@ def demo(arguments: Namespace) -> int:
 
 
 def resume(arguments: Namespace) -> int:
-    """`so8t resume [RUN]`: lift a pause, or start an engine that goes on where the last ended."""
+    """`so8t resume [RUN]`: lift a pause, or start an engine that goes on where the last ended.
+
+    With `--all` also with the phases that the run was not begun for.
+    """
     run = find_run(arguments.run, arguments.runs_dir)
     wish = want_running(run)
     if _engine_heard(run, wish):
@@ -212,7 +215,7 @@ def resume(arguments: Namespace) -> int:
             return open_interface(arguments.runs_dir, run)
         print(f"{run.name}: its engine was told to go on.")
         return EXIT_DONE
-    return launch(run, arguments)
+    return launch(run, arguments, only=PHASE_NAMES if arguments.all else ())
 
 
 def _engine_heard(run: RunDir, wish: Control) -> bool:

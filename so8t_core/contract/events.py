@@ -4,7 +4,7 @@ Payloads are JSON objects. Kinds and their payload keys:
 
 run
     run_created           settings_sha256, version
-    engine_started        pid, boot_id, host, version
+    engine_started        pid, boot_id, host, version, only (the phases asked for; empty: all)
     engine_stopped        exit_code, reason
     plan_made             decisions: {phase: {action, reason}}
     run_finished          outcome ("done" | "failed"), message

@@ -99,7 +99,8 @@ def _from_json(body: dict[str, Any]) -> RunState:
         name: _phase_from_json(body["phases"][name]) for name in PHASE_NAMES
     }
     body["phases"] = phases
-    body["engine"] = None if body["engine"] is None else EngineView(**body["engine"])
+    if body["engine"] is not None:
+        body["engine"] = EngineView(**body["engine"] | {"only": tuple(body["engine"]["only"])})
     body["resource_series"] = _series_from_json(body["resource_series"])
     body["milestones"] = tuple(body["milestones"])
     body["log"] = tuple(LogLine(*line) for line in body["log"])

@@ -101,13 +101,17 @@ class PhaseView:
 
 @dataclass(frozen=True)
 class EngineView:
-    """The engine that last opened the journal; `stopped` once it said goodbye."""
+    """The engine that last opened the journal; `stopped` once it said goodbye.
+
+    `only`: the phases that it was started for; empty for all.
+    """
 
     pid: int
     boot_id: str
     host: str
     version: str
     started_at: float
+    only: tuple[str, ...] = ()
     stopped: bool = False
     exit_code: int | None = None
     reason: str = ""
@@ -181,6 +185,7 @@ def _engine_started(state: RunState, event: Event) -> RunState:
         host=payload["host"],
         version=payload["version"],
         started_at=event.ts,
+        only=tuple(payload.get("only", ())),  # journals until 2026-11 lack it
     )
     return _changed(
         state, engine=engine, state="running", message="", finished_at=None, pause_mode=""

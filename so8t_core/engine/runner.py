@@ -43,7 +43,8 @@ from so8t_core.engine.tickers import Tickers
 class Engine:
     """One engine for one run; `run` returns the exit code.
 
-    `only`: run just these phases. `observers` are called with each event as it is journaled.
+    `only`: run just these phases; none named: those that the last engine was started for and has
+    not finished, else all. `observers` are called with each event as it is journaled.
     `phases_package`: where the phase modules are imported from.
     """
 
@@ -87,6 +88,7 @@ class Engine:
             self._lock.release()
 
     async def _live(self) -> int:
+        self._only = self._only or self._left_by_the_last()
         self._greet()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -152,8 +154,16 @@ class Engine:
             "boot_id": boot_id(),
             "host": platform.node(),
             "version": __version__,
+            "only": list(self._only) if len(self._only) < len(PHASES) else [],
         }
         self._book.tell(*interrupted, Draft("engine_started", facts))
+
+    def _left_by_the_last(self) -> tuple[PhaseName, ...]:
+        """What the last engine was started for, where it is not all and not all of it is done."""
+        last = self._book.state.engine
+        begun = tuple(s.name for s in PHASES if last is not None and s.name in last.only)
+        phases = self._book.state.phases
+        return () if all(phases[name].state in {"done", "skipped"} for name in begun) else begun
 
     async def _finish(self, ending: Ending) -> None:
         """Say how the run stands, and notify; parts of a run that go well leave it unfinished."""
@@ -264,14 +274,14 @@ class Engine:
 
     def _lacking(self, spec: PhaseSpec, missing: tuple[PhaseName, ...]) -> Ending:
         states = [f"{name} ({self._book.state.phases[name].state})" for name in missing]
-        if not self._only:
+        if len(self._specs()) == len(PHASES):
             reason = f"it needs the result of {', '.join(states)}"
             self._book.tell(Draft("phase_skipped", {"reason": reason}, spec.name))
             return "skipped"
         error = InputMissing(
             f"Phase {spec.name} needs the result of {', '.join(missing)}.",
             where=str(self._run.root),
-            hint=f"Run `so8t resume {self._run.name}` to do all phases in order.",
+            hint=f"Run `so8t resume {self._run.name} --all` to do all phases in order.",
         )
         self._fail(spec, 1, error.as_payload(), None)
         return "failed"

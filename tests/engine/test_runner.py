@@ -118,6 +118,30 @@ def test_only_one_phase_runs_when_asked_for_alone(new_trial):
     assert "needs the result of cleanse" in trial.state().phases["train"].error["what"]
 
 
+def test_what_was_begun_alone_goes_on_alone(new_trial):
+    """After a crash as after a failure; when it is done, and where all is asked for, all goes on."""
+    trial = new_trial()
+    engine = trial.start("verify")
+    trial.await_state(lambda state: state.phases["verify"].state == "running")
+    os.killpg(engine.pid, signal.SIGKILL)
+    engine.wait()
+    trial.wish("verify", "invalid 1")
+    assert trial.finish()[0] == 4
+    assert trial.finish()[0] == 0
+    assert states_of(trial)["verify"] == "done"
+    assert set(states_of(trial).values()) == {"done", "pending"}
+    assert kinds_of(trial, "crawl") == []
+    assert trial.state().engine.only == ("verify",)
+    assert trial.finish()[0] == 0
+    assert set(states_of(trial).values()) == {"done"}
+    other = new_trial()
+    other.wish("verify", "invalid 1")
+    assert other.finish("verify")[0] == 4
+    assert other.finish(*PHASE_NAMES)[0] == 0
+    assert set(states_of(other).values()) == {"done"}
+    assert other.state().engine.only == ()
+
+
 def test_a_retryable_failure_is_tried_again_with_growing_waits(new_trial):
     trial = new_trial()
     trial.wish("cleanse", "unreachable 2")
