@@ -14,8 +14,9 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from so8t_core.contract.errors import DataError, InputMissing, Unreachable
+from so8t_core.contract.errors import DataError, InputMissing
 from so8t_core.contract.files import canonical_json, sha256_text
+from so8t_core.contract.hub import hub_rows
 from so8t_core.contract.settings.tasks import HUB
 
 Row = dict[str, Any]
@@ -130,25 +131,8 @@ def _numbered(path: Path, what: str, rows: Iterable[Any]) -> Records:
 
 
 def _hub_records(place: str) -> Records:
-    import datasets
-
-    name, _, split = place.removeprefix(HUB).partition("@")
-    path, _, config = name.partition(":")
-    try:
-        found = datasets.load_dataset(path, config or None, split=split or "validation")
-    except ConnectionError as error:
-        raise Unreachable(
-            "The Hugging Face hub does not answer.",
-            where=place,
-            hint="Fetch the file yourself and name its path in place of the hub's name.",
-        ) from error
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputMissing(
-            f"The hub has no such data set ({str(error).splitlines()[0][:160]}).",
-            where=place,
-            hint="Check owner, name, :CONFIG and @SPLIT.",
-        ) from error
-    yield from ((f"row {number}", dict(row)) for number, row in enumerate(found, 1))
+    for number, row in enumerate(hub_rows(place, split="validation"), 1):
+        yield f"row {number}", row
 
 
 def _jcommonsenseqa(_: str, record: Any) -> Iterator[Row]:

@@ -11,7 +11,8 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
-from so8t_core.contract.errors import DataError, InputInvalid, InputMissing, Unreachable
+from so8t_core.contract.errors import DataError, InputInvalid, InputMissing
+from so8t_core.contract.hub import hub_rows
 from so8t_core.contract.settings.tasks import HUB
 
 Row = dict[str, Any]
@@ -27,7 +28,7 @@ def read_rows(place: Path | str, setting: str = "train.dataset") -> Iterator[Row
     `DataError` for a row that is none, `Unreachable` where the hub does not answer.
     """
     if isinstance(place, str) and place.startswith(HUB):
-        yield from _hub_rows(place, setting)
+        yield from hub_rows(place, split="train")
         return
     path = Path(place)
     if not path.is_file():
@@ -98,26 +99,3 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
             where=str(path),
             hint="Write or fetch it again.",
         ) from error
-
-
-def _hub_rows(place: str, setting: str) -> Iterator[Row]:
-    import datasets
-
-    name, _, split = place.removeprefix(HUB).partition("@")
-    owner_name, _, config = name.partition(":")
-    try:
-        found = datasets.load_dataset(owner_name, config or None, split=split or "train")
-    except ConnectionError as error:
-        raise Unreachable(
-            "The Hugging Face hub does not answer.",
-            where=place,
-            hint=f"Try again later, or fetch the file yourself and name its path in `{setting}`.",
-        ) from error
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputMissing(
-            f"The hub has no such data set ({str(error).splitlines()[0][:160]}).",
-            where=place,
-            hint=f"Check owner, name, :CONFIG and @SPLIT in `{setting}`.",
-        ) from error
-    for row in found:
-        yield dict(row)

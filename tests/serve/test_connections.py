@@ -6,7 +6,7 @@ import asyncio
 import resource
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -117,11 +117,11 @@ async def test_the_metrics_have_a_limit_too(tmp_path: Path):
 
 
 async def test_a_caller_who_does_not_take_a_response_is_ended():
-    begun = asyncio.Event()
+    begun, size = asyncio.Event(), 40_000_000
 
     async def much(request: web.Request) -> web.Response:
         begun.set()
-        return web.Response(body=b"x" * 40_000_000)
+        return web.Response(body=b"x" * size)
 
     application = web.Application()
     application.router.add_get("/", much)
@@ -137,6 +137,11 @@ async def test_a_caller_who_does_not_take_a_response_is_ended():
     await loop.sock_sendall(caller, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     await asyncio.wait_for(begun.wait(), 5)
     await until(lambda: b"so8t_connections_dropped_total 1.0" in metrics.text())
+    taken = 0
+    with suppress(ConnectionResetError):
+        while part := await asyncio.wait_for(loop.sock_recv(caller, 1 << 20), 5):
+            taken += len(part)
+    assert taken < size
     caller.close()
     await runner.cleanup()
 
