@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel
 
 from so8t_core.contract.files import sha256_file
 from so8t_core.contract.settings.train import OPERATIONAL, TrainSettings
@@ -278,31 +279,7 @@ def _build_trainer(
     dtype = choose_dtype(settings, device)
     ctx.pause.point()
     ctx.emit.progress(0, steps, "steps", "loading the model")
-    shared = settings.sharded(around.ranks.count)
-    place = torch.device("cpu") if shared else None
-    base = load_base(inputs.model, settings, device, dtype, place)
-    model = attach_adapter(base, settings, ctx.settings.seed)
-    if fused_wanted(settings, device):
-        fuse(model)
-    elif settings.packing and settings.packed_attention == "ends":
-        ctx.emit.fallback(
-            "a mask that keeps packed samples apart",
-            "train.packed_attention: ends needs the joined operations (train.fused)",
-        )
-    if shared:
-        shard_base(model, device)
-        around.ranks.bound = True
-    if around.ranks.several:
-        leave_to_us(model, [name for name in trained_weights(model) if "lora_" in name])
-    terms = GateTerms(
-        trained_gates(model), settings.orthogonality_weight, settings.rotation_size_weight
-    )
-    if terms.gates and not terms.free and settings.orthogonality_weight:
-        ctx.emit.log(
-            "info",
-            "The gates are orthogonal by construction: the orthogonality term is zero, has no "
-            "gradient, and is reported as a health figure.",
-        )
+    model = _adapted_model(ctx, inputs.model, around.ranks, device, dtype)
     pad = tokenizer.pad_token_id
     return SO8TTrainer(
         model=model,
@@ -320,11 +297,49 @@ def _build_trainer(
         held_out=data.held_out,
         sampler=_sampler(settings, tokenizer),
         pad_id=0 if pad is None else pad,
-        terms=terms,
+        terms=_terms(ctx, model),
         identity=identity,
         around=around,
         resume=snapshot,
     )
+
+
+def _adapted_model(
+    ctx: PhaseContext, folder: Path, ranks: Ranks, device: torch.device, dtype: torch.dtype
+) -> PeftModel:
+    """The base with LoRA and gates, on joined operations and shared out where that is asked for."""
+    settings = ctx.settings.train
+    shared = settings.sharded(ranks.count)
+    place = torch.device("cpu") if shared else None
+    base = load_base(folder, settings, device, dtype, place)
+    model = attach_adapter(base, settings, ctx.settings.seed)
+    if fused_wanted(settings, device):
+        fuse(model)
+    elif settings.packing and settings.packed_attention == "ends":
+        ctx.emit.fallback(
+            "a mask that keeps packed samples apart",
+            "train.packed_attention: ends needs the joined operations (train.fused)",
+        )
+    if shared:
+        shard_base(model, device)
+        ranks.bound = True
+    if ranks.several:
+        leave_to_us(model, [name for name in trained_weights(model) if "lora_" in name])
+    return model
+
+
+def _terms(ctx: PhaseContext, model: PeftModel) -> GateTerms:
+    settings = ctx.settings.train
+    terms = GateTerms(
+        trained_gates(model), settings.orthogonality_weight, settings.rotation_size_weight
+    )
+    if terms.gates and not terms.free and settings.orthogonality_weight:
+        ctx.emit.log(
+            "info",
+            "The gates are orthogonal by construction: the orthogonality term is zero, has no "
+            "gradient, and is reported as a health figure.",
+        )
+    return terms
 
 
 def _sampler(settings: TrainSettings, tokenizer: Any) -> SampleWriter:
