@@ -81,9 +81,10 @@ def group_sizes(hashes: Hashes) -> Counts:
     ordered = np.sort(hashes)
     borders = np.flatnonzero(ordered[1:] != ordered[:-1])
     sizes = np.empty(len(borders) + 1, dtype=np.int64)
-    sizes[:-1] = borders + 1
-    sizes[-1] = len(ordered)
-    sizes[1:] -= sizes[:-1].copy()
+    sizes[:-1] = borders
+    sizes[-1] = len(ordered) - 1
+    sizes[1:] -= borders
+    sizes[0] += 1
     return sizes
 
 
@@ -111,16 +112,22 @@ class Ngrams:
         return self._counts[size]
 
     def covered(self, size: int) -> int:
-        """How many characters lie in an n-gram that has occurred before, overlaps counted once."""
+        """How many characters lie in an n-gram that has occurred before, overlaps counted once.
+
+        The lowest bits of a hash make room for its place, so that sorting orders both; in 10^5
+        n-grams two different ones are taken for equal with a probability of 4e-5 then.
+        """
         values = self.hashes(size)
-        if not any_twice(values):
+        places = np.uint64((1 << len(values).bit_length()) - 1)
+        values &= ~places
+        values |= np.arange(len(values), dtype=np.uint64)
+        values.sort()
+        hashes = values & ~places
+        starts = (values[1:][hashes[1:] == hashes[:-1]] & places).astype(np.int64)
+        if not len(starts):
             return 0
-        order = np.argsort(values, kind="stable")
-        again = np.zeros(len(values), dtype=bool)
-        again[order[1:]] = values[order[1:]] == values[order[:-1]]
-        starts = np.flatnonzero(again)
-        gaps = np.minimum(np.diff(starts), size)
-        return int(gaps.sum()) + size
+        starts.sort()
+        return int(np.minimum(starts[1:] - starts[:-1], size).sum()) + size
 
 
 class WordNgrams:

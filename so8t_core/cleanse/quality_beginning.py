@@ -8,19 +8,11 @@ costs a part of the words. The functions here answer that for the measures of
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import cache
-from itertools import pairwise
 
-import numpy as np
-
-from so8t_core.cleanse.ngrams import Hashes, Ngrams
-
-_STRETCHES = (2, 3, 4, 5, 6, 8, 11, 15, 22, 32, 50, 80, 150, 300, 600, 1200)
-_INNER_BLANK = re.compile(r"(?<=[^\s\u2e80-\U0010ffff])\s(?=[^\s\u2e80-\U0010ffff])")
-"""A blank that a word of the dictionary may hold, as in "New York"."""
-
+from so8t_core.cleanse.ngrams import Ngrams, group_sizes
+from so8t_core.cleanse.words import INNER_BLANK, word_pieces
 
 _BITS = 32
 _FIELD = (1 << _BITS) - 1
@@ -36,8 +28,6 @@ class Beginning:
     """
 
     def __init__(self, text: str, solid: str, punctuation: frozenset[str]) -> None:
-        from so8t_core.cleanse.words import word_pieces  # an optional dependency
-
         self._pieces = word_pieces(text)
         self._facts = _facts(punctuation)
         self._words: list[str] = []
@@ -127,31 +117,31 @@ class Stretches:
 
     def __init__(self, text: str, solid: str) -> None:
         self._ngrams = Ngrams(solid)
-        self._blanks = len(_INNER_BLANK.findall(text))
-        self._sorted: dict[int, Hashes] = {}
+        self._blanks = len(INNER_BLANK.findall(text))
+        self._most: dict[int, int] = {}
         self._covered: dict[int, int] = {}
 
     def top_within(self, size: int, most: float) -> bool:
         """Whether no word n-gram that occurs again has more characters in all its places.
 
-        Characters of its words and of the blanks between them.
+        Characters of its words and of the blanks between them. A longer stretch occurs at most as
+        often as a shorter one, so that one count settles all stretches up to the longest that may
+        occur so often.
         """
-        for stretch, longer in pairwise(_STRETCHES):
-            if longer <= size:
-                continue
-            ordered = self._ordered(max(stretch, size))
-            if not _occurs(ordered, 2):
-                return True
-            room = int(most - self._blanks) // (longer - 1 + size - 1)
-            if room < 1 or _occurs(ordered, room + 1):
+        stretch, room = size, int(most - self._blanks)
+        while (times := self._times(stretch)) > 1:
+            longest = room // times - (size - 1)
+            if longest < stretch:
                 return False
-        return not _occurs(self._ordered(_STRETCHES[-1]), 2)
+            stretch = longest + 1
+        return True
 
-    def _ordered(self, size: int) -> Hashes:
-        """All stretches of this size, equal ones together."""
-        if size not in self._sorted:
-            self._sorted[size] = np.sort(self._ngrams.hashes(size))
-        return self._sorted[size]
+    def _times(self, size: int) -> int:
+        """How often a stretch of this size occurs at most."""
+        if size not in self._most:
+            counts = group_sizes(self._ngrams.hashes(size))
+            self._most[size] = int(counts.max()) if len(counts) else 0
+        return self._most[size]
 
     def repeated_within(self, size: int, most: float) -> bool:
         """Whether at most so many characters lie in word n-grams that have occurred before."""
@@ -161,10 +151,3 @@ class Stretches:
         if size not in self._covered:
             self._covered[size] = self._ngrams.covered(size)
         return self._covered[size] <= room
-
-
-def _occurs(ordered: Hashes, times: int) -> bool:
-    """Whether any of the hashes in order occurs so often."""
-    if len(ordered) < times:
-        return False
-    return bool((ordered[times - 1 :] == ordered[: len(ordered) - times + 1]).any())

@@ -12,6 +12,8 @@ from so8t_core.contract.errors import SettingsError
 _FIRST_PIECE, _NEXT_PIECE = 0.6, 0.1  # of the text, so that few pieces are asked for
 _LEAST_PIECE = 50  # characters
 _CUT = re.compile("[。\n](?=[^。、，．\\s」』）)])")
+INNER_BLANK = re.compile(r"(?<=[^\s\u2e80-\U0010ffff])\s(?=[^\s\u2e80-\U0010ffff])")
+"""A blank that a word of the dictionary may hold, as in "New York"."""
 _CHUNK_BYTES = 40_000  # Sudachi takes at most 49,149 at once
 
 
@@ -47,25 +49,37 @@ def word_pieces(text: str) -> Iterator[list[str]]:
         found = _CUT.search(text, start + max(size, _LEAST_PIECE))
         size = int(len(text) * _NEXT_PIECE)
         end = found.end() if found else len(text)
-        words = _analysed(text[max(0, start - 1) : end])
+        first, words = _analysed(text[max(0, start - 1) : end])
         if start:
-            if words[0] != text[start - 1]:
-                yield _stripped(_analysed(text[start:]))
+            mark = text[start - 1]
+            if first != mark:
+                yield _analysed(text[start:])[1]
                 return
-            del words[0]
-        yield _stripped(words)
+            del words[: bool(mark.strip())]
+        yield words
         start = end
 
 
-def _analysed(text: str) -> list[str]:
+def _analysed(text: str) -> tuple[str, list[str]]:
+    """The first word as it stands, and all words, blanks stripped and empty ones left out.
+
+    Written out at once, with blanks between them, they cost less than one by one; where a word may
+    hold a blank itself, as in "New York", they are asked for singly.
+    """
+    one_by_one = INNER_BLANK.search(text) is not None
+    first = ""
     found: list[str] = []
     for chunk in _chunks(text):
-        found += map(str, _tokenizer().tokenize(chunk))
-    return found
-
-
-def _stripped(words: list[str]) -> list[str]:
-    return list(filter(None, map(str.strip, words)))
+        words = _tokenizer().tokenize(chunk)
+        if one_by_one:
+            singly = list(map(str, words))
+            first = first or singly[0]
+            found += filter(None, map(str.strip, singly))
+        else:
+            written = str(words)
+            first = first or written.partition(" ")[0]
+            found += written.split()
+    return first, found
 
 
 def _chunks(text: str) -> Iterator[str]:
