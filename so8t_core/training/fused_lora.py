@@ -7,7 +7,8 @@ instead of the activations: R (W x + s B A x) = (R W) x + s (R B) A x. The gate'
 rotated output only: with y = R h, Σ g hᵀ = (Σ g yᵀ) R, since Rᵀ is R's inverse.
 
 Frozen weights are dequantised in front of each product, forward and backward, and dropped again;
-only where a checkpointed layer is computed anew, they stay for its backward pass, which is next.
+only where a checkpointed layer is computed anew, they stay for its backward pass, which is next. A
+layer computed anew does without the product that ends it: nobody reads what comes out.
 Kept for the backward pass: the input, A x (rank numbers a token), and y where a gate is.
 """
 
@@ -25,11 +26,11 @@ from peft.tuners.lora.layer import LoraLayer
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
+from transformers.models.phi3.modeling_phi3 import Phi3DecoderLayer
 
 from so8t_core.model import ops
 from so8t_core.model.modeling_phi3_so8t import SO8TPhi3Attention, SO8TRotationGate
 from so8t_core.model.ops.reference import Dropout
-from so8t_core.model.so8 import BLOCK
 
 _ADAPTER = "default"
 _KEYS = 2**31 - 1
@@ -76,17 +77,21 @@ class LoraProduct(Function):
         scaling: float,
         dropout: Dropout | None,
         low: tuple[Tensor, Tensor] | None,
+        unread: bool = False,
     ) -> Tensor:
         """`x`: (tokens, in); `a`: (r, in); `b`: (out, r); `matrices`: (out / 8, 8, 8) or None.
 
         `low`: what `low_copies` makes of them, if that was done before. Returns (tokens, out) in
-        the dtype of x.
+        the dtype of x; where it is `unread`, which a gate's product never is, without any content.
         """
         low_a, low_b = low or low_copies(a, b, matrices, scaling, x.dtype)
         inner = _down(x, low_a, dropout)
         dense = weight.dense(x.dtype, matrices)
-        out = x @ dense.t()
-        out.addmm_(inner, low_b.t())
+        if unread:
+            out = x.new_empty(x.shape[0], dense.shape[0])
+        else:
+            out = x @ dense.t()
+            out.addmm_(inner, low_b.t())
         kept = None if matrices is None else out
         ctx.save_for_backward(x, inner, low_a, low_b, matrices, kept)
         ctx.weight, ctx.scaling, ctx.dropout = weight, scaling, dropout
@@ -113,15 +118,23 @@ class LoraProduct(Function):
             back = None if matrices is None else matrices.mT
             of_b = _turned(gradient, back, ctx.scaling).to(ctx.dtypes[1])
         if matrices is not None and ctx.needs_input_grad[3]:
-            sums = ops.outer_sums(upstream, out, matrices.shape[0])
-            # (Σ g yᵀ) R, blocks side by side as they lie in memory
-            of_matrices = (sums[:, :, :, None] * matrices[:, None, :, :]).sum(dim=2)
-        return of_x, of_a, of_b, of_matrices, None, None, None, None
+            of_matrices = ops.rotation_gradient(upstream, out, matrices)
+        return of_x, of_a, of_b, of_matrices, *[None] * 5
 
 
 def _recomputing() -> bool:
     """Whether a backward pass is running: this layer's own follows at once."""
     return bool(torch._C._current_graph_task_id() != -1)
+
+
+def output_unread(layer: Phi3DecoderLayer) -> bool:
+    """Whether a checkpointed layer runs again for its backward pass alone.
+
+    What it returns was read when it ran first. In a checkpoint around others, a layer's first run
+    in the backward pass is without gradients, and is read.
+    """
+    again = bool(layer.gradient_checkpointing and layer.training) and torch.is_grad_enabled()
+    return again and _recomputing()
 
 
 def _down(x: Tensor, a: Tensor, dropout: Dropout | None) -> Tensor:
@@ -162,15 +175,24 @@ def _turned(b: Tensor, matrices: Tensor | None, scaling: float) -> Tensor:
 
 
 def _rows_turned(b: Tensor, matrices: Tensor) -> Tensor:
-    return torch.bmm(matrices, b.view(-1, BLOCK, b.shape[1])).view_as(b)
+    return ops.dequantize_turned(b, None, matrices, b.dtype)
 
 
 class FusedForward:
-    """Stands in for the forward of a LoRA layer, and of the gate behind it if there is one."""
+    """Stands in for the forward of a LoRA layer, and of the gate behind it if there is one.
 
-    def __init__(self, layer: LoraLayer, behind: SO8TPhi3Attention | None) -> None:
+    `ends`: the layer of the model whose last product it is.
+    """
+
+    def __init__(
+        self,
+        layer: LoraLayer,
+        behind: SO8TPhi3Attention | None,
+        ends: Phi3DecoderLayer | None,
+    ) -> None:
         self._layer: Any = layer
         self._behind = behind
+        self._ends = ends
         self._stock = layer.forward
         self._weight = FrozenWeight(self._layer.get_base_layer())
         self.low: tuple[Tensor, Tensor] | None = None
@@ -178,8 +200,8 @@ class FusedForward:
     def __call__(self, x: Tensor, *arguments: Any, **named: Any) -> Tensor:
         """`x`: (..., in). Returns (..., out), in autocast's dtype or that of x."""
         layer = self._layer
-        gate = None if self._behind is None else self._behind.rotation_gate
         if layer.disable_adapters or layer.merged or arguments or named:
+            gate = None if self._behind is None else self._behind.rotation_gate
             stock: Tensor = self._stock(x, *arguments, **named)
             return stock if gate is None else gate(stock)
         kind = x.device.type
@@ -187,16 +209,25 @@ class FusedForward:
         rows = x.reshape(-1, x.shape[-1]).to(dtype)
         with torch.autocast(kind, enabled=False):
             out = LoraProduct.apply(
-                rows, *self.trained(), self._weight, self.scaling, self._dropout(), self.low
+                rows,
+                *self.trained(),
+                self._weight,
+                self.scaling,
+                self._dropout(),
+                self.low,
+                self._ends is not None and output_unread(self._ends),
             )
         return out.view(*x.shape[:-1], out.shape[-1])
 
     def trained(self) -> tuple[Tensor, Tensor, Tensor | None]:
         """A, B, and the rotation behind them if there is one."""
-        layer = self._layer
-        gate = None if self._behind is None else self._behind.rotation_gate
-        matrices = None if gate is None else _in_use(gate).rotation()
+        layer, gate = self._layer, self._gate()
+        matrices = None if gate is None else gate.rotation()
         return layer.lora_A[_ADAPTER].weight, layer.lora_B[_ADAPTER].weight, matrices
+
+    def _gate(self) -> SO8TRotationGate | None:
+        gate = None if self._behind is None else self._behind.rotation_gate
+        return None if gate is None else _in_use(gate)
 
     @property
     def scaling(self) -> float:
@@ -259,14 +290,18 @@ def fuse_lora(model: PeftModel) -> int:
         and attention.rotation_gate is not None
         and _in_use(attention.rotation_gate).parametrisation != "free"
     }
+    ends = {
+        id(layer.mlp.down_proj): layer
+        for layer in model.modules()
+        if isinstance(layer, Phi3DecoderLayer)
+    }
+    fusible = [m for m in model.modules() if isinstance(m, LoraLayer) and _fusible(m)]
     count = 0
-    for module in model.modules():
-        if not isinstance(module, LoraLayer) or not _fusible(module):
-            continue
+    for module in fusible:
         attention = behind.get(id(module))
         if attention is not None:
             attention.projection_turns = True
-        module.forward = FusedForward(module, attention)
+        module.forward = FusedForward(module, attention, ends.get(id(module)))
         count += 1
     return count
 

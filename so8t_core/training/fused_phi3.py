@@ -4,6 +4,7 @@
 # mypy: disable-error-code="no-untyped-call, no-any-return, misc"
 from __future__ import annotations
 
+from functools import cache
 from types import MethodType
 from typing import Any
 
@@ -20,6 +21,7 @@ from transformers.models.phi3.modeling_phi3 import (
 
 from so8t_core.model import ops
 from so8t_core.model.modeling_phi3_so8t import SO8TPhi3Attention
+from so8t_core.training.fused_lora import output_unread
 from so8t_core.training.packed_attention import ENDS, packed_attention
 
 
@@ -98,6 +100,21 @@ class SumAndNorm(Function):
         return gradient, gradient, None, None
 
 
+class UnreadSum(Function):
+    """x + added where nobody reads it: the gradients alone."""
+
+    @staticmethod
+    def forward(_ctx: Any, _x: Tensor, added: Tensor) -> Tensor:
+        """Returns a tensor of their shape, of any content."""
+        return added.view_as(added)
+
+    @staticmethod
+    @once_differentiable
+    def backward(_ctx: Any, upstream: Tensor) -> Any:
+        """That of both summands."""
+        return upstream, upstream
+
+
 def _norm_forward(self: Any, hidden_states: Tensor) -> Tensor:
     rows = hidden_states.reshape(-1, hidden_states.shape[-1])
     return Norm.apply(rows, self.weight, self.variance_epsilon).view_as(hidden_states)
@@ -113,7 +130,8 @@ def _layer_forward(self: Any, hidden_states: Tensor, **kwargs: Any) -> Tensor:
         after.weight,
         after.variance_epsilon,
     )
-    return total.view_as(hidden_states) + self.mlp(normed.view_as(hidden_states))
+    total, added = total.view_as(hidden_states), self.mlp(normed.view_as(hidden_states))
+    return UnreadSum.apply(total, added) if output_unread(self) else total + added
 
 
 def _mlp_forward(self: Any, hidden_states: Tensor) -> Tensor:
@@ -144,11 +162,15 @@ def _attention_forward(
         config.num_attention_heads,
         config.num_key_value_heads,
     )
-    ends = kwargs.pop(ENDS, None)
     dropout = self.attention_dropout if self.training else 0.0
     window = getattr(config, "sliding_window", None)
     weights = None
-    if ends is not None and not dropout and (window is None or window >= q.shape[2]):
+    ends = kwargs.pop(ENDS, None)
+    if window is not None and window < q.shape[2]:
+        ends = None  # the mask says more than they do
+    if ends is not None and ends.shape[1] == 1 and config._attn_implementation == "sdpa":
+        ends = attention_mask = None  # each row is one sequence: nothing to keep apart
+    if ends is not None and not dropout:
         out = packed_attention(q, k, v, ends, self.scaling)  # the mask says the same
     else:
         attend = ALL_ATTENTION_FUNCTIONS.get_interface(
@@ -171,6 +193,15 @@ def _attention_forward(
     return self.rotation_gate(projected), weights
 
 
+@cache
+def _fused_class(kind: type[Phi3DecoderLayer]) -> type[Phi3DecoderLayer]:
+    """A layer's class with the forward above: transformers hangs checkpointing on the class."""
+    return type(f"Fused{kind.__name__}", (kind,), {"forward": _layer_forward, _UNFUSED: kind})
+
+
+_UNFUSED = "so8t_unfused"
+
+
 def fuse_phi3(model: nn.Module) -> int:
     """Give the layers of a model, their parts and its norms these forwards; returns how many.
 
@@ -183,7 +214,20 @@ def fuse_phi3(model: nn.Module) -> int:
         if forward is not None:
             module.forward = MethodType(forward, module)
             count += 1
+        elif _is_joinable(module):
+            module.__class__ = _fused_class(type(module))
+            count += 1
     return count
+
+
+def _is_joinable(module: Any) -> bool:
+    """Whether it is a layer whose sum and norm can be one operation, and are not yet."""
+    return (
+        isinstance(module, Phi3DecoderLayer)
+        and not hasattr(module, _UNFUSED)
+        and not module.config.resid_pdrop
+        and not module.post_attention_layernorm.weight.requires_grad
+    )
 
 
 def _fused_forward(module: Any) -> Any:
@@ -194,18 +238,14 @@ def _fused_forward(module: Any) -> Any:
         return _mlp_forward
     if isinstance(module, Phi3RMSNorm) and not module.weight.requires_grad:
         return _norm_forward
-    if (
-        isinstance(module, Phi3DecoderLayer)
-        and not module.config.resid_pdrop
-        and not module.post_attention_layernorm.weight.requires_grad
-    ):
-        return _layer_forward
     return None
 
 
 def unfuse_phi3(model: nn.Module) -> None:
     """Undo `fuse_phi3`."""
-    ours = (_attention_forward, _layer_forward, _mlp_forward, _norm_forward)
+    ours = (_attention_forward, _mlp_forward, _norm_forward)
     for module in model.modules():
         if getattr(module.__dict__.get("forward"), "__func__", None) in ours:
             del module.forward
+        elif hasattr(module, _UNFUSED):
+            module.__class__ = getattr(module, _UNFUSED)

@@ -44,6 +44,7 @@ from so8t_core.training.checkpoint import (
 )
 from so8t_core.training.dataset import PaddingCollator, RunOrder, SampleSet
 from so8t_core.training.examination import Examination, Subject
+from so8t_core.training.fused import ends_told
 from so8t_core.training.fused_lora import LoraBank
 from so8t_core.training.gate_terms import GateTerms, active_gates
 from so8t_core.training.guard import StepGuard, require_finite
@@ -99,7 +100,8 @@ class SO8TTrainer(Trainer):
         self._resume = resume
         self._names = parameter_names(model)
         self._bank = RotationBank(active_gates(model))
-        self._low = LoraBank(model, torch.bfloat16 if arguments.bf16 else torch.float32)
+        dtype = torch.bfloat16 if arguments.bf16 else torch.float32
+        self._low = LoraBank(model, dtype)
         self.counters = dict(resume.counters) if resume else {"tokens": 0, "targets": 0}
         rows = arguments.per_device_train_batch_size
         self.passes = Passes(rows, around.emit, resume.course["passes"] if resume else {})
@@ -107,7 +109,7 @@ class SO8TTrainer(Trainer):
         self._held_s = 0.0
         padding = PaddingCollator(pad_id)
         packed = isinstance(samples, PackedSet)
-        told = settings.packed_attention == "ends"
+        told = ends_told(settings, arguments.device, dtype)
         collator: Any = PackingCollator(pad_id, told) if packed else padding
         self._pet: PetTerm | None = None
         if settings.pet_weight:

@@ -63,7 +63,11 @@ identity = torch.eye(8).expand(9, 8, 8)
 same = kernels.dequantize_turned(codes, scales, identity, torch.float32)
 assert torch.equal(same, reference.dequantize(codes, scales, torch.float32))
 g, y = torch.randn(50, 72), torch.randn(50, 72)
-near(kernels.outer_sums(g, y, 9), reference.outer_sums(g, y, 9))
+gradient = reference.rotation_gradient(g, y, matrices)
+near(kernels.rotation_gradient(g, y, matrices), gradient)
+apart = matrices.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+near(kernels.rotation_gradient(g, y, apart), gradient)
+assert not kernels.rotation_gradient(g[:0], y[:0], matrices).any()
 near(kernels.backward(y, matrices, g)[1], reference.backward(y, matrices, g)[1])
 """
 

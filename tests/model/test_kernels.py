@@ -180,7 +180,10 @@ def test_turned_weights_agree_with_the_reference_and_are_the_base_at_identity(
     same = ops.dequantize_turned(codes, scales, identity, dtype)
     assert torch.equal(same, ops.dequantize(codes, scales, dtype))
     g, y = drawn(333, 72, dtype=dtype), drawn(333, 72, dtype=dtype, seed=1)
-    near(ops.outer_sums(g, y, 9), reference.outer_sums(g, y, 9), 1e-5)
+    gradient = ops.rotation_gradient(g, y, matrices)
+    near(gradient, reference.rotation_gradient(g, y, matrices), 1e-5)
+    assert torch.equal(ops.rotation_gradient(g, y, matrices), gradient)
+    assert not ops.rotation_gradient(g[:0], y[:0], matrices).any()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

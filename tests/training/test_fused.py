@@ -11,6 +11,7 @@ import torch
 from bitsandbytes.nn import Int8Params, Linear4bit, Linear8bitLt, Params4bit
 from peft import PeftModel
 from torch import Tensor, nn
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.phi3.modeling_phi3 import Phi3RMSNorm, apply_rotary_pos_emb
 
 from so8t_core.contract.settings.train import TrainSettings
@@ -25,6 +26,7 @@ from so8t_core.training.fused import fuse, unfuse
 from so8t_core.training.fused_lora import FrozenWeight, LoraBank, LoraProduct, fuse_lora
 from so8t_core.training.fused_phi3 import Norm, SumAndNorm, TurnedHeads
 from so8t_core.training.gate_terms import active_gates
+from so8t_core.training.packed_attention import ENDS
 from so8t_core.training.rotation_bank import RotationBank
 from tests.training.trial import QUICK
 
@@ -181,6 +183,60 @@ def test_copies_made_once_a_step_are_those_of_each_product() -> None:
         model.zero_grad()
     (logits, expected), (again, found) = results
     assert torch.equal(logits, again)
+    for name, gradient in expected.items():
+        assert torch.equal(found[name], gradient), name
+
+
+def test_rows_of_one_sequence_need_neither_mask_nor_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = adapted()
+    model.base_model.model.set_attn_implementation("sdpa")
+    fuse(model)
+    masks: list[Tensor | None] = []
+    attend = ALL_ATTENTION_FUNCTIONS["sdpa"]
+
+    def noting(*arguments: Any, **named: Any) -> Any:
+        masks.append(arguments[4])
+        return attend(*arguments, **named)
+
+    monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS._global_mapping, "sdpa", noting)
+    plain = model(input_ids=IDS, use_cache=False).logits
+    two = torch.tensor([[20, 20], [7, 20]])
+    positions = torch.stack((torch.arange(20), torch.arange(20) - 7 * (torch.arange(20) >= 7)))
+    for ends, places in ((torch.tensor([[20], [20]]), positions[:1]), (two, positions)):
+        masks.clear()
+        batch = {"input_ids": IDS, "position_ids": places.expand(2, 20), ENDS: ends.int()}
+        found = model(**batch, use_cache=False).logits
+        torch.testing.assert_close(found[0], plain[0])
+        assert masks == ([None] * 2 if ends.shape[1] == 1 else [])
+        assert torch.allclose(found[1], plain[1], atol=1e-4) == (ends.shape[1] == 1)
+
+
+@pytest.mark.parametrize("reentrant", [True, False], ids=["reentrant", "hooked"])
+def test_a_layer_that_runs_again_leaves_out_its_last_product(
+    monkeypatch: pytest.MonkeyPatch, reentrant: bool
+) -> None:
+    model = adapted(lora_dropout=0.3)
+    fuse(model)
+    base: Any = model.base_model.model
+    base.enable_input_require_grads()
+    unread: list[bool] = []
+    forward = LoraProduct.forward
+
+    def noting(*arguments: Any) -> Tensor:
+        unread.append(arguments[-1])
+        return forward(*arguments)
+
+    monkeypatch.setattr(LoraProduct, "forward", staticmethod(noting))
+    torch.manual_seed(3)
+    logits, expected = gradients(model)
+    assert unread == [False] * 8
+    model.zero_grad()
+    unread.clear()
+    base.activation_checkpointing_enable({"use_reentrant": reentrant})
+    torch.manual_seed(3)
+    again, found = gradients(model)
+    assert torch.equal(logits, again)
+    assert unread == [False] * 8 + [False, False, False, True] * 2
     for name, gradient in expected.items():
         assert torch.equal(found[name], gradient), name
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from so8t_core.model import ops
 from so8t_core.phases.base import HardPause
 from so8t_core.training.series import read_series
 from tests.training.test_ranks import end, in_two_processes, steps
@@ -28,6 +29,7 @@ def test_a_paused_training_ends_with_the_bits_of_an_uninterrupted_one(
     new_run: Callable[[str], Path], storage: str
 ) -> None:
     settings = {**ON_GPU, "base_storage": storage}
+    before = sum(ops.fallbacks().values())
     straight = train(context(new_run("straight"), **settings))
     root = new_run("paused")
     for pause_at in (5, 9):
@@ -35,7 +37,7 @@ def test_a_paused_training_ends_with_the_bits_of_an_uninterrupted_one(
             train(context(root, PlannedGate(pause_at=pause_at), **settings))
     resumed = train(context(root, **settings))
     assert resumed.digest == straight.digest
-    assert resumed.figures["gate_kernel_fallbacks"] == 0
+    assert resumed.figures["gate_kernel_fallbacks"] == before
 
 
 def test_pet_sees_the_hidden_states_of_the_quick_path(new_run: Callable[[str], Path]) -> None:

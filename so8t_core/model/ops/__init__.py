@@ -124,7 +124,7 @@ def rotation(theta: Tensor, parametrisation: str) -> Tensor:
     kernels for `exp` on a GPU, there differentiable once and with the same bits every time;
     otherwise as `so8.rotation`.
     """
-    if theta.device.type != "cuda" or parametrisation == "free":
+    if theta.device.type != "cuda" or parametrisation == "free" or not theta.numel():
         return so8.rotation(theta, parametrisation)
     if _EXPONENTIAL is None or parametrisation != "exp" or theta.dtype != torch.float32:
         _FALLBACKS[
@@ -163,12 +163,13 @@ def dequantize_turned(
     return _choose(codes).dequantize_turned(codes, scales, matrices, dtype)
 
 
-def outer_sums(upstream: Tensor, turned: Tensor, blocks: int) -> Tensor:
-    """The sum over tokens of g_b y_bᵀ for each block: (n, 8, 8) float32, the same bits every time.
+def rotation_gradient(upstream: Tensor, turned: Tensor, matrices: Tensor) -> Tensor:
+    """The gradient of R by its output: for each block (Σ g_b y_bᵀ) R_b, summed over tokens.
 
-    `upstream`, `turned`: (tokens, 8 n) of one floating dtype.
+    `upstream`: g, and `turned`: y = R h, (tokens, 8 n) of one floating dtype; `matrices`: R,
+    (n, 8, 8) float32, orthogonal. Returns (n, 8, 8) float32, the same bits every time.
     """
-    return _choose(upstream).outer_sums(upstream, turned, blocks)
+    return _choose(upstream).rotation_gradient(upstream, turned, matrices)
 
 
 def lora_down(x: Tensor, a: Tensor, dropout: Dropout) -> Tensor:

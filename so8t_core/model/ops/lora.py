@@ -23,6 +23,9 @@ from so8t_core.model.ops.reference import FELLOW, Dropout, pairs_in
 _ROWS = 64
 _STAGES = 3
 _WARPS = 4
+_DOWN_ROWS = 32
+_DOWN_STAGES = 4
+"""One H100, 8,192 x 3072 by rank 64: 40 us, and 60 with 64 rows and 3 stages (docs/log.md)."""
 _PROGRAMS = 264
 """Programs that keep an H100 busy: two for each of its multiprocessors."""
 
@@ -187,7 +190,7 @@ def down(x: Tensor, a: Tensor, dropout: Dropout) -> Tensor:
     out = torch.empty((rows, rank), dtype=x.dtype, device=x.device)
     if rows:
         with torch.cuda.device_of(x):
-            _down[(triton.cdiv(rows, _ROWS),)](
+            _down[(triton.cdiv(rows, _DOWN_ROWS),)](
                 x,
                 a,
                 out,
@@ -198,11 +201,11 @@ def down(x: Tensor, a: Tensor, dropout: Dropout) -> Tensor:
                 *dropout.keys,
                 dropout.threshold,
                 dropout.scale,
-                ROWS=_ROWS,
+                ROWS=_DOWN_ROWS,
                 FELLOW=FELLOW,
                 RANK=_padded(rank),
                 num_warps=_WARPS,
-                num_stages=_STAGES,
+                num_stages=_DOWN_STAGES,
             )
     return out
 

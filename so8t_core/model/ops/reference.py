@@ -78,13 +78,15 @@ def dequantize_turned(
     return (rows + torch.bmm(away, rows)).reshape(codes.shape).to(dtype)
 
 
-def outer_sums(upstream: Tensor, turned: Tensor, blocks: int) -> Tensor:
-    """The sum over tokens of g_b y_bᵀ for each block: (n, 8, 8) float32.
+def rotation_gradient(upstream: Tensor, turned: Tensor, matrices: Tensor) -> Tensor:
+    """The sum over tokens of g_b h_bᵀ for each block, by y = R h: h is Rᵀ y, so (Σ g_b y_bᵀ) R_b.
 
-    `upstream`, `turned`: (tokens, 8 n).
+    `upstream`: g, and `turned`: y, (tokens, 8 n); `matrices`: R, (n, 8, 8), orthogonal. Returns
+    (n, 8, 8) float32.
     """
+    blocks = matrices.shape[0]
     g, y = (one.reshape(-1, blocks, BLOCK).float().transpose(0, 1) for one in (upstream, turned))
-    return torch.bmm(g.mT, y)
+    return torch.bmm(torch.bmm(g.mT, y), matrices.float())
 
 
 FELLOW = 64
@@ -138,8 +140,8 @@ def kept(rows: int, width: int, dropout: Dropout, device: torch.device) -> Tenso
     x ^= x >> 15
     x = x * 0x31848BAB & low
     x ^= x >> 14
-    pieces = x.view(rows, -1, 1, FELLOW)
-    both = torch.cat((pieces & 0xFFFF, pieces >> 16), dim=2).view(rows, -1)
+    pieces = x.view(rows, pairs // FELLOW, 1, FELLOW)
+    both = torch.cat((pieces & 0xFFFF, pieces >> 16), dim=2).view(rows, 2 * pairs)
     return both[:, :width] >= dropout.threshold
 
 

@@ -339,6 +339,53 @@ def _dequantize_turned(
     tl.store(out + at + 7 * columns, _dot8(w[7], a[7], w).to(kind), mask=mask)
 
 
+@triton.jit
+def _summed(parts, at, there, stride):
+    """The sum over parts of one number of each block."""
+    return tl.sum(tl.load(parts + at * stride, mask=there, other=0.0), axis=0)
+
+
+@triton.jit
+def _turn_sums(
+    parts,
+    matrices,
+    out,
+    count,
+    blocks,
+    block_stride,
+    row_stride,
+    column_stride,
+    PARTS: tl.constexpr,
+    BLOCKS: tl.constexpr,
+):
+    pieces = tl.cdiv(blocks, BLOCKS)
+    row = tl.program_id(0) // pieces * 8
+    block = tl.program_id(0) % pieces * BLOCKS + tl.arange(0, BLOCKS)
+    mask = block < blocks
+    part = tl.arange(0, PARTS)[:, None]
+    there = (part < count) & mask[None, :]
+    base = parts + part * 64 * blocks + block[None, :]
+    s0 = _summed(base, row + 0, there, blocks)
+    s1 = _summed(base, row + 1, there, blocks)
+    s2 = _summed(base, row + 2, there, blocks)
+    s3 = _summed(base, row + 3, there, blocks)
+    s4 = _summed(base, row + 4, there, blocks)
+    s5 = _summed(base, row + 5, there, blocks)
+    s6 = _summed(base, row + 6, there, blocks)
+    s7 = _summed(base, row + 7, there, blocks)
+    for j in tl.static_range(8):
+        at = matrices + block * block_stride + j * column_stride
+        total = s0 * tl.load(at + 0 * row_stride, mask=mask, other=0.0)
+        total += s1 * tl.load(at + 1 * row_stride, mask=mask, other=0.0)
+        total += s2 * tl.load(at + 2 * row_stride, mask=mask, other=0.0)
+        total += s3 * tl.load(at + 3 * row_stride, mask=mask, other=0.0)
+        total += s4 * tl.load(at + 4 * row_stride, mask=mask, other=0.0)
+        total += s5 * tl.load(at + 5 * row_stride, mask=mask, other=0.0)
+        total += s6 * tl.load(at + 6 * row_stride, mask=mask, other=0.0)
+        total += s7 * tl.load(at + 7 * row_stride, mask=mask, other=0.0)
+        tl.store(out + (row + j) * blocks + block, total, mask=mask)
+
+
 def _strides(matrices: Tensor) -> tuple[int, int, int]:
     block, row, column = matrices.stride()
     return block, row, column
@@ -392,21 +439,41 @@ def backward(hidden: Tensor, matrices: Tensor, upstream: Tensor) -> tuple[Tensor
     """
     hidden, upstream, matrices = hidden.contiguous(), upstream.contiguous(), _blocks_last(matrices)
     downstream = torch.empty_like(hidden)
-    return downstream, _sums(hidden, matrices, upstream, downstream)
+    parts = _parts(hidden, matrices, upstream, downstream)
+    return downstream, parts.sum(dim=0).permute(2, 0, 1)
 
 
-def outer_sums(upstream: Tensor, turned: Tensor, blocks: int) -> Tensor:
-    """The sum over tokens of g_b y_bᵀ. See `reference.outer_sums`; summed as in `backward`."""
+def rotation_gradient(upstream: Tensor, turned: Tensor, matrices: Tensor) -> Tensor:
+    """(Σ g_b y_bᵀ) R_b. See `reference.rotation_gradient`; summed as in `backward`."""
+    blocks = matrices.shape[0]
     unread = turned.new_empty((BLOCK, BLOCK, blocks), dtype=torch.float32).permute(2, 0, 1)
-    return _sums(turned.contiguous(), unread, upstream.contiguous(), None)
+    parts = _parts(turned.contiguous(), unread, upstream.contiguous(), None)
+    out = torch.empty_like(parts[0])
+    grid = (triton.cdiv(blocks, _BLOCKS) * BLOCK,)
+    with torch.cuda.device_of(parts):
+        _turn_sums[grid](
+            parts,
+            matrices,
+            out,
+            len(parts),
+            blocks,
+            *_strides(matrices),
+            PARTS=triton.next_power_of_2(len(parts)),
+            BLOCKS=_BLOCKS,
+            num_warps=_WARPS,
+        )
+    return out.permute(2, 0, 1)
 
 
-def _sums(hidden: Tensor, matrices: Tensor, upstream: Tensor, downstream: Tensor | None) -> Tensor:
-    """Σ g_b h_bᵀ, (n, 8, 8); R_bᵀ g_b is written to `downstream` where that is given."""
+def _parts(hidden: Tensor, matrices: Tensor, upstream: Tensor, downstream: Tensor | None) -> Tensor:
+    """Σ g_b h_bᵀ of parts of the rows, (parts, 8, 8, n), at least one part.
+
+    R_bᵀ g_b is written to `downstream` where that is given.
+    """
     blocks = matrices.shape[0]
     rows = hidden.numel() // (blocks * BLOCK)
     if not rows:
-        return torch.zeros_like(matrices)
+        return hidden.new_zeros((1, BLOCK, BLOCK, blocks), dtype=torch.float32)
     rows_a_part = triton.cdiv(triton.cdiv(rows, _BACKWARD_PARTS), _BACKWARD_ROWS) * _BACKWARD_ROWS
     count = triton.cdiv(rows, rows_a_part)
     parts = hidden.new_empty((count, BLOCK, BLOCK, blocks), dtype=torch.float32)
@@ -427,7 +494,7 @@ def _sums(hidden: Tensor, matrices: Tensor, upstream: Tensor, downstream: Tensor
             maxnreg=_BACKWARD_REGISTERS,
             num_warps=_WARPS,
         )
-    return parts.sum(dim=0).permute(2, 0, 1)
+    return parts
 
 
 def dequantize(codes: Tensor, scales: Tensor, dtype: torch.dtype) -> Tensor:
