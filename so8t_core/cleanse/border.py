@@ -1,7 +1,9 @@
 """The exact check at the border of the split: no near-duplicate is left on both sides of it.
 
 An inverted index over the rarest shingles of the held-out texts (prefix filter: Chaudhuri et al.
-2006, Bayardo et al. 2007), joined with all texts in blocks that fit in memory.
+2006, Bayardo et al. 2007), joined with all texts in blocks that fit in memory. Texts are asked for
+with all their shingles, so that the number of shared ones bounds the similarity (compare the
+positional filter of Xiao et al. 2008).
 """
 
 from __future__ import annotations
@@ -68,7 +70,7 @@ class _Rarity:
         return ((grams ^ (grams >> _SHIFT)) & _WORD).astype(np.int64)
 
     def prefix(self, grams: Shingles, threshold: float) -> Shingles:
-        """The rarest shingles, as many that two similar sets must share one of them."""
+        """The rarest shingles, as many that a similar set must hold one of them."""
         length = len(grams) - math.ceil(threshold * len(grams) - 1e-9) + 1
         order = np.lexsort((grams, self._counters[self._slots(grams)]))
         return grams[order[:length]]
@@ -93,27 +95,33 @@ class _Block:
 
     def seal(self) -> None:
         """Sort the index; nothing is added any more."""
-        owners = np.repeat(
-            np.arange(len(self.prefixes), dtype=np.int32), list(map(len, self.prefixes))
-        )
+        lengths = np.array(list(map(len, self.prefixes)), dtype=np.int64)
+        owners = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
         keys = np.concatenate(self.prefixes)
         order = np.argsort(keys, kind="stable")
         self._keys, self._owners = keys[order], owners[order]
         self._groups = np.array(self.groups, dtype=np.int64)
         self._sizes = np.array(self.sizes, dtype=np.int64)
+        self._lefts = self._sizes - lengths
         self.prefixes = []
 
-    def candidates(self, prefix: Shingles, size: int, group: int, border: Border) -> list[int]:
-        """Members of other splits that may be as similar as that."""
-        first = np.searchsorted(self._keys, prefix, side="left")
-        last = np.searchsorted(self._keys, prefix, side="right")
-        hit = np.flatnonzero(last > first)
+    def candidates(self, grams: Shingles, group: int, border: Border) -> list[int]:
+        """Members of other splits that may be as similar as that to a set of shingles.
+
+        All shingles of a member are in its prefix or in what is left of it. So it shares at most as
+        many as its prefix does, and all that are left; where that is less than two sets of these
+        sizes must share, the member is none.
+        """
+        first = np.searchsorted(self._keys, grams, side="left")
+        counts = np.searchsorted(self._keys, grams, side="right") - first
+        hit = np.flatnonzero(counts)
         if not len(hit):
             return []
-        spans = [self._owners[first[at] : last[at]] for at in hit.tolist()]
-        members = np.unique(np.concatenate(spans))
+        spans = [self._owners[first[at] : first[at] + counts[at]] for at in hit.tolist()]
+        members, shared = np.unique(np.concatenate(spans), return_counts=True)
         sizes = self._sizes[members]
-        alike = np.minimum(sizes, size) >= border.threshold * np.maximum(sizes, size)
+        least = border.threshold / (1 + border.threshold) * (sizes + len(grams)) - 1e-9
+        alike = shared + self._lefts[members] >= least
         crosses = border.splits[self._groups[members]] != border.splits[group]
         found: list[int] = members[alike & crosses].tolist()
         return found
@@ -153,8 +161,7 @@ def crossing_groups(border: Border, probed: Wanted, tick: Callable[[], None]) ->
         for group, text in border.texts(probed):
             tick()
             grams = shingles(text)
-            prefix = rarity.prefix(grams, border.threshold)
-            for member in block.candidates(prefix, len(grams), group, border):
+            for member in block.candidates(grams, group, border):
                 mover = border.mover(group, block.groups[member])
                 if mover in found:
                     continue

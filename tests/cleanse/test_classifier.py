@@ -69,7 +69,7 @@ def test_disguises_change_no_feature():
 def test_what_the_lists_miss_is_flagged_by_the_classifier(built):
     folder, *_ = built
     settings = CleanseSettings(safety_classifier=folder, classifier_flag_above=0.5)
-    missed = "コカインあります、駅の裏で連絡を待つ"
+    missed = "コカインあります、研究のため格安で"
     text = f"{prose(1, 1)}\n{missed}"
     assert assess(text).label is SafetyLabel.ALLOW
     verdict = second_opinion.ask(text, folder, settings)

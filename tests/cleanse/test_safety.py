@@ -1,10 +1,15 @@
 import pytest
 
+from so8t_core.cleanse.intent_search import IntentSearch
+from so8t_core.cleanse.intents import INTENTS
 from so8t_core.cleanse.lexicon import CATEGORIES
 from so8t_core.cleanse.refusals import refusal
 from so8t_core.cleanse.safety import UNKNOWN, assess
+from so8t_core.cleanse.safety_folding import fold
+from so8t_core.cleanse.text import normalise
 from so8t_core.contract.labels import SafetyLabel, strictest
 from tests.cleanse.flagged_texts import flagged, harmless
+from tests.cleanse.flagged_unseen import HARMLESS, SINGLE, crossed
 from tests.cleanse.samples import prose
 
 
@@ -83,6 +88,60 @@ def test_news_help_and_history_of_the_same_topics_are_allowed():
         assert assess(text.text).label is SafetyLabel.ALLOW, text
 
 
+def test_texts_that_were_written_without_the_rules_are_flagged_within_prose():
+    before, behind = prose(1, 1), prose(2, 1)
+    missed = [
+        text
+        for text in (*SINGLE, *crossed())
+        if assess(f"{before}\n{normalise(text)}\n{behind}").label is SafetyLabel.ALLOW
+    ]
+    assert missed == []
+    assert len(crossed()) >= 500
+
+
+def test_their_harmless_neighbours_are_not():
+    for text in HARMLESS:
+        assert assess(f"{prose(1, 1)}\n{text}").label is SafetyLabel.ALLOW, text
+
+
+def test_the_search_for_all_intents_misses_none_that_its_own_pattern_finds():
+    """RE2 is asked without what must stand around a phrase, so it may find more, never less."""
+    search = IntentSearch(INTENTS)
+    for text in (*SINGLE, *crossed(), *HARMLESS, "\ud800", ""):
+        folded = fold(text)
+        found = {intent for intent in INTENTS if intent.pattern.search(folded)}
+        assert found <= set(search.candidates(folded))
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("sekkusu", "せつくす"),
+        ("bakudan no tsukurikata", "ばくだんnoつくりかた"),
+        ("make name", "makename"),
+        ("ヌ＊ー＊ド＊画像", "ぬーど画像"),
+        ("爆\u0336弾\u0336", "爆弾"),
+        ("覚、醒、剤、売る", "覚醒剤、売る"),
+        ("風イ谷", "風俗"),
+        ("【爆】(弾)", "爆弾"),
+        ("そう、この、件", "そう、この、件"),
+    ],
+)
+def test_the_folded_view_shows_what_was_hidden(written, read):
+    assert fold(written) == read
+
+
+def test_naming_the_police_is_no_report_where_the_deed_is_to_escape_them():
+    assert assess("警察に捕まらない覚醒剤の買い方です。").label is SafetyLabel.REFUSE
+    assert assess("警察は覚醒剤の買い方を調べた。").label is SafetyLabel.ALLOW
+
+
+def test_a_hint_is_escalated_but_not_beside_news():
+    hint = "男はかけ子の一人だった。"
+    assert assess(f"{prose(1, 1)}\n{hint}").label is SafetyLabel.ESCALATION
+    assert assess(f"{prose(1, 1)}\n{hint}県警が調べを進めている。").label is SafetyLabel.ALLOW
+
+
 def test_every_label_but_allow_has_a_refusal_that_its_key_chooses():
     assert refusal(SafetyLabel.ALLOW, "a") == ""
     for label in set(SafetyLabel) - {SafetyLabel.ALLOW}:
@@ -92,11 +151,11 @@ def test_every_label_but_allow_has_a_refusal_that_its_key_chooses():
 
 
 def test_weak_words_that_meet_are_escalated_unless_the_text_reports_on_them():
-    crime = "受け子と出し子を闇バイトで集め、オレオレ詐欺とフィッシング詐欺でだまし取る。" * 2
+    crime = "受け子と出し子を闇バイトで集め、オレオレ詐欺とフィッシング詐欺でだまし取る。"
     report = (
         "警察は被害の防止を呼びかけ、相談窓口で対策を案内した。容疑者は逮捕され、裁判になる。" * 2
     )
-    assert assess(crime).label is SafetyLabel.ESCALATION
+    assert assess(crime * 2).label is SafetyLabel.ESCALATION
     assert assess(crime + report).label is SafetyLabel.ALLOW
 
 
