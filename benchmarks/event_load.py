@@ -40,11 +40,11 @@ def _crawl(n: int, chance: random.Random) -> Iterator[Draft]:
     host = f"host{n % 12}.example.jp"
     page = {"item": "page", "text": f"https://{host}/記事/{n}", "status": 200, "size": 18_000 + n}
     yield Draft("item", page, "crawl")
-    hosts = {f"host{i}.example.jp": f"waiting, {chance.random():.1f} s left" for i in range(12)}
+    hosts = {f"host{i}.example.jp": f"waiting {chance.random():.1f} s: delay" for i in range(12)}
     stats = {
         "pages_per_s": 20 + chance.random(),
         "status": {"2xx": n, "4xx": n // 20},
-        "refusals": {"robots.txt": n // 9, "noindex": n // 50},
+        "refusals": {"robots": n // 9, "noindex": n // 50},
         "hosts": hosts,
     }
     yield Draft("stats", {"values": stats}, "crawl")

@@ -46,6 +46,8 @@ Bare().run()
 """
 BURN = "while True: pass"
 ROUNDS = 7
+SOAK_STEP_S = 10.0
+SOAK_READINGS = 30
 TABS = {"1": "Newest log", "2": "Answers", "3": "Funnel", "4": "Verification", "5": "Learning"}
 ENV = {"SO8T_LANG": "en", "XDG_CONFIG_HOME": "/nonexistent", "SO8T_NO_HINT": "1"}
 
@@ -60,7 +62,7 @@ class Scale:
     long_events: int = 1_000_000
     attach_events: int = 100_000
     points: int = 1_000_000
-    soak_s: float = 2400.0
+    soak_s: float = 3600.0
     soak_rate: float = 500.0
 
 
@@ -199,24 +201,25 @@ def memory(place: Path, scale: Scale) -> dict[str, Any]:
 
 
 def soak(place: Path, scale: Scale) -> dict[str, Any]:
-    """Resident memory beside a working engine for forty minutes, a tab opened every ten seconds.
+    """Resident memory beside a working engine for an hour, a tab opened every ten seconds.
 
-    Read every twelfth of it; the first two readings are of an interface that still fills its series
-    and caches, and do not count. Only on request, since it takes its time.
+    Read every thirtieth of it; the first five readings are of an interface that still fills its
+    series and caches, and do not count. Only on request, since it takes its time.
     """
     run = RunDir(place / "soak")
     write_run(run, 2_000)
     sizes, minutes = [], []
+    steps = int(scale.soak_s / SOAK_STEP_S)
     began = time.monotonic()
-    with _engine(run, scale.soak_rate, scale.soak_s + 600), _interface(run, 120, 40) as terminal:
+    with _engine(run, scale.soak_rate, 2 * scale.soak_s), _interface(run, 120, 40) as terminal:
         terminal.wait_for("Quit")
-        for number in range(int(scale.soak_s / 10)):
+        for number in range(1, steps + 1):
             terminal.type("123456789"[number % 9])
-            terminal.drain(10.0)
-            if (number + 1) % (scale.soak_s // 120) == 0:
+            terminal.drain(SOAK_STEP_S)
+            if number % max(1, steps // SOAK_READINGS) == 0:
                 sizes.append(terminal.process.memory_info().rss / 1e6)
                 minutes.append((time.monotonic() - began) / 60)
-    flat = _flat(sizes, minutes, "mb_per_minute", warm=2)
+    flat = _flat(sizes, minutes, "mb_per_minute", warm=SOAK_READINGS // 6)
     return {"minutes": minutes, "events_per_s": scale.soak_rate, **flat}
 
 

@@ -28,7 +28,7 @@ from so8t_tui.standing import Standing, resumable, run_standing
 SLICE_EVENTS = 200
 BUDGET_S = 0.015
 POLL_BUSY_S = 0.1
-POLL_IDLE_S = 1.0
+POLL_IDLE_S = 2.0
 POLL_BEHIND_S = 0.001
 LOOK_AROUND_EVERY_S = 1.0
 IDLE_AFTER_S = 3.0

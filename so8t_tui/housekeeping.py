@@ -1,15 +1,19 @@
 """Keeps the interface's memory flat for as long as it is open, and never while a key waits.
 
-Two things grow in a Textual application that paints all day. `Strip.render_ansi` remembers 16,384
+Three things grow in a Textual application that paints all day. `Strip.render_ansi` remembers 16,384
 styles, and text that can be selected has a style of its own for every piece, since its place on the
 screen is part of it: each paint brings new ones. And what paints leave behind in cycles waits for
 the collector, whose full rounds Python makes too seldom here to matter and too long to be made at
-any moment.
+any moment. And what was freed stays with the C library, in ever more pieces between what is in use,
+until it is asked to give whole pages back.
 """
 
 from __future__ import annotations
 
+import ctypes
 import gc
+from collections.abc import Callable
+from functools import cache
 
 from textual.strip import Strip
 
@@ -41,3 +45,18 @@ def tidy(pace: Pace) -> None:
     youngest, younger, old = gc.get_count()
     if pace.typed_ago_s >= _QUIET_S and (youngest >= _WORTH_IT or younger or old):
         gc.collect()
+        give_back()
+
+
+def give_back() -> None:
+    """Have the C library give whole free pages back to the system, where it is one that can."""
+    trim = _trimmer()
+    if trim is not None:
+        trim(0)
+
+
+@cache
+def _trimmer() -> Callable[[int], int] | None:
+    """`malloc_trim`, which glibc alone has; None with another C library."""
+    found: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    return found

@@ -25,6 +25,9 @@ _OUTSIDE: dict[int, tuple[str, str]] = {
     sqlite3.SQLITE_LOCKED: ("another process holds it", "Try again in a moment."),
 }
 
+_READING_CACHE_KIB = 128
+"""Watchers read forward, each page once; SQLite would keep 2 MB of them for every open run."""
+
 
 def outside_cause(error: Exception) -> tuple[str, str] | None:
     """What is wrong around the file and what to do about it; None when the file itself is."""
@@ -55,7 +58,10 @@ def must_be_immutable(path: Path) -> bool:
 def open_reading(path: Path) -> sqlite3.Connection:
     """Open for reading only, in a folder that may be read-only. Raises `sqlite3.Error`."""
     options = "mode=ro&immutable=1" if must_be_immutable(path) else "mode=ro"
-    return sqlite3.connect(f"{path.absolute().as_uri()}?{options}", uri=True, isolation_level=None)
+    uri = f"{path.absolute().as_uri()}?{options}"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+    connection.execute(f"PRAGMA cache_size=-{_READING_CACHE_KIB}")
+    return connection
 
 
 def is_blank(connection: sqlite3.Connection) -> bool:

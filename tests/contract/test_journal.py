@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from so8t_core.contract.database import open_reading
 from so8t_core.contract.errors import JournalError
 from so8t_core.contract.events import Draft
 from so8t_core.contract.journal import JournalReader, JournalWriter
@@ -120,3 +121,13 @@ def test_a_reader_of_an_unwritable_folder_follows_an_engine_of_another_user(
         with JournalWriter(path) as journal:
             journal.append([log("two")])
             assert len(reader.after(0)) == 2
+
+
+def test_a_watcher_keeps_hardly_anything_of_what_it_has_read(tmp_path: Path) -> None:
+    """SQLite would keep 2 MB of pages for every open run."""
+    with JournalWriter(tmp_path / "journal.db") as journal:
+        journal.append([Draft("log", {"level": "info", "message": "x"})])
+    connection = open_reading(tmp_path / "journal.db")
+    (size,) = connection.execute("PRAGMA cache_size").fetchone()
+    connection.close()
+    assert -256 <= size < 0

@@ -8,6 +8,7 @@ from rich.color import ColorSystem
 from rich.style import Style
 from textual.strip import Strip
 
+from so8t_tui import housekeeping
 from so8t_tui.housekeeping import tidy
 from so8t_tui.pace import Pace
 
@@ -53,9 +54,22 @@ def test_cycles_are_collected_where_nobody_types_and_not_while_a_key_waits(
         gc.enable()
 
 
-def test_an_interface_at_rest_does_no_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    rounds: list[int] = []
-    monkeypatch.setattr(gc, "get_count", lambda: (400, 0, 0))
-    monkeypatch.setattr(gc, "collect", lambda *_: rounds.append(1))
+@pytest.mark.parametrize(("made", "rounds"), [(400, 0), (9_000, 1)], ids=["at rest", "at work"])
+def test_an_interface_at_rest_does_no_rounds_and_one_at_work_gives_memory_back(
+    monkeypatch: pytest.MonkeyPatch, made: int, rounds: int
+) -> None:
+    collected: list[int] = []
+    trimmed: list[int] = []
+    monkeypatch.setattr(gc, "get_count", lambda: (made, 0, 0))
+    monkeypatch.setattr(gc, "collect", lambda *_: collected.append(1))
+    monkeypatch.setattr(housekeeping, "_trimmer", lambda: trimmed.append)
     tidy(Pace())
-    assert rounds == []
+    assert len(collected) == rounds
+    assert trimmed == [0] * rounds
+
+
+def test_a_c_library_that_cannot_give_memory_back_is_let_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(housekeeping, "_trimmer", lambda: None)
+    housekeeping.give_back()
