@@ -20,7 +20,7 @@ from textual.events import Event, Key
 from so8t_core.contract.errors import SettingsError, So8tError
 from so8t_core.contract.rundir import RunDir
 from so8t_tui.client import RunClient
-from so8t_tui.commands import Actions
+from so8t_tui.commands import Actions, Palette
 from so8t_tui.housekeeping import EVERY_S, calm_collector, tidy
 from so8t_tui.locale import LANGUAGES, Words, language_of
 from so8t_tui.outside import Outside
@@ -28,11 +28,14 @@ from so8t_tui.pace import Pace
 from so8t_tui.palette import DARK, FALLBACK_VARIABLES, THEME_LABELS, THEMES
 from so8t_tui.preferences import (
     Preferences,
+    at_line,
     copied_file,
+    keep_preferences,
+    lines_of,
     preferences_file,
     read_preferences,
-    write_preferences,
 )
+from so8t_tui.remarks import told
 from so8t_tui.screens.help import HelpDialog
 from so8t_tui.screens.host import Reason
 from so8t_tui.screens.run import RunScreen
@@ -94,8 +97,7 @@ class ControlCenter(App[Leaving]):
             self.register_theme(theme)
         known = self._preferences.theme in THEME_LABELS
         self.theme = self._preferences.theme if known else DARK.name
-        self._check_keys()
-        self.set_keymap(dict(self._preferences.keys))
+        self._use_keys()
         self.animation_level = "none"  # movement costs bytes over SSH and says nothing
 
     def _read_preferences(self) -> Preferences:
@@ -105,23 +107,24 @@ class ControlCenter(App[Leaving]):
             self._problem, self._keeps = error, False
             return Preferences()
 
-    def _check_keys(self) -> None:
-        """Say which names in the user's keys are none: such a line would change nothing, unseen."""
-        if not self._preferences.keys:
+    def _use_keys(self) -> None:
+        """Take the user's keys; those that cannot be taken are said, with their lines."""
+        wanted = self._preferences.keys
+        if not wanted:
             return
-        from so8t_tui.keymap import all_bindings
+        from so8t_tui.remapping import remapping
 
-        known = {binding.id for _, binding in all_bindings()}
-        keys = self._preferences.keys
-        wrong = sorted(name for name in keys if name not in known or not keys[name].strip())
-        if wrong:
+        found = remapping(wanted)
+        self.set_keymap(dict(found.keys))
+        if found.wrong:
+            file = preferences_file(os.environ)
+            told = "; ".join(f"{outside(name, 60)} ({why})" for name, why in found.wrong.items())
+            lines = lines_of(file, found.wrong)
             self._problem = SettingsError(
-                f"These keys are not changed: {', '.join(wrong)}.",
-                where=str(preferences_file(os.environ)),
-                hint="Take names from the page of keys (docs/keymap.md), and a key for each.",
+                f"These keys are not changed: {told}.",
+                where=at_line(file, *lines),
+                hint="docs/keymap.md has the names and how keys are called.",
             )
-            kept = {name: key for name, key in keys.items() if name not in wrong}
-            self._preferences, self._keeps = replace(self._preferences, keys=kept), False
 
     def _preferred_words(self) -> Words:
         wanted = self._preferences.language
@@ -288,7 +291,7 @@ class ControlCenter(App[Leaving]):
     def tell(self, error: So8tError) -> None:
         """Show an error's lines as a message."""
         self.notify(
-            "\n".join(outside(line, 300) for line in error.lines()),
+            "\n".join(told(error, self.words)),
             severity="error",
             timeout=_ERROR_SHOWN_S,
             markup=False,
@@ -307,6 +310,11 @@ class ControlCenter(App[Leaving]):
         elif isinstance(self.screen, RunsScreen):
             self.leave("closed")
 
+    def action_command_palette(self) -> None:
+        """Every command by name."""
+        if not any(isinstance(screen, Palette) for screen in self.screen_stack):
+            self.push_screen(Palette(placeholder=self.words("Find a command")))
+
     def action_keys(self) -> None:
         """Show the keys that work here."""
         self.push_screen(HelpDialog(self.words, self.screen.active_bindings))
@@ -319,12 +327,12 @@ class ControlCenter(App[Leaving]):
         self._prefer(hint_seen=True)
         return True
 
-    def _prefer(self, **changes: object) -> None:
+    def _prefer(self, **changes: str | bool) -> None:
         """Change a preference, and keep it where there is a file of the user's own."""
         self._preferences = replace(self._preferences, **changes)  # type: ignore[arg-type]
         if self._keeps:
             try:
-                write_preferences(preferences_file(os.environ), self._preferences)
+                keep_preferences(preferences_file(os.environ), changes)
             except So8tError as error:
                 self._keeps = False
                 self.tell(error)

@@ -6,12 +6,26 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.await_complete import AwaitComplete
+from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
+
+from so8t_tui.text import fitted
 
 if TYPE_CHECKING:
     from so8t_tui.app import ControlCenter
 
+_KEY_WIDTH = 10
+
 Command = tuple[str, str, Callable[[], Any]]
+
+
+class Palette(CommandPalette):
+    """Textual's palette; a second click that was on its way when it closed does nothing."""
+
+    def dismiss(self, result: Any = None) -> AwaitComplete:
+        """Close, unless that has happened."""
+        return super().dismiss(result) if self.is_active else AwaitComplete()
 
 
 class Actions(Provider):
@@ -26,9 +40,10 @@ class Actions(Provider):
         for active in self.screen.active_bindings.values():
             binding = active.binding
             told = (binding.description, binding.action)
-            if not binding.description or not active.enabled or told in seen:
+            named = binding.id and binding.description  # Textual's own have no name
+            if not named or not active.enabled or told in seen:
                 continue
-            if binding.action.startswith(("app.command_palette", "screen.", "command_palette")):
+            if binding.action == "command_palette":
                 continue
             seen.add(told)
             run = partial(self._run, binding.action, active.node)
@@ -41,11 +56,16 @@ class Actions(Provider):
     async def discover(self) -> Hits:
         """Every command, before anything is typed."""
         for name, key, run in self._commands():
-            yield DiscoveryHit(name, run, help=key)
+            yield DiscoveryHit(_shown(key, Content(name)), run, name)
 
     async def search(self, query: str) -> Hits:
         """Commands whose names match, however loosely."""
         matcher = self.matcher(query)
         for name, key, run in self._commands():
             if (score := matcher.match(name)) > 0:
-                yield Hit(score, matcher.highlight(name), run, help=key)
+                yield Hit(score, _shown(key, matcher.highlight(name)), run, name)
+
+
+def _shown(key: str, name: Content) -> Content:
+    """A command in one line: its key, then its name."""
+    return Content.assemble((fitted(key, _KEY_WIDTH), "bold $brand"), " ", name)

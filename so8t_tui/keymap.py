@@ -66,14 +66,21 @@ the last column. Several keys are parted by commas; keys are called as
 """
 
 
-def all_bindings() -> Iterator[tuple[str, Binding]]:
-    """Each binding of our own with the place where it works."""
-    for place, owners in _PLACES:
+def owned_bindings() -> Iterator[tuple[type, Binding]]:
+    """Each binding of our own with the class that declares it."""
+    for _, owners in _PLACES:
         for owner in owners:
             found: list[BindingType] = vars(owner).get("BINDINGS", [])
             for binding in found:
                 assert isinstance(binding, Binding)
-                yield place, binding
+                yield owner, binding
+
+
+def all_bindings() -> Iterator[tuple[str, Binding]]:
+    """Each binding of our own with the place where it works."""
+    places = {owner: place for place, owners in _PLACES for owner in owners}
+    for owner, binding in owned_bindings():
+        yield places[owner], binding
 
 
 def keymap_page() -> str:

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from so8t_core.contract.errors import SettingsError, StoreError
 from so8t_core.contract.files import PARTIAL_SUFFIX
+from so8t_tui.text import outside
 
 FILE_NAME = "interface.toml"
-_KINDS: Mapping[str, type] = {"language": str, "theme": str, "hint_seen": bool, "read_only": bool}
+_KINDS: Mapping[str, tuple[type, str]] = {
+    "language": (str, "a text"),
+    "theme": (str, "a text"),
+    "hint_seen": (bool, "true or false"),
+    "read_only": (bool, "true or false"),
+    "keys": (dict, "a table of texts"),
+}
 
 
 @dataclass(frozen=True)
@@ -47,43 +54,86 @@ def copied_file(environment: Mapping[str, str]) -> Path:
 
 def read_preferences(path: Path) -> Preferences:
     """What the file says; the defaults where there is none. Raises `SettingsError`."""
+    text = _text_of(path)
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return Preferences()
-    except (OSError, ValueError) as error:
+        raw = tomllib.loads(text)
+    except ValueError as error:
         raise _wrong(path, f"it cannot be read: {error}") from error
-    known = {each.name for each in fields(Preferences)}
-    unknown = sorted(raw.keys() - known)
-    if unknown:
-        raise _wrong(path, f"it has unknown settings: {', '.join(unknown)}")
-    for name, kind in _KINDS.items():
-        if name in raw and type(raw[name]) is not kind:
-            raise _wrong(path, f"`{name}` must be a {kind.__name__}")
-    keys = raw.get("keys", {})
-    if not isinstance(keys, dict) or any(type(key) is not str for key in keys.values()):
-        raise _wrong(path, "`keys` must be a table of texts")
+    for name, value in raw.items():
+        kind, wanted = _KINDS.get(name, (None, ""))
+        line = line_of(text, name)
+        if kind is None:
+            raise _wrong(path, f"`{outside(name, 60)}` is no setting", line)
+        if type(value) is not kind:
+            raise _wrong(path, f"`{name}` must be {wanted}", line)
+    for name, key in raw.get("keys", {}).items():
+        if type(key) is not str:
+            raise _wrong(path, f"`{outside(name, 60)}` must be a text", line_of(text, name))
     return Preferences(**raw)
 
 
-def _wrong(path: Path, why: str) -> SettingsError:
+def _text_of(path: Path) -> str:
+    """What the file holds; nothing where there is none. Raises `SettingsError`."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except (OSError, ValueError) as error:
+        raise _wrong(path, f"it cannot be read: {error}") from error
+
+
+def line_of(text: str, name: str) -> int | None:
+    """The number of the line that sets `name`, or that opens the table of that name."""
+    bare = re.escape(name)
+    found = re.search(rf"""^[ \t]*(\[\s*)?(["']?){bare}\2\s*(?(1)\]|=)""", text, re.MULTILINE)
+    return text.count("\n", 0, found.start()) + 1 if found else None
+
+
+def lines_of(path: Path, names: Iterable[str]) -> list[int | None]:
+    """The lines that set the names, as far as they are found. Raises `SettingsError`."""
+    text = _text_of(path)
+    return [line_of(text, name) for name in names]
+
+
+def at_line(path: Path, *lines: int | None) -> str:
+    """The file, with the lines that are meant where they are known."""
+    known = [str(line) for line in lines if line is not None]
+    word = "lines" if len(known) > 1 else "line"
+    return f"{path}, {word} {', '.join(known)}" if known else str(path)
+
+
+def _wrong(path: Path, why: str, line: int | None = None) -> SettingsError:
     return SettingsError(
         f"The interface's settings are not used: {why}.",
-        where=str(path),
+        where=at_line(path, line),
         hint="Mend the file, or remove it; the defaults are used meanwhile.",
     )
 
 
-def write_preferences(path: Path, wanted: Preferences) -> None:
-    """Write the file, in one step. Raises `StoreError`."""
-    lines = [f"{name} = {_toml(getattr(wanted, name))}" for name in _KINDS]
-    if wanted.keys:
-        lines += ["", "[keys]"]
-        lines += [f"{_toml(name)} = {_toml(key)}" for name, key in wanted.keys.items()]
+def keep_preferences(path: Path, changes: Mapping[str, str | bool]) -> None:
+    """Change these settings in the file, in one step, and nothing else that stands in it.
+
+    It may have been edited since it was read. Raises `SettingsError` where it is wrong now, and
+    `StoreError` where it cannot be written.
+    """
+    read_preferences(path)
+    text = _text_of(path)
+    for name, value in changes.items():
+        told = f"{name} = {json.dumps(value, ensure_ascii=False)}"  # TOML writes these as JSON does
+        line = line_of(text, name)
+        if line is None:
+            text = f"{told}\n{text}"
+        else:
+            lines = text.splitlines()
+            text = "\n".join([*lines[: line - 1], told, *lines[line:]]) + "\n"
+    _write(path, text)
+
+
+def _write(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(path.name + PARTIAL_SUFFIX)
-        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        partial.write_text(text, encoding="utf-8")
         os.replace(partial, path)
     except OSError as error:
         raise StoreError(
@@ -91,8 +141,3 @@ def write_preferences(path: Path, wanted: Preferences) -> None:
             where=str(path),
             hint="Check the folder's permissions; this session goes on without.",
         ) from error
-
-
-def _toml(value: Any) -> str:
-    """A text or a truth value as TOML; JSON's strings are TOML's basic strings."""
-    return json.dumps(value, ensure_ascii=False)

@@ -11,13 +11,16 @@ from so8t_core.contract.watch import Seen
 from so8t_tui.amounts import duration
 from so8t_tui.client import RunClient
 from so8t_tui.locale import Words
+from so8t_tui.text import outside
 from so8t_tui.widgets.notice import Remark
+
+_LINE_LIMIT = 300
 
 
 def remark_on(client: RunClient, words: Words) -> Remark | None:
     """The most important thing to say about the run; None when all is well."""
     if client.problem is not None:
-        return Remark("bad", _lines(client.problem))
+        return Remark("bad", told(client.problem, words))
     seen = client.seen
     if seen is None or client.starting:
         return None
@@ -59,8 +62,14 @@ def remark_on(client: RunClient, words: Words) -> Remark | None:
     return None
 
 
-def _lines(error: So8tError) -> tuple[str, ...]:
-    return tuple(error.lines())
+def told(error: So8tError, words: Words) -> tuple[str, ...]:
+    """An error's lines: what went wrong, where, and what to do next."""
+    lines = [outside(error.what, _LINE_LIMIT)]
+    if error.where:
+        lines.append(words("where: {place}", place=outside(error.where, _LINE_LIMIT)))
+    if error.hint:
+        lines.append(words("next: {hint}", hint=outside(error.hint, _LINE_LIMIT)))
+    return tuple(lines)
 
 
 def _failure(seen: Seen, words: Words) -> Remark:

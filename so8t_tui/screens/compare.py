@@ -27,7 +27,8 @@ from so8t_tui.widgets.rows import Cell, Row, Rows
 from so8t_tui.widgets.titlebar import Heading, TitleBar
 
 _DEPTH = 4
-Flat = tuple[str, Any]
+Path = tuple[str, ...]
+Flat = tuple[Path, Any]
 
 
 class Figures(Rows, can_focus=False):
@@ -107,16 +108,15 @@ class CompareScreen(Screen[None]):
             ours = dict(_flat(first.phases[name].figures))
             theirs = dict(_flat(second.phases[name].figures))
             for key in [*ours, *(key for key in theirs if key not in ours)]:
-                row = self._row(f"{self.words(name)} · {key}", ours.get(key), theirs.get(key))
+                row = self._row((name, *key), ours.get(key), theirs.get(key))
                 (same if ours.get(key) == theirs.get(key) else different).append(row)
         return (head, *different, *same)
 
-    def _row(self, label: str, ours: Any, theirs: Any) -> Row:
-        key = label.rsplit(" · ", 1)[-1].replace(" ", "_")
-        cells = [
-            "" if value is None else outside(measured(key, value)[1], 24)
-            for value in (ours, theirs)
-        ]
+    def _row(self, path: Path, ours: Any, theirs: Any) -> Row:
+        words = self.words
+        names = [words(outside(part, 60).replace("_", " ")) for part in path[:-1]]
+        names.append(words(measured(outside(path[-1], 60), theirs if ours is None else ours)[0]))
+        cells = ["" if value is None else self._told(path[-1], value) for value in (ours, theirs)]
         differs = ours != theirs
         change = ""
         if differs and _is_number(ours) and _is_number(theirs) and ours:
@@ -124,10 +124,14 @@ class CompareScreen(Screen[None]):
             change = f"{(as_float(theirs) - before) / abs(before):+.1%}"
         style = "$ink" if differs else "$faint"
         return (
-            Cell(outside(label.replace("_", " "), 60), "$soft" if differs else "$faint"),
+            Cell(" · ".join(names), "$soft" if differs else "$faint"),
             *(Cell(cell, style, flush_right=True) for cell in cells),
             Cell(change, "$caution", flush_right=True),
         )
+
+    def _told(self, key: str, value: Any) -> str:
+        told = outside(measured(key, value)[1], 24)
+        return self.words(told) if isinstance(value, bool) else told
 
     def action_back(self) -> None:
         """Go back to the list of runs."""
@@ -142,11 +146,11 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _flat(figures: Mapping[str, Any], above: str = "", depth: int = _DEPTH) -> list[Flat]:
-    """Every single figure with its dotted name."""
+def _flat(figures: Mapping[str, Any], above: Path = (), depth: int = _DEPTH) -> list[Flat]:
+    """Every single figure with the names that lead to it."""
     flat: list[Flat] = []
     for key, value in figures.items():
-        name = f"{above} · {key}" if above else str(key)
+        name = (*above, str(key))
         if isinstance(value, Mapping) and depth:
             flat += _flat(value, name, depth - 1)
         elif isinstance(value, int | float | str):

@@ -134,7 +134,7 @@ class ControlDialog(Dialog[Wish]):
         return Content.assemble(
             *title,
             (f"  {letter}", "$caution") if letter else "",
-            *(part for line in wish.effects for part in ("\n  ", (line, "$soft"))),
+            *(part for line in wish.effects for part in ("\n", (line, "$soft"))),
         )
 
     def _present(self, wish: Wish) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, TypeVar
 
+from textual.await_complete import AwaitComplete
 from textual.binding import Binding, BindingType
+from textual.content import Content
 from textual.screen import ModalScreen
 
 from so8t_tui.locale import Words
@@ -22,6 +24,18 @@ class Dialog(ModalScreen[Answer]):
     def __init__(self, words: Words) -> None:
         super().__init__()
         self.words = words
+
+    def on_mount(self) -> None:
+        """Say in every dialog's frame how to leave it."""
+        for box in self.query(".dialog"):
+            box.border_subtitle = Content(f"esc {self.words('Cancel')}")
+
+    def dismiss(self, result: Answer | None = None) -> AwaitComplete:
+        """Close, unless that has happened.
+
+        A second key or click may have been on its way; it would close the screen below.
+        """
+        return super().dismiss(result) if self.is_active else AwaitComplete()
 
     def action_cancel(self) -> None:
         """Close without an answer."""

@@ -18,6 +18,7 @@ from textual.worker import get_current_worker
 
 from so8t_core.contract.errors import So8tError
 from so8t_tui.locale import Words
+from so8t_tui.remarks import told
 from so8t_tui.screens.dialog import Dialog
 from so8t_tui.text import outside
 from so8t_tui.widgets.field import Field
@@ -51,12 +52,14 @@ class NewRunDialog(Dialog[Wanted]):
             yield OptionList(
                 *(Option(Content(outside(path, 120))) for path in self._configs), id="known"
             )
-            yield Static(Content.styled(words("Changes, such as train.max_steps=100"), "$soft"))
+            asked = words("Changes, such as train.max_steps=100")
+            yield Static(Content.styled(asked, "$soft"), id="asked")
             yield Field(compact=True, id="changes")
             with VerticalScroll(id="verdict", can_focus=False):
                 yield Static()
 
     def on_mount(self) -> None:
+        super().on_mount()
         self.query_one("#known", OptionList).display = bool(self._configs)
         self.query_one("#file", Input).focus()
         self._check()
@@ -97,8 +100,7 @@ class NewRunDialog(Dialog[Wanted]):
         try:
             settings = load_settings(*wanted)
         except So8tError as error:
-            told = [outside(line, 300) for line in error.lines()]
-            lines, valid = tuple(told), None
+            lines, valid = told(error, self.words), None
         else:
             lines = (self.words("Valid: {name}", name=outside(settings.name, 80)),)
             valid = wanted

@@ -32,6 +32,7 @@ class NumberDialog(Dialog[float]):
             yield Static(id="verdict")
 
     def on_mount(self) -> None:
+        super().on_mount()
         self.query_one(Input).focus()
 
     @on(Input.Changed)

@@ -30,6 +30,7 @@ POLL_S = 0.5
 POLL_BEHIND_S = 0.001
 Pieces = tuple[tuple[str, str], ...]
 _RESUMABLE = frozenset({"pending", "paused", "failed", "crashed"})
+_YEARS_FROM = 78
 _COLUMNS = ("run", "state", "phases", "phase", "started")
 
 
@@ -39,6 +40,11 @@ class RunsTable(DataTable[Text]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "select_cursor", "Open", id="home.open")
     ]
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "select_cursor":
+            return self.row_count > 0
+        return super().check_action(action, parameters)
 
 
 class RunsScreen(Screen[None]):
@@ -75,11 +81,16 @@ class RunsScreen(Screen[None]):
     def _welcome(self) -> Content:
         words = self.words
         demo = words("Press D to start the demo: all eight phases, minutes on two cores.")
+        asked = (
+            "Or press n to start one from your settings."
+            if self._host.offers_new_run
+            else "Or start one from your settings: so8t run -c FILE"
+        )
         return Content("\n\n").join(
             [
                 Content.styled(words("No run here yet."), "bold $ink"),
                 *([Content.styled(demo, "$soft")] if self._host.offers_demo else []),
-                Content.styled(words("Or start one from your settings: so8t run -c FILE"), "$soft"),
+                Content.styled(words(asked), "$soft"),
             ]
         )
 
@@ -151,12 +162,13 @@ class RunsScreen(Screen[None]):
             what = outside(summary.problem.what, 80)
             return ((f"{look.glyph} {words('unreadable')}", "$bad"),), (), ((what, "$soft"),), ()
         if summary.reading:
-            # in the wide column: a column keeps the width that it once had
-            return (("…", "$faint"),), (), ((words("reading the journal"), "$faint"),), ()
+            # no wider than a state: a column keeps the width that it once had
+            return ((f"… {words('reads')}", "$faint"),), (), (), ()
         looks = [LOOKS[summary.phases[name]] for name in PHASE_NAMES]
         share = f" {summary.progress:.0%}" if summary.progress is not None else ""
         phase = words(summary.current) + share if summary.current else ""
-        started = clock_time(summary.created_at, "%Y-%m-%d %H:%M") if summary.created_at else ""
+        form = "%Y-%m-%d %H:%M" if self.app.size.width >= _YEARS_FROM else "%m-%d %H:%M"
+        started = clock_time(summary.created_at, form) if summary.created_at else ""
         return (
             ((f"{look.glyph} {words(look.word)}", look.style),),
             tuple((each.glyph, each.style) for each in looks),

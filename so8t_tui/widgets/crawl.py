@@ -10,6 +10,7 @@ from textual.widget import Widget
 
 from so8t_core.contract.state import PhaseView
 from so8t_tui.amounts import number, rate, size
+from so8t_tui.crawlwords import rules_of
 from so8t_tui.plot import Curve
 from so8t_tui.throughput import throughput
 from so8t_tui.widgets.chart import Chart
@@ -50,9 +51,9 @@ class Crawl(Panel):
         self.query_one("#throughput", Chart).put((Curve(words("speed"), speeds),))
         self.query_one("#answers", Counts).put(counts_of(self.counted(view, "status"), words))
         failures = self.query_one("#failed", Counts)
-        failures.put(counts_of(self.counted(view, "failures"), words))
+        failures.put(rules_of(self.counted(view, "failures"), words))
         failures.display = bool(failures.value)
-        self.query_one("#refused", Counts).put(counts_of(self.counted(view, "refusals"), words))
+        self.query_one("#refused", Counts).put(rules_of(self.counted(view, "refusals"), words))
         hosts = self.counted(view, "hosts") or view.figures.get("hosts", {})
         self.query_one(Hosts).put(hosts if isinstance(hosts, Mapping) else {})
         self.query_one("#pages", Rows).put(recent_rows(view.items, "page"))

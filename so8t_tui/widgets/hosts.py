@@ -9,6 +9,7 @@ from rich.text import Text
 from textual.content import Content
 from textual.widgets import DataTable
 
+from so8t_tui.crawlwords import host_state
 from so8t_tui.locale import Words
 from so8t_tui.text import outside, table_cell
 
@@ -51,6 +52,6 @@ class Hosts(DataTable[Text]):
     def _told(self, state: Any) -> str:
         """A host's state while the crawl runs; its counts afterwards."""
         if not isinstance(state, Mapping):
-            return outside(state, 200)
+            return host_state(state, self._words)
         counts = [(self._words(outside(key, 40)), outside(n, 40)) for key, n in state.items()]
         return ", ".join(f"{name} {count}" for name, count in counts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Size
@@ -90,8 +91,9 @@ class LogView(ScrollView, can_focus=True):
         line = self._lines[number]
         variables = self.app.theme_variables
         colour = variables[LEVEL_STYLES.get(line.level, "$ink").removeprefix("$")]
-        text = self.plain(line)
-        marked = bool(self._needle) and self._needle in text.casefold()
+        whole = self.plain(line)
+        text = fitted(whole, width) if cell_len(whole) > width else whole
+        marked = bool(self._needle) and self._needle in whole.casefold()
         style = base + Style(color=colour, reverse=marked)
         segments = [
             Segment(text[:8], base + Style(color=variables["faint"])),

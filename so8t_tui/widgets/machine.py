@@ -52,6 +52,8 @@ class MachineTab(Panel):
             chart = self.query_one(f"#{id_}", ExplorableChart)
             chart.put(curves)
             chart.display = bool(curves) or id_ in {"load", "used"}
+        alone = not self.query_one("#traffic").display
+        self.query_one("#heat").set_class(alone, "-last")
 
     def _courses(self, state: RunState) -> Mapping[str, tuple[Curve, ...]]:
         words, series = self.words, state.resource_series

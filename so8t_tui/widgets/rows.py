@@ -42,8 +42,11 @@ class Rows(Card[tuple[Row, ...]]):
             max((cell_len(row[i].text) for row in shown if i < len(row)), default=0)
             for i in range(columns)
         ]
-        used = sum(widths[:-1]) + _GAP * (columns - 1)
-        widths[-1] = max(0, min(widths[-1], width - used))
+        while widths and not widths[-1]:
+            widths.pop()  # an empty last column would only be cut
+        used = sum(widths[:-1]) + _GAP * (len(widths) - 1)
+        if widths:
+            widths[-1] = max(0, min(widths[-1], width - used))
         return [_drawn(row, widths) for row in shown]
 
 

@@ -109,11 +109,11 @@ class Play:
             "pages_per_s": 2.5,
             "body_bytes": n * 18_500,
             "status": {"2xx": n, "3xx": 1, "4xx": 1, "5xx": 1},
-            "refusals": {"robots.txt": 3, "noindex": 2, "trap: calendar": 1, "content type": 2},
+            "refusals": {"robots": 3, "noindex": 2, "trap-calendar": 1, "content-type": 2},
             "hosts": {
-                HOSTS[0]: "waiting, 0.3 s of its delay left",
-                HOSTS[1]: "fetching, /pages/012",
-                HOSTS[2]: "closed, robots.txt refuses everything",
+                HOSTS[0]: "waiting 0.3 s: delay",
+                HOSTS[1]: "fetching",
+                HOSTS[2]: "waiting 4.0 s: HTTP 503",
             },
             "frontier": {"queued": PAGES - n, "done": n, "refused": 7, "failed": 1, "kept": n},
         }

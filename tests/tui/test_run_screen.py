@@ -44,7 +44,7 @@ async def test_the_tabs_show_what_the_phases_told(tmp_path: Path) -> None:
     async with opened(app, (120, 40)) as pilot:
         await sees(pilot, "Done in 3:51", "no GPU")
         await pilot.press("2")
-        await sees(pilot, "robots.txt", "closed, robots.txt", "2xx", "888.0 kB")
+        await sees(pilot, "robots.txt", "waits 4.0 s: HTTP 503", "2xx", "888.0 kB")
         await pilot.press("3")
         await sees(pilot, "near duplicate", "ESCALATION", "phone", "instruction pairs")
         await pilot.press("4")

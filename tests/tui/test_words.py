@@ -19,6 +19,7 @@ import so8t_tui
 from so8t_core.contract.live import LIVE
 from so8t_core.contract.phases import PHASE_NAMES
 from so8t_tui.amounts import measured
+from so8t_tui.crawlwords import RULES, STATES, host_state, rules_of
 from so8t_tui.locale import DOMAIN, FOLDER, LANGUAGES, Words, language_of
 from so8t_tui.metrics import GROUPS
 from so8t_tui.palette import THEME_LABELS
@@ -31,6 +32,8 @@ FROM_TABLES = {
     *TABS,
     *THEME_LABELS.values(),
     *(setting.effect for setting in LIVE),
+    *RULES.values(),
+    *STATES,
     *(group.title for group in GROUPS),
     *(name for group in GROUPS for _, name in group.series),
 }
@@ -164,3 +167,33 @@ def test_names_that_an_engine_adds_stay_as_they_are() -> None:
     assert Words("ja")("brand new counter") == "brand new counter"
     assert Words("ja")("") == ""
     assert Words("en")("crawl") == "crawl"
+
+
+def test_every_rule_and_failure_of_the_crawler_has_a_wording() -> None:
+    folder = Path(so8t_core.__file__).parent / "crawl"
+    code = "".join(path.read_text(encoding="utf-8") for path in folder.rglob("*.py"))
+    named = set(re.findall(r'\b(?:Refusal|Failure)\(\s*"([\w-]+)"', code))
+    assert len(named) > 25
+    assert named - RULES.keys() == set()
+
+
+def test_what_a_crawl_says_is_told_in_japanese() -> None:
+    words = Words("ja")
+    counts = {"licence-deny": 2, "http-404": 3, "address": 1, "address-refused": 4, "new-rule": 1}
+    assert rules_of(counts, words) == (
+        ("公開されていないアドレス", 5),
+        ("HTTP 404", 3),
+        ("ライセンス: 不可", 2),
+        ("new-rule", 1),
+    )
+    told = {
+        "fetching": "取得中",
+        "waiting 0.8 s: delay": "0.8 秒待ち: 間隔を空けるため",
+        "waiting 12.0 s: HTTP 503": "12.0 秒待ち: HTTP 503",
+        "waiting 1.0 s: its address 10.0.0.1 is shared": "1.0 秒待ち: アドレス 10.0.0.1 を共有",
+        "HTTP 429, Retry-After 900 s: set aside until 2026-01-01T00:00:00+00:00": (
+            "HTTP 429, Retry-After 900 s: 2026-01-01T00:00:00+00:00 まで保留"
+        ),
+        "something else {why}": "something else {why}",
+    }
+    assert {saying: host_state(saying, words) for saying in told} == told
