@@ -107,6 +107,7 @@ def make_settings(work: Path, options: argparse.Namespace) -> Path:
             "micro_batch_size": 2 if options.tiny else 4,
             "accumulation_steps": 1,
             "optimizer": "adamw_8bit",
+            "deterministic": True,
             "eval_max_samples": 0,
             "sample_prompts": [],
         },

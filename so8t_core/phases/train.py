@@ -48,6 +48,7 @@ from so8t_core.training.history import HistoryFile
 from so8t_core.training.liger import liger_wanted
 from so8t_core.training.preparation import PreparedData, prepare
 from so8t_core.training.ranks import Ranks, SharedGate, SilentEmitter, leave_to_us
+from so8t_core.training.same_bits import same_bits
 from so8t_core.training.samples import SampleWriter
 from so8t_core.training.schedule import step_count, training_arguments
 from so8t_core.training.series import START, SeriesFile
@@ -137,7 +138,8 @@ def run(ctx: PhaseContext) -> Outcome:
             snapshot.counters["evaluated_step"] if snapshot else -1,
         )
         trainer = _build_trainer(ctx, inputs, data, identity, around, snapshot, tokenizer, device)
-        trainer.go_on()
+        with same_bits(settings.deterministic):
+            trainer.go_on()
         if not ranks.first:
             return Outcome("", (), {})
         return _finish(ctx, inputs, data, trainer, around, threads, choice)

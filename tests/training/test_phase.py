@@ -236,3 +236,23 @@ def test_a_data_set_of_ones_own_holds_some_rows_out(tmp_path: Path, new_run: New
     assert outcome.figures["samples_held_out"] == 4
     assert outcome.figures["sources"]["file"]["rows"] == 16
     assert "dataset" in outcome.extra_inputs
+
+
+def test_deterministic_operations_are_chosen_while_it_trains_and_not_afterwards(
+    new_run: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    seen: list[bool] = []
+
+    class Noting(PlannedGate):
+        def point(self, save: Callable[[], None] | None = None) -> None:
+            seen.append(torch.are_deterministic_algorithms_enabled())
+            super().point(save)
+
+    plain = train(context(new_run("plain"), Noting()))
+    assert not any(seen)
+    seen.clear()
+    told = train(context(new_run("told"), Noting(), deterministic=True))
+    assert seen[-1]
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert told.digest == plain.digest

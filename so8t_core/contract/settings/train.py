@@ -129,6 +129,12 @@ class TrainSettings(Section):
     dtype: Literal["auto", "bfloat16", "float32"] = Field(
         "auto", description="Precision of the arithmetic; auto: bfloat16 on a GPU, float32 on CPU."
     )
+    deterministic: bool = Field(
+        False,
+        description="On a GPU, gradients of attention with the same bits in every run, so that a "
+        "resumed training equals an uninterrupted one to the bit, as it always does on CPU. "
+        "Attention is slower then; without it the last bits differ.",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where training runs.")
     gpus: int = Field(
         1,
