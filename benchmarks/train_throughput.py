@@ -111,7 +111,8 @@ class Contender:
 
     def round(self, steps: int, tokens: int) -> None:
         """Train some steps."""
-        with tempfile.TemporaryDirectory() as folder:
+        # the last checkpoint may still be on its way to the folder
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             trainer, clock = self.trainer(steps + 1, Path(folder)), Clock()
             trainer.add_callback(clock)
             gc.collect()

@@ -81,6 +81,7 @@ def make_base(folder: Path, tiny: bool) -> None:
     build_tiny(folder, seed=7)
     if tiny:
         return
+    (folder / "model.safetensors").unlink()  # the large one comes in shards beside it
     with gated_step.bf16_on_gpu():
         model = Phi3ForCausalLM(Phi3Config(**gated_step.shape(32)))
     model.generation_config = GenerationConfig(bos_token_id=0, eos_token_id=4, pad_token_id=0)
