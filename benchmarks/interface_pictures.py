@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import html
+import re
 from pathlib import Path
+
+from rich.cells import cell_len
 
 from so8t_core.contract.rundir import RunDir
 from so8t_tui.app import ControlCenter
@@ -17,6 +21,37 @@ from so8t_tui.locale import Words
 
 TABS = ("overview", "crawl", "cleanse", "model", "train", "evaluate", "report", "log")
 SETTLE_S = 2.0
+_SPACE = "\xa0"
+_STRETCH = re.compile(r"[\x20-\u2fff]+|[^\x20-\u2fff]+")
+_TEXT = re.compile(
+    r'<text class="([^"]+)" x="([\d.]+)" (y="[\d.]+") textLength="([\d.]+)"([^>]*)>([^<]+)</text>'
+)
+
+
+def placed_by_cell(picture: str) -> str:
+    """The picture with each stretch of narrow or of wide characters at its own place.
+
+    Rich writes a line's piece as one text, and a length that counts its characters instead of its
+    cells: whatever is wide is squeezed, and columns are ragged.
+    """
+
+    def apart(found: re.Match[str]) -> str:
+        shape, place, height, squeezed, rest, text = found.groups()
+        written = html.unescape(text)
+        width, pieces, at = float(squeezed) / len(written), [], 0
+        for stretch in _STRETCH.findall(written):
+            own = cell_len(stretch)
+            if not stretch.isspace():
+                told = html.escape(stretch).replace(_SPACE, "&#160;")
+                x, length = float(place) + at * width, own * width
+                pieces.append(
+                    f'<text xml:space="preserve" class="{shape}" x="{x:.1f}" {height} '
+                    f'textLength="{length:.1f}"{rest}>{told}</text>'
+                )
+            at += own
+        return "".join(pieces)
+
+    return _TEXT.sub(apart, picture)
 
 
 async def draw(
@@ -31,9 +66,7 @@ async def draw(
             await pilot.pause(SETTLE_S)
             path = out / f"{tab}-{language}-{size[0]}x{size[1]}.svg"
             picture = app.export_screenshot(title=f"so8t — {run.name}")
-            # without this some viewers drop the spaces that columns are aligned with
-            picture = picture.replace("<text ", '<text xml:space="preserve" ')
-            path.write_text(picture, encoding="utf-8")
+            path.write_text(placed_by_cell(picture), encoding="utf-8")
             print(path)
 
 

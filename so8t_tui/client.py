@@ -186,17 +186,24 @@ class RunClient:
             raise vanished(self.run)
         self._watch = Watch(self.run)
         self._whole, self._read_to = False, self._watch.newest()
-        self._inode = os.stat(self.run.journal).st_ino
+        self._inode = self._journal_inode()
         self._read_control()
 
     def _check_place(self) -> None:
-        try:
-            inode = os.stat(self.run.journal).st_ino
-        except OSError as error:
-            raise vanished(self.run) from error
-        if inode != self._inode:
+        if not self.run.root.is_dir():
+            raise vanished(self.run)
+        if self._journal_inode() != self._inode:
             self._close_watch()
             self._open()
+
+    def _journal_inode(self) -> int | None:
+        """Which file the journal is; None where the run has none yet. Raises `StoreError`."""
+        try:
+            return os.stat(self.run.journal).st_ino
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise vanished(self.run) from error
 
     def _look(self) -> None:
         assert self._watch is not None

@@ -21,11 +21,15 @@ Command = tuple[str, str, Callable[[], Any]]
 
 
 class Palette(CommandPalette):
-    """Textual's palette; a second click that was on its way when it closed does nothing."""
+    """Textual's palette; what was on its way when it closed does nothing."""
 
     def dismiss(self, result: Any = None) -> AwaitComplete:
         """Close, unless that has happened."""
         return super().dismiss(result) if self.is_active else AwaitComplete()
+
+    def _gather_commands(self, search_value: str) -> Any:
+        """Look for commands, unless the list to show them in is gone: that ended the interface."""
+        return super()._gather_commands(search_value) if self.is_active else None
 
 
 class Actions(Provider):

@@ -15,8 +15,9 @@ Answer = TypeVar("Answer")
 
 
 class Dialog(ModalScreen[Answer]):
-    """Escape answers nothing."""
+    """Escape answers nothing. `LEAVING` says in the frame what that does."""
 
+    LEAVING: ClassVar = "Cancel"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", "Cancel", id="dialog.cancel")
     ]
@@ -28,7 +29,7 @@ class Dialog(ModalScreen[Answer]):
     def on_mount(self) -> None:
         """Say in every dialog's frame how to leave it."""
         for box in self.query(".dialog"):
-            box.border_subtitle = Content(f"esc {self.words('Cancel')}")
+            box.border_subtitle = Content(f"esc {self.words(self.LEAVING)}")
 
     def dismiss(self, result: Answer | None = None) -> AwaitComplete:
         """Close, unless that has happened.

@@ -37,6 +37,7 @@ def key_lines(
 class HelpDialog(Dialog[None]):
     """One line an action; closes on the key that opened it, on q and on Escape."""
 
+    LEAVING = "Close"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark,q,f1", "cancel", "Close", id="help.close"),
         Binding("j", "scroll_by(1)", "Down", id="help.down", show=False),

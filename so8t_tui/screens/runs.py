@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import ClassVar
 
@@ -22,7 +23,7 @@ from so8t_tui.screens.choose import ChooseDialog
 from so8t_tui.screens.host import HINT, Host
 from so8t_tui.screens.newrun import NewRunDialog
 from so8t_tui.standing import LOOKS
-from so8t_tui.text import outside, table_cell
+from so8t_tui.text import fitted, outside, table_cell
 from so8t_tui.widgets.keybar import KeyBar
 from so8t_tui.widgets.titlebar import Heading, TitleBar
 
@@ -31,6 +32,7 @@ POLL_BEHIND_S = 0.001
 Pieces = tuple[tuple[str, str], ...]
 _RESUMABLE = frozenset({"pending", "paused", "failed", "crashed"})
 _YEARS_FROM = 78
+_PROBLEM_FROM, _OTHER_COLUMNS = 16, 58
 _COLUMNS = ("run", "state", "phases", "phase", "started")
 
 
@@ -126,6 +128,8 @@ class RunsScreen(Screen[None]):
             summary = self._runs.summaries.get(run.root)
             if summary is not None:
                 self._update_row(str(run.root), summary)
+        if names and self.is_active and self.focused is None:
+            table.focus()  # a click beside the list took the keyboard from it
         self.refresh_bindings()
 
     def _rebuild(self, names: list[str]) -> None:
@@ -159,7 +163,8 @@ class RunsScreen(Screen[None]):
         words = self.words
         look = LOOKS[summary.standing]
         if summary.problem is not None:
-            what = outside(summary.problem.what, 80)
+            room = max(_PROBLEM_FROM, self.app.size.width - _OTHER_COLUMNS)
+            what = fitted(outside(summary.problem.what, 80), room).rstrip()
             return ((f"{look.glyph} {words('unreadable')}", "$bad"),), (), ((what, "$soft"),), ()
         if summary.reading:
             # no wider than a state: a column keeps the width that it once had
@@ -167,14 +172,20 @@ class RunsScreen(Screen[None]):
         looks = [LOOKS[summary.phases[name]] for name in PHASE_NAMES]
         share = f" {summary.progress:.0%}" if summary.progress is not None else ""
         phase = words(summary.current) + share if summary.current else ""
-        form = "%Y-%m-%d %H:%M" if self.app.size.width >= _YEARS_FROM else "%m-%d %H:%M"
-        started = clock_time(summary.created_at, form) if summary.created_at else ""
+        started = self._started(summary.created_at) if summary.created_at else ""
         return (
             ((f"{look.glyph} {words(look.word)}", look.style),),
             tuple((each.glyph, each.style) for each in looks),
             ((phase, "$ink"),),
             ((started, "$soft"),),
         )
+
+    def _started(self, created_at: float) -> str:
+        """When a run was begun; on a narrow screen the time of today's runs, the day of others."""
+        if self.app.size.width >= _YEARS_FROM:
+            return clock_time(created_at, "%Y-%m-%d %H:%M")
+        day = clock_time(created_at, "%m-%d")
+        return clock_time(created_at, "%H:%M") if day == clock_time(time.time(), "%m-%d") else day
 
     def _chosen(self) -> str | None:
         table = self._table()

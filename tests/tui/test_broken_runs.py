@@ -32,6 +32,16 @@ async def test_a_run_directory_that_comes_back_is_read_again(tmp_path: Path) -> 
         await sees(pilot, "✓ done")
 
 
+async def test_a_run_whose_engine_has_not_begun_is_shown_and_followed(tmp_path: Path) -> None:
+    run = RunDir(tmp_path / "fresh")
+    run.root.mkdir()
+    run.settings_file.write_text("name: fresh\n")
+    async with opened(center(run)) as pilot:
+        await sees(pilot, "pending")
+        make_run(tmp_path / "elsewhere", "finished").journal.rename(run.journal)
+        await sees(pilot, "✓ done")
+
+
 async def test_a_damaged_journal_is_said(tmp_path: Path) -> None:
     run = make_run(tmp_path, "finished")
     run.journal.write_bytes(b"this was a journal" * 500)

@@ -259,3 +259,17 @@ async def test_a_second_click_or_key_while_something_closes_is_nothing(
         above.dismiss(None)
         await until(pilot, lambda: not app.screen.is_modal)
         await sees(pilot, "✓ done")
+
+
+async def test_typing_into_a_palette_that_closes_is_nothing(tmp_path: Path) -> None:
+    app = center(make_run(tmp_path, "finished"))
+    async with opened(app, (100, 30)) as pilot:
+        await sees(pilot, "✓ done")
+        await pilot.press("ctrl+p")
+        await sees(pilot, "Find a command")
+        palette = app.screen
+        palette.dismiss(None)
+        palette._gather_commands("n")
+        await until(pilot, lambda: not app.screen.is_modal)
+        await pilot.pause(0.2)
+        await sees(pilot, "✓ done")

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from xml.etree import ElementTree
 
+from benchmarks.interface_pictures import placed_by_cell
 from benchmarks.recording_picture import CELL_WIDTH, picture
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -28,3 +29,14 @@ def test_a_recording_becomes_frames_that_share_their_lines(tmp_path: Path) -> No
     assert len({lines[0] for lines in used}) == 1
     first = next(drawn.iter(f"{SVG}text"))
     assert first.get("textLength") == str(20 * CELL_WIDTH)
+
+
+def test_a_picture_has_wide_characters_in_their_cells() -> None:
+    line = (
+        '<text class="r1" x="12.2" y="20" textLength="61" clip-path="url(#c)">a日本&#160;b</text>'
+    )
+    placed = [
+        (text.get("x"), text.get("textLength"), text.text)
+        for text in ElementTree.fromstring(f"<svg>{placed_by_cell(line)}</svg>")
+    ]
+    assert placed == [("12.2", "12.2", "a"), ("24.4", "48.8", "日本"), ("73.2", "24.4", "\xa0b")]

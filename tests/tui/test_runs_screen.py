@@ -68,3 +68,16 @@ async def test_without_a_starter_no_demo_is_offered(tmp_path: Path) -> None:
         assert "Press D" not in on_screen(app)
         await pilot.press("D")
         assert "No run here yet." in on_screen(app)
+
+
+async def test_a_click_beside_the_list_leaves_the_keyboard_to_it(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs", "crawl")
+    app = center(None, tmp_path / "runs")
+    async with opened(app) as pilot:
+        await sees(pilot, "crashed", "Open")
+        app.screen.set_focus(None)
+        make_run(tmp_path / "runs" / "more", "finished")
+        shutil.move(tmp_path / "runs" / "more" / "demo-finished", tmp_path / "runs")
+        await sees(pilot, "demo-finished", "Open")
+        await pilot.press("enter")
+        await sees(pilot, "1 Overview")
