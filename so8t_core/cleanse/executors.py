@@ -1,14 +1,13 @@
 """Running jobs: in this process, or on one of datatrove's executors in a process of its own.
 
 What an executor says about its own success is not believed: a job is done when its shard is there.
-A job whose worker was killed is run again; a document at which workers were killed twice is left
+A job whose worker was killed or hung is run again; a document at which that happened twice is left
 out, with that reason, and the rest goes on.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -20,16 +19,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from so8t_core.cleanse.shards import SKIP_SUFFIX, Job, write_job
+from so8t_core.cleanse.shards import (
+    HUNG,
+    KILLED,
+    Job,
+    skip_documents,
+    skipped_documents,
+    write_job,
+)
 from so8t_core.cleanse.signals import (
     ProgressNote,
     give_command,
     progress_path,
     read_progress,
 )
+from so8t_core.cleanse.slurm_queue import SlurmQueue, job_name
 from so8t_core.cleanse.watch import Watch
 from so8t_core.contract.errors import ResourceError
-from so8t_core.contract.files import write_json, write_text
+from so8t_core.contract.files import write_json
 from so8t_core.contract.settings.cleanse import CleanseSettings
 
 _POLL_S = 0.2
@@ -45,9 +52,10 @@ def run_here(jobs: Sequence[Job], watch: Watch, progress: Progress) -> None:
     """Run the jobs one after another, with a pause point before each document."""
     before = 0
     for job in jobs:
-        note = ProgressNote(job.target)
+        note = ProgressNote(job.target, job.settings.page_timeout_s)
 
         def tick(number: int, before: int = before, note: ProgressNote = note) -> None:
+            note.rest()
             progress(before + number)
             watch.point()
             note.tell(number)
@@ -84,6 +92,7 @@ class Fleet:
     watch: Watch
     progress: Progress
     _strikes: dict[int, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
+    _hung: set[tuple[int, int]] = field(default_factory=set)
 
     @property
     def _folder(self) -> Path:
@@ -158,18 +167,11 @@ class Fleet:
     def _watch(self, process: subprocess.Popen[bytes]) -> None:
         """Tell progress and obey pauses until the executor ends or lost a worker."""
         submitted = self.settings.executor == "slurm"  # its process only hands the jobs over
-        hours, minutes, seconds = map(int, self.settings.slurm_time.split(":"))
-        patience_s = hours * 3600 + minutes * 60 + seconds
-        last_done, last_gain = -1, time.monotonic()
+        queue = SlurmQueue(job_name(self.work))
         while self._left():
             ended = process.poll() is not None
-            done = self._done()
-            self.progress(done)
-            if done != last_done:
-                last_done, last_gain = done, time.monotonic()
-            if submitted and time.monotonic() - last_gain > patience_s:
-                return
-            if ended and not (submitted and process.returncode == 0):
+            self.progress(self._done())
+            if ended and (not submitted or process.returncode != 0 or queue.is_over):
                 return
             if self._lost_worker():
                 return
@@ -189,13 +191,18 @@ class Fleet:
             total += job.size if job.target.is_file() else at_work.document if at_work else 0
         return total
 
-    def _lost_worker(self) -> bool:
-        """Whether a worker of this machine died in the middle of a shard."""
+    def _lost_worker(self, *, all_ended: bool = False) -> bool:
+        """Whether a worker of this machine ended in the middle of a shard; strikes are counted.
+
+        Of workers elsewhere that is known only when all have ended.
+        """
         lost = False
         for number, job in enumerate(self.jobs):
             at_work = read_progress(job.target)
-            if at_work is None or at_work.lives or job.target.is_file():
+            if at_work is None or job.target.is_file() or (at_work.lives and not all_ended):
                 continue
+            if at_work.hung(job.target, self.settings.page_timeout_s):
+                self._hung.add((number, at_work.document))
             progress_path(job.target).unlink(missing_ok=True)
             self._strikes[number][at_work.document] += 1
             lost = True
@@ -203,17 +210,18 @@ class Fleet:
 
     def _leave_out(self) -> bool:
         """Note documents with two strikes, for the next launch to leave out; whether there are."""
-        self._lost_worker()
+        self._lost_worker(all_ended=True)
         found = False
         for number, strikes in self._strikes.items():
             target = self.jobs[number].target
-            path = target.with_name(target.name + SKIP_SUFFIX)
-            before = set(json.loads(path.read_text())) if path.is_file() else set()
+            before = skipped_documents(target)
             skipped = before | {
-                document for document, count in strikes.items() if count >= _STRIKES
+                document: HUNG if (number, document) in self._hung else KILLED
+                for document, count in strikes.items()
+                if count >= _STRIKES
             }
             if skipped != before:
-                write_text(path, json.dumps(sorted(skipped)))
+                skip_documents(target, skipped)
                 found = True
         return found
 

@@ -18,6 +18,7 @@ import multiprocess
 
 from so8t_core.cleanse.pipeline_step import ShardStep, die_with_parent
 from so8t_core.cleanse.signals import Stopped
+from so8t_core.cleanse.slurm_queue import job_name
 
 
 def executor(plan: dict[str, Any], jobs: Path) -> Any:
@@ -39,7 +40,7 @@ def executor(plan: dict[str, Any], jobs: Path) -> Any:
         [step],
         time=plan["slurm_time"],
         partition=plan["slurm_partition"],
-        job_name="so8t-cleanse",
+        job_name=job_name(Path(plan["work"])),
         **common,
     )
 

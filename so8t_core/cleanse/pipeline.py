@@ -72,6 +72,7 @@ _HOW_NOT_WHAT = {
     "executor",
     "slurm_partition",
     "slurm_time",
+    "page_timeout_s",
 }  # settings that do not change the result
 _BY_CONTENT = {"earlier_runs", "safety_classifier"}  # paths: what is in the files decides
 _LIBRARIES = ("resiliparse", "selectolax", "fastwarc", "rensa", "datasets", "pyarrow")

@@ -41,7 +41,7 @@ class ShardStep(PipelineStep):  # type: ignore[misc]  # datatrove has no types
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         job = read_job(Path(self.jobs) / f"{rank:05}.json")
         if not job.target.is_file():
-            signals = WorkerSignals(Path(self.work), job.target)
+            signals = WorkerSignals(Path(self.work), job.target, job.settings.page_timeout_s)
             try:
                 job.run(signals.tick)
             finally:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,7 +28,10 @@ Tick = Callable[[int], None]
 end; may wait while the run is paused, or raise to stop."""
 
 SKIP_SUFFIX = ".skip"
-"""Beside a shard: the numbers of documents that killed their worker twice."""
+"""Beside a shard: the numbers of documents that ended their worker twice, and how."""
+
+KILLED, HUNG = "worker_killed", "worker_hung"
+"""Reasons of documents that ended their worker twice."""
 
 _Line = TypeVar("_Line", bound=BaseModel)
 
@@ -52,16 +55,14 @@ class PrepareJob:
         skipped = skipped_documents(self.target)
 
         def one(number: int, row: PageRow) -> Prepared:
-            drop = Drop(
-                id=identifier(row.url), url=mask_url(row.url), step="worker", reason="worker_killed"
-            )
+            page = {"id": identifier(row.url), "url": mask_url(row.url), "step": "worker"}
             if number in skipped:
-                return Prepared(drop=drop)
+                return Prepared(drop=Drop(**page, reason=skipped[number]))
             try:
                 return prepare(row, self.crawl, self.settings)
             except Exception as error:  # noqa: BLE001  one page may not end the shard; it is counted
-                failed = {"reason": "failed", "detail": type(error).__name__}
-                return Prepared(drop=drop.model_copy(update=failed))
+                failed = Drop(**page, reason="failed", detail=type(error).__name__)
+                return Prepared(drop=failed)
 
         _write(self.target, rows_at(self.crawl, self.places), one, tick)
 
@@ -86,14 +87,14 @@ class JudgeJob:
         skipped = skipped_documents(self.target)
 
         def one(number: int, document: Document) -> Judged:
-            drop = Drop(id=document.id, url=document.url, step="worker", reason="worker_killed")
+            page = {"id": document.id, "url": document.url, "step": "worker"}
             if number in skipped:
+                drop = Drop(**page, reason=skipped[number])
                 return Judged(document=without_text(document), fate="drop", drop=drop)
             try:
                 return judge(document, names.get(document.host, frozenset()), self.settings)
             except Exception as error:  # noqa: BLE001  one page may not end the shard; it is counted
-                failed = {"reason": "failed", "detail": type(error).__name__}
-                drop = drop.model_copy(update=failed)
+                drop = Drop(**page, reason="failed", detail=type(error).__name__)
                 return Judged(document=without_text(document), fate="drop", drop=drop)
 
         _write(self.target, documents(self.source), one, tick)
@@ -134,10 +135,18 @@ def read_job(path: Path) -> Job:
     return JudgeJob(target, source, boilerplate, settings, value["size"])
 
 
-def skipped_documents(target: Path) -> frozenset[int]:
-    """Numbers of the documents of a shard that are left out."""
+def skipped_documents(target: Path) -> dict[int, str]:
+    """Numbers of the documents of a shard that are left out, each with its reason."""
     path = target.with_name(target.name + SKIP_SUFFIX)
-    return frozenset(json.loads(path.read_text())) if path.is_file() else frozenset()
+    if not path.is_file():
+        return {}
+    return {int(number): reason for number, reason in json.loads(path.read_text()).items()}
+
+
+def skip_documents(target: Path, reasons: Mapping[int, str]) -> None:
+    """Have documents of a shard left out the next time that it is worked on, durably."""
+    path = target.with_name(target.name + SKIP_SUFFIX)
+    write_text(path, json.dumps(dict(sorted(reasons.items()))))
 
 
 _Item = TypeVar("_Item")

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from so8t_core.cleanse.watchdog import Watchdog
+
 Command = Literal["go", "hold", "stop"]
 
 PROGRESS_SUFFIX = ".progress"
@@ -33,6 +35,14 @@ class AtWork:
     host: str
     pid: int
     document: int
+
+    def hung(self, target: Path, most_seconds: float) -> bool:
+        """Whether it has been at this document for longer than it may."""
+        try:
+            began = progress_path(target).stat().st_mtime
+        except FileNotFoundError:
+            return False
+        return time.time() - began >= most_seconds
 
     @property
     def lives(self) -> bool:
@@ -77,10 +87,11 @@ def read_progress(target: Path) -> AtWork | None:
 
 
 class ProgressNote:
-    """Tells beside a shard who works on which of its documents."""
+    """Tells beside a shard who works on which of its documents; ends who hangs on one."""
 
-    def __init__(self, target: Path) -> None:
+    def __init__(self, target: Path, most_seconds: float) -> None:
         self._path = progress_path(target)
+        self._watchdog = Watchdog(most_seconds)
         self._who = f"{socket.gethostname()} {os.getpid()}"
         target.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC
@@ -89,9 +100,15 @@ class ProgressNote:
     def tell(self, document: int) -> None:
         """Work on this document begins."""
         os.pwrite(self._file, f"{self._who} {document}".ljust(_WIDTH).encode(), 0)
+        self._watchdog.begin()
+
+    def rest(self) -> None:
+        """No document is at work until the next one is told."""
+        self._watchdog.rest()
 
     def close(self) -> None:
         """The shard is done, or given up: nobody is at work on it."""
+        self._watchdog.rest()
         os.close(self._file)
         self._path.unlink(missing_ok=True)
 
@@ -99,22 +116,24 @@ class ProgressNote:
 class WorkerSignals:
     """A worker's end: called before each document."""
 
-    def __init__(self, work: Path, target: Path) -> None:
+    def __init__(self, work: Path, target: Path, most_seconds: float) -> None:
         self._command = work / _COMMAND
-        self._note = ProgressNote(target)
+        self._note = ProgressNote(target, most_seconds)
         self._looked = 0.0
 
     def tick(self, document: int) -> None:
         """Tell where the worker is; hold or raise `Stopped` as commanded."""
-        self._note.tell(document)
         now = time.monotonic()
         if now - self._looked < _LOOK_EVERY_S:
+            self._note.tell(document)
             return
         self._looked = now
         while (command := self._read()) == "hold":
+            self._note.rest()
             time.sleep(_LOOK_EVERY_S)
         if command == "stop":
             raise Stopped
+        self._note.tell(document)
 
     def _read(self) -> str:
         try:

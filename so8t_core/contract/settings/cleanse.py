@@ -36,8 +36,7 @@ class CleanseSettings(Section):
     slurm_time: str = Field(
         "12:00:00",
         pattern="^[0-9]{1,3}:[0-5][0-9]:[0-5][0-9]$",
-        description="Slurm time limit of a worker's job, as hours:minutes:seconds. Where no worker "
-        "gets any further for so long, the phase hands the jobs in again.",
+        description="Slurm time limit of a worker's job, as hours:minutes:seconds.",
     )
     pool_min_documents: int = Field(
         200,
@@ -50,6 +49,13 @@ class CleanseSettings(Section):
     )
     max_page_bytes: int = Field(
         4_000_000, ge=1000, description="Pages whose payload is larger are dropped."
+    )
+    page_timeout_s: float = Field(
+        120.0,
+        gt=0,
+        le=86_400,
+        description="A worker that is at one page for longer is ended; a page at which that "
+        "happens twice is dropped.",
     )
     quality_preset: QualityPreset = Field(
         "so8t", description="The named set of quality thresholds that pages must meet."
