@@ -2,11 +2,13 @@
 
     python benchmarks/gated_step.py OUT.json [--rounds 5] [--layers 32]
     python benchmarks/gated_step.py OUT.json --cases ours,ours_gates --loss-steps 0
+    python benchmarks/gated_step.py OUT.json --generate
 
 Random weights, made on the GPU; LoRA r 64 on all linears, re-entrant checkpointing, bf16 autocast,
 AdamW with 8-bit states, 4 x 2048 tokens a step. All settings run in one process and take turns.
-`paged` states are left out: they measure the bus. The second form measures what gates cost alone.
-Every part is written when it is done. One module, since all of it measures the same two models.
+`paged` states are left out: they measure the bus. The second form measures what gates cost alone,
+the third generation. Every part is written when it is done. One module, since all of it measures
+the same two models.
 """
 
 from __future__ import annotations
@@ -351,8 +353,14 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=32)
     parser.add_argument("--loss-steps", type=int, default=20)
     parser.add_argument("--cases", default="all")
-    parser.add_argument("--generate", action="store_true", help="measure generation as well")
+    parser.add_argument("--generate", action="store_true", help="measure generation alone")
     options = parser.parse_args()
+    if options.generate:
+        found = {"device": torch.cuda.get_device_name(), "torch": torch.__version__}
+        found["generation"] = generation(options.layers, options.rounds)
+        options.out.write_text(json.dumps(found, indent=1))
+        print(json.dumps(found, indent=1))
+        return
     cases = chosen_cases(options.cases)
     logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     data = batches(max(options.loss_steps, 2))
@@ -387,12 +395,6 @@ def main() -> None:
             print(name, result["losses"][name][-1], flush=True)
     save("fallbacks", ops.fallbacks())
     print(json.dumps({k: v for k, v in result.items() if k != "losses"}, indent=1), flush=True)
-    if options.generate:
-        subjects.clear()
-        gc.collect()
-        torch.cuda.empty_cache()
-        save("generation", generation(options.layers, options.rounds))
-        print(json.dumps(result["generation"]), flush=True)
 
 
 def timed(cases: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

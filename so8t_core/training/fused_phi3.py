@@ -215,7 +215,8 @@ def fuse_phi3(model: nn.Module) -> int:
             module.forward = MethodType(forward, module)
             count += 1
         elif _is_joinable(module):
-            module.__class__ = _fused_class(type(module))
+            kind: Any = type(module)
+            module.__class__ = _fused_class(kind)
             count += 1
     return count
 

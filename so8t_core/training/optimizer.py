@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from so8t_core.contract.settings.train import TrainSettings
 from so8t_core.phases.base import Emitter
+from so8t_core.training.bundle import Bundle, bundles_of
 from so8t_core.training.gate_terms import Gate
 
 State = dict[str, dict[str, Any]]
@@ -25,7 +26,7 @@ class GroupedAdamW(bitsandbytes.optim.AdamW):
     bitsandbytes' way for the first is a registry shared by the whole process and keyed by id(),
     which outlives its parameters. Its own `step` waits for the device after every single tensor;
     that is needed nowhere, since all work is in one stream, and only paged states, which the host
-    may read, are waited for at the end.
+    may read, are waited for at the end. What can be updated in one call is, see `bundle.py`.
     """
 
     @torch.no_grad()
@@ -36,10 +37,12 @@ class GroupedAdamW(bitsandbytes.optim.AdamW):
             self.check_overrides()
             self.to_gpu()
             self.initialized = True
+            self._bundles: dict[int, list[Bundle]] = {}
         parameter = None
         for gindex, group in enumerate(self.param_groups):
+            done = self._update_bundles(gindex, group)
             for pindex, parameter in enumerate(group["params"]):
-                if parameter.grad is None:
+                if parameter.grad is None or id(parameter) in done:
                     continue
                 if not self.state[parameter]:
                     self.init_state(group, parameter, gindex, pindex)
@@ -47,6 +50,20 @@ class GroupedAdamW(bitsandbytes.optim.AdamW):
                 self.update_step(group, parameter, gindex, pindex)
         if self.is_paged and parameter is not None and parameter.device.type == "cuda":
             torch.cuda.synchronize(parameter.device)
+
+    def _update_bundles(self, gindex: int, group: dict[str, Any]) -> set[int]:
+        """Update what can be updated together; returns the ids of those parameters."""
+        if not all(self.state[parameter] for parameter in group["params"]):
+            return set()  # states are made by a first step, one by one
+        bundles = self._bundles.get(gindex)
+        if bundles is None or not all(one.holds(self.state) for one in bundles):
+            bundles = self._bundles[gindex] = bundles_of(group["params"], self.state)
+        done: set[int] = set()
+        for bundle in bundles:
+            if bundle.ready():
+                bundle.update(self.optimizer_name, self.get_config(gindex, 0, group))
+                done |= bundle.members
+        return done
 
     def get_config(self, gindex: int, pindex: int, group: dict[str, Any]) -> dict[str, Any]:
         config = super().get_config(gindex, pindex, group)

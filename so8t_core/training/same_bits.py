@@ -4,6 +4,8 @@ On a GPU the quickest gradients of attention add up in an order that changes fro
 other operations of a training have the same bits every time. On a CPU nothing changes.
 """
 
+# torch makes this switch in a way that mypy does not see
+# mypy: disable-error-code="attr-defined"
 from __future__ import annotations
 
 import os

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
+from bitsandbytes import functional
 from torch import Tensor, nn
 
 from so8t_core.contract.settings.train import TrainSettings
 from so8t_core.model.modeling_phi3_so8t import SO8TRotationGate
 from so8t_core.phases.standalone import RecordingEmitter
+from so8t_core.training import bundle
 from so8t_core.training.gate_terms import Gate
 from so8t_core.training.optimizer import (
     build_optimizer,
@@ -81,6 +84,52 @@ def test_states_put_back_go_on_to_the_bit() -> None:
             stepped(twin, resumed, step)
         for name, value in model.state_dict().items():
             assert torch.equal(value, twin.state_dict()[name]), (kind, name)
+
+
+class Several(nn.Module):
+    """Matrices of whole blocks of 256, one that is not, and one that is too small for 8 bits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        shapes = ((64, 80), (128, 64), (65, 80), (32, 256), (8, 8))
+        self.weights = nn.ParameterList(torch.randn(shape) for shape in shapes)
+
+
+def test_updates_in_one_call_have_the_bits_of_updates_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[int] = []
+    update = functional.optimizer_update_8bit_blockwise
+
+    def counted(name: str, gradient: Tensor, *rest: Any, **named: Any) -> None:
+        calls.append(gradient.numel())
+        update(name, gradient, *rest, **named)
+
+    monkeypatch.setattr(functional, "optimizer_update_8bit_blockwise", counted)
+    ends = []
+    for most in (2**25, 0):
+        monkeypatch.setattr(bundle, "MOST", most)
+        model, settings = Several(), TrainSettings(optimizer="adamw_8bit", weight_decay=0.1)
+        optimizer = build_optimizer(model, (), settings, CPU, RecordingEmitter())
+        calls.clear()
+        for step in range(5):
+            torch.manual_seed(step)
+            for number, weight in enumerate(model.weights):
+                weight.grad = None if (step, number) == (2, 1) else torch.randn_like(weight)
+            for group in optimizer.param_groups:
+                group["lr"] = 1e-2 / (step + 1)
+            optimizer.step()
+            if step == 3:  # a resume's way
+                names = parameter_names(model)
+                saved = {n: copy.deepcopy(s) for n, s in optimizer_state(optimizer, names).items()}
+                restore_optimizer(optimizer, names, saved)
+        states = [s[k] for s in optimizer.state.values() for k in ("state1", "state2")]
+        ends.append([*model.parameters(), *states])
+        whole = sum(weight.numel() for weight in list(model.weights)[:4] if weight.numel() != 5200)
+        assert (whole in calls) == bool(most)
+    for one, other in zip(*ends, strict=True):
+        assert torch.equal(one, other)
 
 
 def test_a_state_that_does_not_fit_is_named() -> None:
