@@ -9,6 +9,8 @@ from typing import Any
 LEAST_S = 0.25
 BYTES_PER_S = 40 * 1024
 ANSWER_S = 0.05
+CALM_S = 0.2
+LONGEST_HELD_S = 1.0
 
 
 class Pace:
@@ -36,8 +38,15 @@ class Pace:
 
     @property
     def ready(self) -> bool:
-        """Whether the line has had time for what was sent since the last paint."""
-        return self.since_s >= max(LEAST_S, (self.sent - self._sent_before) / BYTES_PER_S)
+        """Whether the line has had time for what was sent since the last paint, and for keys.
+
+        Who types is about to press the next key, which would wait for the paint; once a second it
+        is painted all the same.
+        """
+        since_s = self.since_s
+        if since_s < max(LEAST_S, (self.sent - self._sent_before) / BYTES_PER_S):
+            return False
+        return self.typed_ago_s >= CALM_S or since_s >= LONGEST_HELD_S
 
     def typed(self) -> None:
         """A key was pressed: what it does comes before anything new."""

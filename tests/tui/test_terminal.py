@@ -1,10 +1,14 @@
 """In a real pseudo-terminal: any locale is survived, and the terminal is given back as it was."""
 
+import fcntl
 import os
 import pty
+import random
 import select
 import signal
+import struct
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -42,6 +46,15 @@ class Session:
         while text.encode() not in self.written:
             assert self._read(), f"it ended:\n{self.written[-2000:]!r}"
             assert time.monotonic() < end, f"{text} did not come:\n{self.written[-2000:]!r}"
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Another size, as from a window manager."""
+        fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def breathe(self) -> None:
+        """Read what is there, so that the terminal does not stand still."""
+        while select.select([self._terminal], [], [], 0.02)[0]:
+            assert self._read()
 
     def press(self, keys: str) -> None:
         """Type."""
@@ -101,6 +114,30 @@ def test_a_terminated_interface_restores_the_terminal(tmp_path: Path, number: in
     session.signal(number)
     session.end()
     assert restored(session.written)
+
+
+def test_a_storm_of_sizes_and_clicks_anywhere_is_survived(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "crawl")
+    home = {"XDG_CONFIG_HOME": str(tmp_path / "config"), "SO8T_LANG": "en"}
+    session = Session("--run", str(run.root), **home)
+    session.sees("Resume")
+    chance = random.Random(4)
+    for _ in range(60):
+        columns, rows = chance.choice([(10, 5), (250, 70), (chance.randint(1, 250), 24)])
+        session.resize(columns, rows)
+        x, y = chance.choice([1, columns, columns + 1, 9999]), chance.choice([1, rows, 9999])
+        for button in (0, 35, 64, 65):
+            session.press(f"\x1b[<{button};{x};{y}M\x1b[<{button};{x};{y}m")
+        session.press(chance.choice("123456789"))
+        session.breathe()
+    session.resize(80, 24)
+    session.press("1")
+    session.written = b""
+    session.press("?")
+    session.sees("Next tab")
+    session.press("?dq")
+    assert session.end() == 0
+    assert b"\x1b[?1049l" in session.written
 
 
 def test_a_dumb_terminal_gets_plain_lines(tmp_path: Path) -> None:
