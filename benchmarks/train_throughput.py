@@ -1,13 +1,16 @@
 """Tokens a second of whole trainings through Trainer on a GPU: ours and the stock stacks.
 
     python benchmarks/train_throughput.py OUT.json [--rounds 3] [--rows 4] [--length 2048]
+    python benchmarks/train_throughput.py OUT.json --storages nf4 --trl nf4
     python benchmarks/train_throughput.py OUT.json --tiny     # two small layers, also on a CPU
 
 The shape is Phi-3.5-mini's with random weights, LoRA r 64 on all linears. Every contender trains on
 rows that are full, so all tokens count and none is padding, which flatters the stock stacks: they
 are used to padded rows. Ours has gates, its own trainer, checkpoint and series; the stock ones have
-transformers' Trainer, PEFT and bitsandbytes. All share one process and take turns; a round's figure
-is the mean of its steps after the first. Each round is written when it is done.
+transformers' Trainer, PEFT and bitsandbytes. With `--trl` TRL's SFTTrainer packs samples of a
+quarter of the length, on models of its own, since it patches them. All share one process and take
+turns; a round's figure is the mean of its steps after the first. Each round is written when it is
+done.
 """
 
 from __future__ import annotations
@@ -163,6 +166,24 @@ def store_nf4(base: nn.Module) -> None:
     base.is_loaded_in_4bit = True
 
 
+def stored_base(storage: str, options: argparse.Namespace) -> Any:
+    """A stock model whose linears are stored that way."""
+    base = new_base(Phi3ForCausalLM, Phi3Config(**shape(options.tiny)))
+    if storage == "int8":
+        gated_step.store_int8(base)
+    elif storage == "nf4":
+        store_nf4(base)
+    base.enable_input_require_grads()
+    return base
+
+
+def with_lora(base: Any) -> Any:
+    """PEFT's adapter on all linears, from one seed."""
+    torch.manual_seed(0)
+    config = LoraConfig(r=64, lora_alpha=128, lora_dropout=0.05, target_modules=list(TARGETS))
+    return get_peft_model(base, config).train()
+
+
 def new_base(kind: Any, config: Any) -> Any:
     """A base of random weights on the device."""
     gated_step.DEVICE = DEVICE
@@ -173,17 +194,8 @@ def new_base(kind: Any, config: Any) -> Any:
 def stock(storage: str, options: argparse.Namespace, data: Tensor) -> dict[str, Contender]:
     """Transformers' Trainer on PEFT and bitsandbytes, checkpointed (re-entrant) and not."""
     before = torch.cuda.memory_allocated() if GPU else 0
-    base = new_base(Phi3ForCausalLM, Phi3Config(**shape(options.tiny)))
-    if storage == "int8":
-        gated_step.store_int8(base)
-    elif storage == "nf4":
-        store_nf4(base)
-    base.enable_input_require_grads()
-    torch.manual_seed(0)
-    model = get_peft_model(
-        base,
-        LoraConfig(r=64, lora_alpha=128, lora_dropout=0.05, target_modules=list(TARGETS)),
-    ).train()
+    base = stored_base(storage, options)
+    model = with_lora(base)
     own = torch.cuda.memory_allocated() - before if GPU else 0
 
     def build(checkpointed: bool) -> Callable[[int, Path], Trainer]:
@@ -192,21 +204,7 @@ def stock(storage: str, options: argparse.Namespace, data: Tensor) -> dict[str, 
                 base.gradient_checkpointing_enable({"use_reentrant": True})
             else:
                 base.gradient_checkpointing_disable()
-            arguments = TrainingArguments(
-                output_dir=str(folder),
-                max_steps=steps,
-                per_device_train_batch_size=options.rows,
-                learning_rate=2e-4,
-                bf16=True,
-                use_cpu=not GPU,
-                optim="adamw_bnb_8bit",
-                logging_steps=1,
-                save_strategy="no",
-                report_to=[],
-                disable_tqdm=True,
-                gradient_checkpointing=checkpointed,
-                gradient_checkpointing_kwargs={"use_reentrant": True},
-            )
+            arguments = TrainingArguments(**stock_arguments(folder, steps, checkpointed, options))
             return Trainer(model=model, args=arguments, train_dataset=Rows(data))
 
         return made
@@ -214,6 +212,67 @@ def stock(storage: str, options: argparse.Namespace, data: Tensor) -> dict[str, 
     return {
         name: Contender(name, build(checkpointed), own_bytes=own)
         for name, checkpointed in ((f"stock_{storage}", True), (f"stock_{storage}_whole", False))
+    }
+
+
+def stock_arguments(
+    folder: Path, steps: int, checkpointed: bool, options: argparse.Namespace
+) -> dict[str, Any]:
+    """What all stock trainers are told."""
+    return {
+        "output_dir": str(folder),
+        "max_steps": steps,
+        "per_device_train_batch_size": options.rows,
+        "learning_rate": 2e-4,
+        "bf16": True,
+        "use_cpu": not GPU,
+        "optim": "adamw_bnb_8bit",
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "report_to": [],
+        "disable_tqdm": True,
+        "gradient_checkpointing": checkpointed,
+        "gradient_checkpointing_kwargs": {"use_reentrant": True},
+    }
+
+
+def trl(storage: str, options: argparse.Namespace, data: Tensor) -> dict[str, Contender]:
+    """TRL's SFTTrainer, which packs, checkpointed and not."""
+    import datasets
+    from trl import SFTConfig, SFTTrainer
+
+    from so8t_core.model.loading import load_tokenizer
+    from so8t_core.model.tiny import build_tiny
+
+    before = torch.cuda.memory_allocated() if GPU else 0
+    base = stored_base(storage, options)
+    model = with_lora(base)
+    own = torch.cuda.memory_allocated() - before if GPU else 0
+    with tempfile.TemporaryDirectory() as place:
+        build_tiny(Path(place), seed=7)
+        tokenizer = load_tokenizer(Path(place))  # nothing is tokenised; the trainer asks for one
+    rows = data.view(-1, data.shape[1] // 4).tolist()
+    samples = datasets.Dataset.from_list([{"input_ids": row, "labels": row} for row in rows])
+
+    def build(checkpointed: bool) -> Callable[[int, Path], Trainer]:
+        def made(steps: int, folder: Path) -> Trainer:
+            if not checkpointed:
+                base.gradient_checkpointing_disable()
+            arguments = SFTConfig(
+                **stock_arguments(folder, steps, checkpointed, options),
+                packing=True,
+                max_length=options.length,
+            )
+            trainer: Trainer = SFTTrainer(
+                model=model, args=arguments, train_dataset=samples, processing_class=tokenizer
+            )
+            return trainer
+
+        return made
+
+    return {
+        name: Contender(name, build(checkpointed), own_bytes=own)
+        for name, checkpointed in ((f"trl_{storage}", True), (f"trl_{storage}_whole", False))
     }
 
 
@@ -300,7 +359,7 @@ def summary(contenders: dict[str, Contender]) -> dict[str, Any]:
         fitting = {
             name: rate
             for name, rate in rates.items()
-            if name.startswith("stock") and contenders[name].peak_bytes <= CAPS[cap]
+            if name.startswith(("stock", "trl")) and contenders[name].peak_bytes <= CAPS[cap]
         }
         int8 = [rate for name, rate in fitting.items() if "int8" in name]
         if own in rates and fitting and int8:
@@ -326,13 +385,16 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=2048)
     parser.add_argument("--tiny", action="store_true")
     parser.add_argument("--storages", default="int8,nf4,bf16")
+    parser.add_argument("--trl", default="", help="storages that TRL trains on as well")
     parser.add_argument("--only", help="names of contenders, with commas between; default: all")
     options = parser.parse_args()
     logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     data = ids(64, options.length, shape(options.tiny)["vocab_size"] - 64)
     contenders = ours(options, data)
-    for storage in options.storages.split(","):
+    for storage in filter(None, options.storages.split(",")):
         contenders |= stock(storage, options, data)
+    for storage in filter(None, options.trl.split(",")):
+        contenders |= trl(storage, options, data)
     if options.only:
         contenders = {name: contenders[name] for name in options.only.split(",")}
     tokens = options.rows * options.length
