@@ -26,6 +26,7 @@ PLACEHOLDERS: dict[Kind, str] = {
     Kind.CORPORATE_NUMBER: "〔法人番号〕",
     Kind.DRIVING_LICENCE: "〔運転免許証番号〕",
     Kind.PASSPORT: "〔旅券番号〕",
+    Kind.OFFICIAL_NUMBER: "〔公的番号〕",
     Kind.BANK_ACCOUNT: "〔口座番号〕",
     Kind.PHONE: "〔電話番号〕",
     Kind.POSTAL_CODE: "〔郵便番号〕",

@@ -50,6 +50,13 @@ _PREFIXED = (
     r"(?=[a-z]*[0-9A-Z])[0-9A-Za-z]{30,}" + _END,
     r"nvapi-[0-9A-Za-z_-]{40,}",
     r"sq0(?:atp|csp|idp)-[0-9A-Za-z_-]{20,}",
+    r"(?:hv[sbr]|xkeysib|xsmtpsib|dapi|dop|EAA|glsa|phc|sntrys|rk|ATATT|ATCTT|shippo|PMAK|hvb|cfut|fly|nfp|dp\.pt|sl)"
+    r"[-_.]?(?=[0-9A-Za-z_.-]*[0-9])(?=[0-9A-Za-z_.-]*[A-Za-z])[0-9A-Za-z_-]{30,}(?:[-_.][0-9A-Za-z]{6,})?"
+    + _END,
+    # any short word and then 32 letters of both sizes and digits, as no word has them
+    r"(?!(?:sha|md|blake|crc)[0-9-])[A-Za-z][0-9A-Za-z]{1,11}[-_.](?=[0-9A-Za-z_-]{0,60}[0-9])"
+    r"(?=[0-9A-Z_-]{0,60}[a-z])(?=[0-9a-z_-]{0,60}[A-Z])(?=(?:[^0-9\s]*[0-9]){4})(?=(?:[^A-Z\s]*[A-Z]){4})[0-9A-Za-z]{32,}"
+    + _END,
     r"eyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]*",
 )
 _PREFIX = re.compile(_WORD + "(?:" + "|".join(_PREFIXED) + ")")
@@ -85,7 +92,7 @@ _PLAIN_WORD = re.compile(
     r"[a-z]{6,24})(?![A-Za-z(.\[])",
 )
 _IN_QUERY = re.compile(
-    r"[?&](?:access_token|auth|token|api_?key|key|secret|client_secret|password|passwd|pwd|sig"
+    r"[?&](?:[A-Za-z-]*(?:signature|credential|security-token)|access_token|auth|token|api_?key|key|secret|client_secret|password|passwd|pwd|sig"
     r"|signature|session(?:id)?)=(?P<value>[^&#\s<>\x1f]{6,})",
     re.I,
 )
@@ -103,11 +110,11 @@ SECRETS = (
 _AT = (
     r"(?:[ \t\n]?@[ \t\n]?|[ \t]?[\[({<_]{1,2}[ \t]?(?:at|a|@|アット(?:マーク)?)[ \t]?[\])}>_]{1,2}[ \t]?"
     r"|[ \t]?[/|][ \t]?(?:at|アット)[ \t]?[/|][ \t]?|[ \t]-[ \t]?at[ \t]?-[ \t]|(?<! )-at-(?! )"
-    r"|[ \t]?(?:アットマーク|あっとまーく|アット|あっと|[☆★◎●■＊*])[ \t]?"
+    r"|[ \t]?(?:@マーク|アットマーク|あっとまーく|アット|あっと|[☆★◎●■＊*])[ \t]?"
     r"|%40|&#64;)"
 )
 _DOT = (
-    r"(?:\.|[ ]\.[ ]|\.\n(?=(?:com|co|ne|or|net|org|jp)(?![a-z]))|。(?=(?:com|co|ne|or|net|org|jp)(?![a-z]))"
+    r"(?:\.|[ ]\.[ ]|\n\.(?=(?:com|co|ne|or|net|org|jp|ac|go)(?![a-z]))|\.\n(?=(?:com|co|ne|or|net|org|jp)(?![a-z]))|。(?=(?:com|co|ne|or|net|org|jp)(?![a-z]))"
     r"|[ \t]?[\[({<_]{1,2}[ \t]?(?:dot|\.|ドット)[ \t]?[\])}>_]{1,2}[ \t]?|[ \t]dot[ \t]"
     r"|[ \t]?(?:ドット|どっと)[ \t]?)"
 )

@@ -56,6 +56,7 @@ from so8t_core.cleanse.pii_numbers import (
     LICENCE_LABEL,
     MOMENT,
     MY_NUMBER_LABEL,
+    OFFICIAL_NUMBERS,
     OTHER_NUMBER_LABEL,
     PASSPORT,
     PASSPORT_LABEL,
@@ -91,6 +92,7 @@ _REACHES = frozenset(
         Kind.MY_NUMBER,
         Kind.DRIVING_LICENCE,
         Kind.PASSPORT,
+        Kind.OFFICIAL_NUMBER,
         Kind.CARD,
     }
 )
@@ -218,6 +220,12 @@ def find_passports(view: str) -> Iterator[Span]:
                 yield span
 
 
+def find_official_numbers(view: str) -> Iterator[Span]:
+    """Numbers of pensions, insurances, residents and residence cards beside their label."""
+    for pattern in OFFICIAL_NUMBERS:
+        yield from _values(Kind.OFFICIAL_NUMBER, pattern, view)
+
+
 def find_bank_accounts(view: str) -> Iterator[Span]:
     """Account numbers after the kind of account; symbol and number of the postal bank."""
     for pattern in (*BANK_ACCOUNTS, BANK_AFTER):
@@ -328,6 +336,7 @@ WITH_DIGITS: tuple[Callable[[str], Iterator[Span]], ...] = (
     find_twelve_digits,
     find_corporate_numbers,
     find_passports,
+    find_official_numbers,
     find_bank_accounts,
     find_phones,
     find_ip_addresses,

@@ -53,6 +53,7 @@ class PersonalData(StrEnum):
     CORPORATE_NUMBER = "corporate_number"
     MY_NUMBER = "my_number"
     PASSPORT = "passport"
+    OFFICIAL_NUMBER = "official_number"
     PHONE = "phone"
     IP_ADDRESS = "ip_address"
     ADDRESS = "address"

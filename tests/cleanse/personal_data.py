@@ -527,6 +527,22 @@ def _names(chance: random.Random) -> list[Case]:
     ]
 
 
+def _official_numbers(chance: random.Random) -> list[Case]:
+    """Pension, residents' code, insurance, residence card."""
+    pension = _grouped(_digits(chance, 10), (4, 6), "-")
+    card = "".join(chance.choices("ABCDEFGHJKLM", k=2)) + _digits(chance, 8) + "CD"
+    code, holder = _digits(chance, 11), _digits(chance, 8)
+    cases = []
+    for label, plain in (
+        ("基礎年金番号", pension), ("在留カード番号", card), ("住民票コード", code), ("被保険者番号", holder),
+    ):  # fmt: skip
+        for form, value in (("plain", plain), ("full-width", plain.translate(FULL_WIDTH))):
+            text = _told(chance, label, value)
+            cases.append(Case("official_number", f"{label}, {form}", text, value))
+    value = f"{_digits(chance, 2)}-{_digits(chance, 3)} 番号 {_digits(chance, 6)}"
+    return [*cases, Case("official_number", "insurance", f"健康保険証の記号{value}", value)]
+
+
 _MAKERS = (
     _phones,
     _emails,
@@ -534,6 +550,7 @@ _MAKERS = (
     _postal_codes,
     _numbers,
     _labelled_numbers,
+    _official_numbers,
     _network,
     _names,
 )
@@ -578,6 +595,8 @@ def _harmless(chance: random.Random) -> list[str]:
         f"{_grouped(card, (4, 4, 4, 4), '-')} という並び", f"{_grouped(twelve, (4, 4, 4), ' ')} という並び", f"乱数 {_digits(chance, 20)}",
         f"製造番号 T{thirteen}", f"π = 3.{_digits(chance, 14)}", f"座標 {n(24, 45)}.{_digits(chance, 6)}, {n(123, 146)}.{_digits(chance, 6)}",
         f"フリーダイヤル 0120-{_digits(chance, 3)}-{_digits(chance, 3)}", f"0570-{_digits(chance, 3)}-{_digits(chance, 3)} は有料です。", "緊急の電話は110、119、118へ",
+        f"被保険者は{n(1, 99)}万{n(1000, 9999)}人である。", "住民票コードは11桁の数字です。", f"在留カードの更新は{n(1, 4)}か月前から", f"年金は{n(60, 70)}歳から受け取る。",
+        f"sha256-{''.join(chance.choices(string.ascii_letters + string.digits, k=43))}=", f"linux-image-{n(5, 7)}.{n(1, 20)}.0-{n(1, 40)}-amd64 を導入する",
         f"人口は{n(1, 99)}万{n(1000, 9999)}人で、世帯数は{n(10, 99)},{_digits(chance, 3)}である。", f"東京都の{n(2, 23)}区で{n(1, 9)}か所",
         f"試合は{n(0, 9)}-{n(0, 9)}で終わった。", f"大阪府と京都府の対戦は{n(0, 9)}対{n(0, 9)}", f"第{n(1, 9)}章 {n(1, 9)}-{n(1, 9)} 節の図",
         f"市内{n(2, 9)}か所、港区立図書館の{n(2, 9)}階", f"北区{n(1, 6)}年{n(1, 6)}組の児童", f"国道{n(1, 500)}号と県道{n(1, 500)}号",
