@@ -8,6 +8,7 @@ Softmax regression on the folded text (see `safety.py`), calibrated by one tempe
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,12 @@ CARD_NAME = "classifier.json"
 PURPOSE = (
     "Detection and refusal of unsafe text only. It must not be used to select, rank or generate it."
 )
-_FORMAT = 1
+_FORMAT = 2
+_PROBE = (
+    "Ａ・Ｂ-ｃ ｱﾀﾞﾙﾄ ア゛セッ久ス ｓ3x sekkusu 風イ谷 タヒ 覚、醒、剤 ヌ＊ー＊ド＊画像 "
+    "【爆】(弾) 爆\u0336 無\u200b修 こ1そ 樂壯麻 аео 〜～ ○□◆ ぁっゃ がぎぱ 100% bakudan no"
+)
+"""A text that every rule of the folded view changes."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -48,6 +54,8 @@ class Card(Frozen):
     classes: tuple[str, ...]
     buckets: int
     sizes: tuple[int, ...]
+    features: str
+    """Digest of the features of a fixed text: weights fit no others."""
     temperature: float
     metrics: dict[str, Any]
 
@@ -61,6 +69,12 @@ def features(text: str) -> tuple[npt.NDArray[np.int64], Floats]:
     values = 1.0 + np.log(counts)
     length = float(np.linalg.norm(values))
     return buckets, (values / length if length else values).astype(np.float32)
+
+
+def features_digest() -> str:
+    """Identity of how texts become features, seen at a fixed text."""
+    buckets, _ = features(_PROBE)
+    return hashlib.sha256(buckets.astype("<i8").tobytes()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -93,6 +107,7 @@ class Classifier:
             classes=self.classes,
             buckets=BUCKETS,
             sizes=SIZES,
+            features=features_digest(),
             temperature=self.temperature,
             metrics=metrics,
         )
@@ -128,6 +143,7 @@ def load_classifier(folder: Path) -> Classifier:
         card.format == _FORMAT
         and card.buckets == BUCKETS
         and card.sizes == SIZES
+        and card.features == features_digest()
         and weights.shape == (BUCKETS, len(card.classes))
         and biases.shape == (len(card.classes),)
         and bool(np.isfinite(weights).all() and np.isfinite(biases).all())

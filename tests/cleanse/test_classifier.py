@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from so8t_core.cleanse import classifier as classifier_module
 from so8t_core.cleanse import second_opinion
 from so8t_core.cleanse.classifier import (
     CARD_NAME,
@@ -125,6 +126,16 @@ def test_a_damaged_or_missing_classifier_is_named(built, tmp_path):
         (broken / name).write_bytes(content)
         with pytest.raises(InputInvalid, match="cannot be read"):
             load_classifier(broken)
+
+
+def test_a_classifier_of_another_folding_is_refused(built, monkeypatch):
+    """Its weights belong to other features; it has to be built again."""
+    folder, *_ = built
+    load_classifier(folder)
+    monkeypatch.setattr(classifier_module, "fold", str.lower)
+    with pytest.raises(InputInvalid, match="does not fit") as caught:
+        load_classifier(folder)
+    assert "train-classifier" in str(caught.value)
 
 
 def test_labelled_rows_are_read_and_bad_ones_named(tmp_path):
