@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,9 @@ PATTERNS = (
 MOST_BYTES = 1_500_000
 
 
-def unpack(folder: Path) -> Path:
+def unpack(folder: Path, packages: Sequence[str] = PACKAGES) -> Path:
     """Download and unpack the packages; nothing is installed."""
-    subprocess.run(["apt-get", "download", *PACKAGES], cwd=folder, check=True)
+    subprocess.run(["apt-get", "download", *packages], cwd=folder, check=True)
     for package in folder.glob("*.deb"):
         subprocess.run(["dpkg", "-x", str(package), str(folder / "x")], check=True)
     return folder / "x"
