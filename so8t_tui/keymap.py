@@ -63,6 +63,9 @@ the last column. Several keys are parted by commas; keys are called as
 "run.detach" = "ctrl+d"
 "run.pause" = "space,f5"
 ```
+
+The file is read when the interface opens. A name or key that is none, and a key that does something
+else in the same place, are said then, with their lines; the others are taken.
 """
 
 

@@ -25,8 +25,8 @@ def key_lines(
     found: dict[str, tuple[str, ...]] = {}
     for active in bindings:
         binding = active.binding
-        ours = "." not in binding.action.split("(")[0]
-        if binding.description and (ours or binding.id):
+        # Textual's own have no name; its second key for the same thing is told beside ours
+        if binding.description and (binding.id or binding.description in found):
             keys = found.get(binding.description, ())
             shown = display.get(binding.key, binding.key)
             if shown not in keys:

@@ -25,6 +25,7 @@ from so8t_tui.screens.newrun import NewRunDialog
 from so8t_tui.standing import LOOKS
 from so8t_tui.text import fitted, outside, table_cell
 from so8t_tui.widgets.keybar import KeyBar
+from so8t_tui.widgets.table import Table
 from so8t_tui.widgets.titlebar import Heading, TitleBar
 
 POLL_S = 0.5
@@ -36,7 +37,7 @@ _PROBLEM_FROM, _OTHER_COLUMNS = 16, 58
 _COLUMNS = ("run", "state", "phases", "phase", "started")
 
 
-class RunsTable(DataTable[Text]):
+class RunsTable(Table):
     """The table's own Enter, named for what it does here."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -7,16 +7,16 @@ from typing import Any
 
 from rich.text import Text
 from textual.content import Content
-from textual.widgets import DataTable
 
 from so8t_tui.crawlwords import host_state
 from so8t_tui.locale import Words
 from so8t_tui.text import outside, table_cell
+from so8t_tui.widgets.table import Table
 
 _LIMIT = 200
 
 
-class Hosts(DataTable[Text]):
+class Hosts(Table):
     """One stable row a host; only cells that changed are drawn again."""
 
     def __init__(self, words: Words) -> None:

@@ -109,6 +109,61 @@ async def test_home_is_as_it_was(
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.parametrize("language", ["en", "ja"])
+async def test_dialogs_and_the_comparison_are_as_they_were(
+    tmp_path: Path, language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number, moment in enumerate(("failed", "finished")):
+        staged(Path("runs") / moment, moment, START + 3600 * number)
+    (tmp_path / "settings.yaml").write_text("name: mine\ntrain: {max_step: 3}\n")
+    more = {
+        "words": Words(language),  # type: ignore[arg-type]
+        "start_engine": lambda _run: None,
+        "new_demo": lambda: None,
+        "new_run": lambda _file, _changes: None,
+        "configs": lambda: [Path("settings.yaml")],
+    }
+    wrong = []
+
+    async def shows(name: str) -> None:
+        nonlocal wrong
+        wrong += differs(f"{name}-{language}-80x24", await resting(pilot))
+
+    async with opened(center(None, Path("nothing"), **more)) as pilot:
+        await shows("empty")
+    async with opened(center(None, Path("runs"), **more)) as pilot:
+        await until(pilot, lambda: "✗" in on_screen(pilot.app) and "✓" in on_screen(pilot.app))
+        for name, key in (("form", "n"), ("choose", "c"), ("help", "question_mark")):
+            await pilot.press(key)
+            if name == "form":
+                await until(pilot, lambda: "`max_steps`" in on_screen(pilot.app))
+            await shows(name)
+            await pilot.press("escape")
+        await pilot.press("c", "enter")
+        await until(pilot, lambda: "↔" in on_screen(pilot.app))
+        await shows("compare")
+        await pilot.press("escape")
+        await until(pilot, lambda: "✗" in on_screen(pilot.app))
+        await pilot.press("j", "enter")
+        await until(pilot, lambda: "train.micro_batch_size" in on_screen(pilot.app))
+        for name, key in (("control", "c"), ("palette", "ctrl+p")):
+            await pilot.press(key)
+            await shows(name)
+            await pilot.press("escape")
+    assert not wrong, "\n".join(wrong)
+
+
+async def resting(pilot: Pilot[Any]) -> str:
+    """The picture once nothing has moved for a quarter of a second."""
+    pictures = [""]
+    while len(pictures) < 5 or len(set(pictures[-5:])) > 1:
+        await pilot.pause(0.06)
+        lines = on_screen(pilot.app).splitlines()
+        pictures.append("\n".join(line.rstrip() for line in lines) + "\n")
+    return pictures[-1]
+
+
 def differs(name: str, seen: str) -> list[str]:
     """What is seen, where it is not as the golden has it; writes that where it is asked for."""
     path = GOLDENS / f"{name}.txt"
