@@ -14,7 +14,7 @@ import re2
 from so8t_core.cleanse.intent import Intent
 
 _SURROUNDINGS = ("(?=", "(?!", "(?<=", "(?<!")
-_MEMORY_BYTES = 256 << 20
+_MEMORY_BYTES = 64 << 20
 
 
 class IntentSearch:

@@ -97,6 +97,13 @@ _NOT_GIVEN = re.compile(
 """What looks like a given name and is the rest of a firm's, a building's or a place's name."""
 _MOST_SURNAME = 4
 _HIRAGANA = re.compile("[ぁ-ゖ]")  # behind a lone ideograph it is an ending, as in 関する
+_GIVEN_HIRAGANA = frozenset(
+    resources.files("so8t_core.cleanse")
+    .joinpath("given_names_in_hiragana.txt")
+    .read_text("utf-8")
+    .split()
+)
+"""Given names that are written in hiragana, which alone may follow a surname of one ideograph."""
 
 
 def may_be_name(value: str) -> bool:
@@ -104,6 +111,11 @@ def may_be_name(value: str) -> bool:
     solid = "".join(value.split())
     for length in range(_MOST_SURNAME, 0, -1):
         if solid[:length] in SURNAMES:
-            bare = length == 1 and solid == value and _HIRAGANA.match(value, 1)
+            bare = (
+                length == 1
+                and solid == value
+                and _HIRAGANA.match(value, 1)
+                and value[1:] not in _GIVEN_HIRAGANA
+            )
             return not bare and not _NOT_GIVEN.search(solid[length:])
     return not _NOT_GIVEN.search(solid[1:])
