@@ -6,9 +6,10 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from so8t_core.contract.errors import SettingsError, StoreError
 from so8t_core.contract.files import PARTIAL_SUFFIX
@@ -66,10 +67,20 @@ def read_preferences(path: Path) -> Preferences:
             raise _wrong(path, f"`{outside(name, 60)}` is no setting", line)
         if type(value) is not kind:
             raise _wrong(path, f"`{name}` must be {wanted}", line)
-    for name, key in raw.get("keys", {}).items():
+    keys = dict(_flat(raw.get("keys", {})))
+    for name, key in keys.items():
         if type(key) is not str:
             raise _wrong(path, f"`{outside(name, 60)}` must be a text", line_of(text, name))
-    return Preferences(**raw)
+    return Preferences(**{**raw, "keys": keys})
+
+
+def _flat(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """The names with their dots: without quotes TOML takes `run.pause` for a table in a table."""
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
 
 
 def _text_of(path: Path) -> str:
@@ -120,7 +131,7 @@ def keep_preferences(path: Path, changes: Mapping[str, str | bool]) -> None:
     text = _text_of(path)
     for name, value in changes.items():
         told = f"{name} = {json.dumps(value, ensure_ascii=False)}"  # TOML writes these as JSON does
-        line = line_of(text, name)
+        line = line_of(re.split(r"^\s*\[", text, maxsplit=1, flags=re.MULTILINE)[0], name)
         if line is None:
             text = f"{told}\n{text}"
         else:

@@ -165,6 +165,11 @@ def test_preferences_are_kept_beside_what_else_the_file_says(tmp_path: Path) -> 
     keep_preferences(path, {"theme": "so8t", "language": "ja"})
     assert read_preferences(path) == Preferences("ja", "so8t", False, True, {"run.pause": "f5"})
     assert "# my keys" in path.read_text()
+    path.write_text("[keys]\nrun.pause = 'f5'\ntheme = 'x'\n")
+    keep_preferences(path, {"theme": "so8t"})
+    assert read_preferences(path) == Preferences(
+        theme="so8t", keys={"run.pause": "f5", "theme": "x"}
+    )
 
 
 async def test_an_edit_of_the_file_while_the_interface_is_open_stays(
