@@ -6,7 +6,7 @@ import gc
 import sys
 from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from so8t_core.contract.config import load_settings
 from so8t_core.contract.errors import EXIT_DONE, InputMissing, UsageError
@@ -104,7 +104,21 @@ def _with_model(settings: ServeSettings, arguments: Namespace) -> ServeSettings:
         return settings
     run = find_run(arguments.run, arguments.runs_dir)
     path, digest = _exported(run, arguments.gguf)
-    return settings.model_copy(update={"model": path, "model_sha256": digest})
+    update: dict[str, Any] = {"model": path, "model_sha256": digest}
+    if "instructions" not in settings.model_fields_set and _learnt_to_think(run):
+        update["instructions"] = None
+        told = "The model was trained to think in four parts; it is told nothing before a question."
+        print(told, file=sys.stderr)
+    return settings.model_copy(update=update)
+
+
+def _learnt_to_think(run: RunDir) -> bool:
+    """Whether answers in four parts were among what the run trained on."""
+    trained = Manifest.read(run.phase("train"))
+    if trained is None:
+        return False
+    sources = trained.figures["sources"]
+    return bool("thinking" in sources and sources["thinking"]["samples"])
 
 
 def _exported(run: RunDir, gguf: str | None) -> tuple[Path, str | None]:

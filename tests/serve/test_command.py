@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,11 @@ import psutil
 import pytest
 
 from so8t_core.cli import main
+from so8t_core.commands.serving import _with_model
+from so8t_core.contract.config import load_settings
 from so8t_core.contract.files import sha256_file
+from so8t_core.contract.manifest import Manifest, utc_now
+from so8t_core.contract.rundir import RunDir
 from so8t_core.serve.audit_keys import create_keys
 from tests.serve.audits import audit_settings, entry, open_log, verify, write
 from tests.serve.trained import CANARY, LEARNT
@@ -355,3 +360,42 @@ def test_a_running_server_rotates_its_log_when_told(tmp_path: Path):
         assert server.end(signal.SIGINT) == 0
     assert len(list((tmp_path / "log").glob("*.jsonl"))) == 2
     assert verify(audit_settings(tmp_path)).fault is None
+
+
+@pytest.mark.parametrize(
+    ("samples", "words", "told"),
+    [(3, (), False), (0, (), True), (3, ("--set", "serve.instructions=Answer."), True)],
+)
+def test_a_run_that_learnt_to_think_is_told_nothing_before_a_question(
+    tmp_path: Path, samples: int, words: tuple[str, ...], told: bool
+) -> None:
+    run = RunDir(tmp_path / "run")
+    (run.phase("export") / "folded").mkdir(parents=True)
+    run.settings_file.write_text("")
+    for phase, figures in (
+        ("export", {}),
+        ("train", {"sources": {"thinking": {"samples": samples}, "corpus": {"samples": 9}}}),
+    ):
+        run.phase(phase).mkdir(exist_ok=True)
+        _manifest(phase, figures).write(run.phase(phase))
+    settings = load_settings(None, words[1:], section="serve").serve
+    arguments = Namespace(run=str(run.root), runs_dir=tmp_path, model_path=None, gguf=None)
+    chosen = _with_model(settings, arguments)
+    assert chosen.model == run.phase("export") / "folded"
+    assert chosen.instructions == (settings.instructions if told else None)
+
+
+def _manifest(phase: Any, figures: dict[str, Any]) -> Manifest:
+    return Manifest(
+        phase=phase,
+        run="trial",
+        settings_sha256="0" * 64,
+        inputs={},
+        digest="0",
+        outputs=(),
+        figures=figures,
+        attempt=1,
+        started_at=utc_now(),
+        finished_at=utc_now(),
+        active_s=0.0,
+    )

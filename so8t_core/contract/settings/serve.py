@@ -153,7 +153,8 @@ class ServeSettings(Section):
         INSTRUCTIONS,
         max_length=10_000,
         description="What the model is told before each conversation; null for a model that was "
-        "trained to write the four parts by itself.",
+        "trained to write the four parts by itself. Left out: null for a run that trained on "
+        "answers in four parts.",
     )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8471, ge=0, le=65535, description="Port of the interface; 0: any free one.")
