@@ -29,6 +29,13 @@ def phase(arguments: Namespace) -> int:
             )
         arguments.set = [*arguments.set, f"cleanse.executor={executor}"]
     if arguments.in_run is not None:
+        if arguments.config is not None or arguments.set:
+            raise UsageError(
+                "A run keeps the settings that it was made with.",
+                where="-c" if arguments.config is not None else "--set",
+                hint=f"Make a new run: so8t {arguments.command} -c FILE --set NAME=VALUE. What may "
+                "change while a run works is under Control in the interface (key c).",
+            )
         run = find_run(arguments.in_run, arguments.runs_dir)
         want_running(run)
     elif arguments.config is not None:

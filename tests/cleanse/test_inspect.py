@@ -97,6 +97,15 @@ def test_a_finished_run_keeps_its_executor(done, capsys):
     assert "keeps the executor" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", [("--set", "cleanse.workers=2"), ("-c", "any.yaml")])
+def test_settings_beside_a_run_are_refused_and_not_passed_over(done, capsys, words):
+    arguments = ["cleanse", "--run", "made", "--runs-dir", str(done.parent), *words]
+    assert main([*arguments, "--headless"]) == 2
+    assert f"keeps the settings that it was made with.\n  where: {words[0]}" in (
+        capsys.readouterr().err
+    )
+
+
 @pytest.mark.parametrize("name", ["why", "sample", "train-classifier"])
 def test_every_command_has_help_with_an_example(name, capsys):
     with pytest.raises(SystemExit) as ended:
