@@ -15,12 +15,14 @@ from typing import ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.driver import Driver
 from textual.events import Event, Key
 
 from so8t_core.contract.errors import SettingsError, So8tError
 from so8t_core.contract.rundir import RunDir
 from so8t_tui.client import RunClient
 from so8t_tui.commands import Actions, Palette
+from so8t_tui.hangup import survive_hangup
 from so8t_tui.housekeeping import EVERY_S, calm_collector, tidy
 from so8t_tui.locale import LANGUAGES, Words, language_of
 from so8t_tui.outside import Outside
@@ -99,6 +101,15 @@ class ControlCenter(App[Leaving]):
         self.theme = self._preferences.theme if known else DARK.name
         self._use_keys()
         self.animation_level = "none"  # movement costs bytes over SSH and says nothing
+
+    def _build_driver(
+        self, headless: bool, inline: bool, mouse: bool, size: tuple[int, int] | None
+    ) -> Driver:
+        """Textual's driver, for a terminal that may be gone."""
+        driver = super()._build_driver(headless, inline, mouse, size)
+        loop = asyncio.get_running_loop()
+        survive_hangup(driver, partial(loop.call_soon_threadsafe, self.leave, "closed"))
+        return driver
 
     def _read_preferences(self) -> Preferences:
         try:

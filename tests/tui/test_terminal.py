@@ -12,7 +12,10 @@ import termios
 import time
 from pathlib import Path
 
+import psutil
 import pytest
+
+from so8t_tui.hangup import Terminal
 
 from .stage import make_run
 
@@ -64,6 +67,25 @@ class Session:
         """Send a signal."""
         os.kill(self._pid, number)
 
+    def threads(self) -> int:
+        """How many threads it has."""
+        return int(psutil.Process(self._pid).num_threads())
+
+    def hang_up(self) -> None:
+        """Take the terminal away."""
+        os.close(self._terminal)
+
+    def ended_by(self, patience_s: float) -> bool:
+        """Whether it ends in that time; it is killed where it does not."""
+        end = time.monotonic() + patience_s
+        while time.monotonic() < end:
+            if os.waitpid(self._pid, os.WNOHANG)[0]:
+                return True
+            time.sleep(0.05)
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+        return False
+
     def end(self) -> int:
         """Read to the end; the exit code."""
         end = time.monotonic() + PATIENCE_S
@@ -114,6 +136,47 @@ def test_a_terminated_interface_restores_the_terminal(tmp_path: Path, number: in
     session.signal(number)
     session.end()
     assert restored(session.written)
+
+
+def test_an_interface_whose_terminal_is_gone_ends(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "crawl")
+    home = {"XDG_CONFIG_HOME": str(tmp_path / "config"), "SO8T_LANG": "en"}
+    session = Session("--run", str(run.root), **home)
+    session.sees("Resume")
+    session.press("2345" * 60)  # more to paint than Textual's writer takes without reading
+    session.hang_up()
+    assert session.ended_by(PATIENCE_S)
+
+
+def test_going_on_without_having_been_suspended_changes_nothing(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "crawl")
+    home = {"XDG_CONFIG_HOME": str(tmp_path / "config"), "SO8T_LANG": "en"}
+    session = Session("--run", str(run.root), **home)
+    session.sees("Resume")
+    threads = session.threads()
+    for _ in range(3):  # a terminal that hangs up sends it too
+        session.signal(signal.SIGCONT)
+    session.press("?")
+    session.sees("Next tab")
+    assert session.threads() == threads
+    session.press("?q")
+    assert session.end() == 0
+
+
+def test_a_terminal_that_is_gone_takes_what_is_written() -> None:
+    reading, writing = os.pipe()
+    gone: list[bool] = []
+    with open(writing, "w") as file:
+        terminal = Terminal(file, lambda: gone.append(True))
+        assert terminal.write("one") == 3
+        terminal.flush()
+        assert os.read(reading, 9) == b"one"
+        os.close(reading)
+        for _ in range(3):
+            assert terminal.write("two") == 3
+            terminal.flush()
+        assert gone == [True]
+        os.dup2(os.open(os.devnull, os.O_WRONLY), writing)  # what is left goes there
 
 
 def test_a_storm_of_sizes_and_clicks_anywhere_is_survived(tmp_path: Path) -> None:
