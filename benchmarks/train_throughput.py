@@ -10,7 +10,7 @@ are used to padded rows. Ours has gates, its own trainer, checkpoint and series;
 transformers' Trainer, PEFT and bitsandbytes. With `--trl` TRL's SFTTrainer packs samples of a
 quarter of the length, on models of its own, since it patches them. All share one process and take
 turns; a round's figure is the mean of its steps after the first. Each round is written when it is
-done.
+done. One module, since all contenders must be built and run in the same way.
 """
 
 from __future__ import annotations

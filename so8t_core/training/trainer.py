@@ -5,6 +5,7 @@ optimiser steps and holds weights, optimiser and schedule as they were; the orde
 function of the position alone; every step seeds all random generators from the run's seed and its
 own number; nothing that depends on the clock touches a number. A hard pause in the middle of an
 accumulation therefore drops the gradients and saves the step's start; the replay gives them again.
+On a GPU gradients of attention need `train.deterministic` besides, or their last bits may differ.
 
 Longer than other modules, because every hook of Trainer must be a method of the one class.
 """

@@ -133,7 +133,7 @@ class TrainSettings(Section):
         False,
         description="On a GPU, gradients of attention with the same bits in every run, so that a "
         "resumed training equals an uninterrupted one to the bit, as it always does on CPU. "
-        "Attention is slower then; without it the last bits differ.",
+        "Attention is slower then; without it the last bits may differ.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where training runs.")
     gpus: int = Field(
