@@ -36,7 +36,7 @@ from so8t_core.model.tiny import build_tiny
 GPU = torch.cuda.is_available()
 FREE_BELOW_BYTES = 1.5e9
 """What the GPU may hold when training has let go of it: contexts, and no model."""
-PATIENCE_S = 300.0
+PATIENCE_S = 150.0
 _WORDS = ("設定", "手順", "説明", "文書", "資料", "確認", "変更", "保存", "画面", "利用", "方法")
 
 

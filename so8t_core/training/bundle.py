@@ -1,8 +1,9 @@
-"""Many 8-bit AdamW updates in one call.
+"""Many AdamW updates in one call.
 
 bitsandbytes updates tensor by tensor, and a call takes the host longer than it takes a GPU; after
-each step's loss was read, the GPU waits for the host. Numbers share nothing beyond their block of
-256, so tensors of whole blocks, laid end to end, come out with the same bits.
+each step's loss was read, the GPU waits for the host. Numbers with 8-bit states share nothing
+beyond their block of 256, those with 32-bit states nothing at all, so tensors (of whole blocks),
+laid end to end, come out with the same bits.
 """
 
 # bitsandbytes has no annotations
@@ -22,12 +23,15 @@ MOST = 2**25
 """Numbers of a bundle: its parameters and gradients, laid end to end, take 268 MB for a moment."""
 _BY_NUMBER = ("state1", "state2")
 _BY_BLOCK = ("absmax1", "absmax2")
+_NO_BETA3_AND_ALPHA = (0.0, 0.0)
+"""Which AdamW has not."""
 
 
 class Bundle:
     """Parameters whose states lie end to end; each keeps its own name for its part of them.
 
-    All have 8-bit blockwise states in `states`, by parameter, of equal maps and device.
+    All have 8-bit blockwise states in `states`, by parameter, of equal maps, or all 32-bit ones,
+    on one device.
     """
 
     def __init__(
@@ -35,9 +39,10 @@ class Bundle:
     ) -> None:
         self._parameters = list(parameters)
         self._states = [states[parameter] for parameter in parameters]
+        self._eight_bit = "absmax1" in self._states[0]
         self._joined = {
             key: torch.cat([state[key].flatten() for state in self._states])
-            for key in (*_BY_NUMBER, *_BY_BLOCK)
+            for key in (*_BY_NUMBER, *(_BY_BLOCK if self._eight_bit else ()))
         }
         for key, joined in self._joined.items():
             parts = joined.split([state[key].numel() for state in self._states])
@@ -65,10 +70,16 @@ class Bundle:
         """One step of the optimiser of that name in bitsandbytes, by a group's settings."""
         for state in self._states:
             state["step"] += 1
-        first = self._states[0]
-        beta1, beta2 = config["betas"]
         gradients = self._end_to_end([p.grad for p in self._parameters if p.grad is not None])[0]
         numbers, parts = self._end_to_end(self._parameters)
+        update = self._update_8_bit if self._eight_bit else self._update_32_bit
+        update(name, gradients, numbers, config)
+        torch._foreach_copy_(self._parameters, parts)
+
+    def _update_8_bit(
+        self, name: str, gradients: Tensor, numbers: Tensor, config: Mapping[str, Any]
+    ) -> None:
+        first, (beta1, beta2) = self._states[0], config["betas"]
         functional.optimizer_update_8bit_blockwise(
             name,
             gradients,
@@ -77,8 +88,7 @@ class Bundle:
             self._joined["state2"],
             beta1,
             beta2,
-            0.0,  # beta3 and alpha, which AdamW has not
-            0.0,
+            *_NO_BETA3_AND_ALPHA,
             config["eps"],
             first["step"],
             config["lr"],
@@ -90,7 +100,27 @@ class Bundle:
             gnorm_scale=1.0,
             skip_zeros=config["skip_zeros"],
         )
-        torch._foreach_copy_(self._parameters, parts)
+
+    def _update_32_bit(
+        self, name: str, gradients: Tensor, numbers: Tensor, config: Mapping[str, Any]
+    ) -> None:
+        beta1, beta2 = config["betas"]
+        functional.optimizer_update_32bit(
+            name,
+            gradients,
+            numbers,
+            self._joined["state1"],
+            beta1,
+            config["eps"],
+            self._states[0]["step"],
+            config["lr"],
+            self._joined["state2"],
+            beta2,
+            *_NO_BETA3_AND_ALPHA,
+            config["weight_decay"],
+            1.0,
+            skip_zeros=config["skip_zeros"],
+        )
 
     def _end_to_end(self, tensors: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """A copy of all, and its parts in their shapes."""
@@ -105,24 +135,27 @@ def bundles_of(
     parameters: Sequence[Tensor], states: Mapping[Tensor, dict[str, Any]]
 ) -> list[Bundle]:
     """Bundles of those that can be in one, in order; single ones are left out."""
-    found: list[list[Tensor]] = [[]]
-    size = 0
-    for parameter in parameters:
-        if not _fits(parameter, states[parameter]):
-            continue
-        if size and size + parameter.numel() > MOST:
-            found.append([])
-            size = 0
-        found[-1].append(parameter)
-        size += parameter.numel()
+    found: list[list[Tensor]] = []
+    for kind in (torch.uint8, torch.float32):
+        found.append([])
+        size = 0
+        for parameter in parameters:
+            if not _fits(parameter, states[parameter], kind):
+                continue
+            if size and size + parameter.numel() > MOST:
+                found.append([])
+                size = 0
+            found[-1].append(parameter)
+            size += parameter.numel()
     return [Bundle(some, states) for some in found if len(some) > 1]
 
 
-def _fits(parameter: Tensor, state: Mapping[str, Any]) -> bool:
+def _fits(parameter: Tensor, state: Mapping[str, Any], kind: torch.dtype) -> bool:
     return (
         bool(state)
-        and state["state1"].dtype == torch.uint8
+        and state["state1"].dtype == kind
         and not getattr(state["state1"], "is_paged", False)
-        and parameter.numel() % BLOCK == 0
+        and (kind != torch.uint8 or parameter.numel() % BLOCK == 0)
+        and parameter.dtype == torch.float32
         and parameter.is_contiguous()
     )

@@ -9,6 +9,10 @@ rotated output only: with y = R h, Σ g hᵀ = (Σ g yᵀ) R, since Rᵀ is R's 
 Frozen weights are dequantised in front of each product, forward and backward, and dropped again;
 only where a checkpointed layer is computed anew, they stay for its backward pass, which is next. A
 layer computed anew does without the product that ends it: nobody reads what comes out.
+
+A dequantised weight is written anew in any case, so s B is written beside it; and where what comes
+in is written by an operation of ours, that leaves room for A x behind each row. Then
+[x, A x] [W, s B]ᵀ is one product, and nothing is read again to be added to.
 Kept for the backward pass: the input, A x (rank numbers a token), and y where a gate is.
 """
 
@@ -33,6 +37,8 @@ from so8t_core.model.modeling_phi3_so8t import SO8TPhi3Attention, SO8TRotationGa
 from so8t_core.model.ops.reference import Dropout
 
 _ADAPTER = "default"
+_ALIGNED = 16
+"""Bytes; products of rows that begin elsewhere are slow."""
 _KEYS = 2**31 - 1
 
 
@@ -45,15 +51,26 @@ class FrozenWeight:
         # on the linear alone while the weight is sharded
         self._state = linear.weight.quant_state if isinstance(linear, Linear4bit) else None
 
-    def dense(self, dtype: torch.dtype, matrices: Tensor | None) -> Tensor:
-        """(out, in) in `dtype`, its rows rotated by `matrices`, (out / 8, 8, 8), where given."""
+    @property
+    def written_anew(self) -> bool:
+        """Whether `dense` may put something beside the weight at no cost."""
+        return self._int8
+
+    def dense(
+        self, dtype: torch.dtype, matrices: Tensor | None, beside: Tensor | None = None
+    ) -> Tensor:
+        """(out, in) in `dtype`, its rows rotated by `matrices`, (out / 8, 8, 8), where given.
+
+        `beside`: (out, more) in `dtype`, to stand in further columns; only of what is
+        `written_anew`, and not with `matrices`.
+        """
         linear = self._linear
         if self._int8:
             if linear.weight.CB is not None:
                 linear.init_8bit_state()
             codes, scales = linear.state.CB, linear.state.SCB
             if matrices is None:
-                return ops.dequantize(codes, scales, dtype)
+                return ops.dequantize(codes, scales, dtype, beside)
             return ops.dequantize_turned(codes, scales, matrices, dtype)
         weight = linear.weight
         if self._state is not None:
@@ -78,20 +95,29 @@ class LoraProduct(Function):
         dropout: Dropout | None,
         low: tuple[Tensor, Tensor] | None,
         unread: bool = False,
+        place: Tensor | None = None,
     ) -> Tensor:
         """`x`: (tokens, in); `a`: (r, in); `b`: (out, r); `matrices`: (out / 8, 8, 8) or None.
 
-        `low`: what `low_copies` makes of them, if that was done before. Returns (tokens, out) in
-        the dtype of x; where it is `unread`, which a gate's product never is, without any content.
+        `low`: what `low_copies` makes of them, if that was done before; `place`: (tokens, in + r),
+        what x lies in, with room for A x. Returns (tokens, out) in the dtype of x; where it is
+        `unread`, which a gate's product never is, without any content.
         """
         low_a, low_b = low or low_copies(a, b, matrices, scaling, x.dtype)
-        inner = _down(x, low_a, dropout)
-        dense = weight.dense(x.dtype, matrices)
+        if place is None:
+            inner = _down(x, low_a, dropout)
+            dense = weight.dense(x.dtype, matrices)
+            left, right = x, dense
+        else:
+            inner = _down(x, low_a, dropout, place[:, x.shape[1] :])
+            left, right = place, weight.dense(x.dtype, None, low_b)
+            dense = right[:, : x.shape[1]]
         if unread:
             out = x.new_empty(x.shape[0], dense.shape[0])
         else:
-            out = x @ dense.t()
-            out.addmm_(inner, low_b.t())
+            out = left @ right.t()
+            if place is None:
+                out.addmm_(inner, low_b.t())
         kept = None if matrices is None else out
         ctx.save_for_backward(x, inner, low_a, low_b, matrices, kept)
         ctx.weight, ctx.scaling, ctx.dropout = weight, scaling, dropout
@@ -119,7 +145,7 @@ class LoraProduct(Function):
             of_b = _turned(gradient, back, ctx.scaling).to(ctx.dtypes[1])
         if matrices is not None and ctx.needs_input_grad[3]:
             of_matrices = ops.rotation_gradient(upstream, out, matrices)
-        return of_x, of_a, of_b, of_matrices, *[None] * 5
+        return of_x, of_a, of_b, of_matrices, *[None] * 6
 
 
 def _recomputing() -> bool:
@@ -137,8 +163,19 @@ def output_unread(layer: Phi3DecoderLayer) -> bool:
     return again and _recomputing()
 
 
-def _down(x: Tensor, a: Tensor, dropout: Dropout | None) -> Tensor:
-    return x @ a.t() if dropout is None else ops.lora_down(x, a, dropout)
+def _down(x: Tensor, a: Tensor, dropout: Dropout | None, out: Tensor | None = None) -> Tensor:
+    if dropout is None:
+        return torch.mm(x, a.t(), out=out)
+    return ops.lora_down(x, a, dropout, out)
+
+
+def _lies_in(rows: Tensor, place: Tensor) -> bool:
+    """Whether these rows are the beginnings of the rows of a place."""
+    return (
+        rows.dtype == place.dtype
+        and rows.data_ptr() == place.data_ptr()
+        and (rows.shape[0], rows.stride()) == (place.shape[0], place.stride())
+    )
 
 
 def _up_into(out: Tensor, g: Tensor, a: Tensor, dropout: Dropout | None) -> None:
@@ -195,11 +232,28 @@ class FusedForward:
         self._ends = ends
         self._stock = layer.forward
         self._weight = FrozenWeight(self._layer.get_base_layer())
+        self._place: Tensor | None = None
         self.low: tuple[Tensor, Tensor] | None = None
+
+    def input_place(self, like: Tensor, width: int) -> Tensor | None:
+        """Where the next input should be written, so that there is room for A x behind it.
+
+        `like`: of as many rows, and of the dtype and device that the input will have; `width`: of
+        the input. Returns (rows, width) with rows apart, or None where nothing is gained.
+        """
+        rank = self._layer.r[_ADAPTER]
+        aligned = all(n * like.element_size() % _ALIGNED == 0 for n in (width, rank))
+        if self._behind is not None or not self._weight.written_anew or not aligned:
+            return None
+        place = like.new_empty(like.shape[0], width + rank)
+        # an alias whose changes autograd does not count: A x is no part of the input
+        self._place = place.data
+        return place[:, :width]
 
     def __call__(self, x: Tensor, *arguments: Any, **named: Any) -> Tensor:
         """`x`: (..., in). Returns (..., out), in autocast's dtype or that of x."""
-        layer = self._layer
+        layer, place = self._layer, self._place
+        self._place = None
         if layer.disable_adapters or layer.merged or arguments or named:
             gate = None if self._behind is None else self._behind.rotation_gate
             stock: Tensor = self._stock(x, *arguments, **named)
@@ -207,6 +261,8 @@ class FusedForward:
         kind = x.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
         rows = x.reshape(-1, x.shape[-1]).to(dtype)
+        if place is not None and not _lies_in(rows, place):
+            place = None
         with torch.autocast(kind, enabled=False):
             out = LoraProduct.apply(
                 rows,
@@ -216,6 +272,7 @@ class FusedForward:
                 self._dropout(),
                 self.low,
                 self._ends is not None and output_unread(self._ends),
+                place,
             )
         return out.view(*x.shape[:-1], out.shape[-1])
 

@@ -21,7 +21,7 @@ from transformers.models.phi3.modeling_phi3 import (
 
 from so8t_core.model import ops
 from so8t_core.model.modeling_phi3_so8t import SO8TPhi3Attention
-from so8t_core.training.fused_lora import output_unread
+from so8t_core.training.fused_lora import FusedForward, output_unread
 from so8t_core.training.packed_attention import ENDS, packed_attention
 
 
@@ -29,17 +29,17 @@ class SwiGLU(Function):
     """silu(gate) · up of a joined (tokens, 2 n)."""
 
     @staticmethod
-    def forward(ctx: Any, joined: Tensor) -> Tensor:
-        """Returns (tokens, n)."""
+    def forward(ctx: Any, joined: Tensor, out: Tensor | None) -> Tensor:
+        """Returns (tokens, n); in `out`, where that is given."""
         ctx.save_for_backward(joined)
-        return ops.swiglu(joined)
+        return ops.swiglu(joined, out)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> Any:
         """The gradient of `joined`."""
         (joined,) = ctx.saved_tensors
-        return ops.swiglu_back(joined, upstream.contiguous())
+        return ops.swiglu_back(joined, upstream.contiguous()), None
 
 
 class TurnedHeads(Function):
@@ -49,9 +49,9 @@ class TurnedHeads(Function):
     def forward(
         ctx: Any, joined: Tensor, cosines: Tensor, sines: Tensor, queries: int, keys: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """See `ops.turn_heads`; nothing of the joined product is kept."""
+        """See `ops.turn_heads`; they take the place of the joined product, which is gone."""
         ctx.save_for_backward(cosines, sines)
-        heads = ops.turn_heads(joined, cosines, sines, (queries, keys))
+        heads = ops.turn_heads(joined.detach(), cosines, sines, (queries, keys))
         q, k, v = heads.unflatten(-1, (queries + 2 * keys, -1)).split((queries, keys, keys), dim=2)
         return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
 
@@ -85,19 +85,25 @@ class SumAndNorm(Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, added: Tensor, weight: Tensor, epsilon: float
+        ctx: Any,
+        x: Tensor,
+        added: Tensor | None,
+        weight: Tensor,
+        epsilon: float,
+        out: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        """`x`, `added`: (tokens, width). Returns the sum and its norm."""
-        total, out, scales = ops.norm(x, added, weight, epsilon)
+        """`x`, `added`: (tokens, width). Returns the sum, or x, and its norm; that in `out`."""
+        total, normed, scales = ops.norm(x, added, weight, epsilon, out)
         ctx.save_for_backward(total, weight, scales)
-        return total, out
+        ctx.adds = added is not None
+        return total if ctx.adds else x.view_as(x), normed
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, of_total: Tensor, upstream: Tensor) -> Any:
         """One gradient, which is that of both summands."""
         gradient = ops.norm_back(upstream.contiguous(), of_total.contiguous(), *ctx.saved_tensors)
-        return gradient, gradient, None, None
+        return gradient, gradient if ctx.adds else None, None, None, None
 
 
 class UnreadSum(Function):
@@ -121,22 +127,35 @@ def _norm_forward(self: Any, hidden_states: Tensor) -> Tensor:
 
 
 def _layer_forward(self: Any, hidden_states: Tensor, **kwargs: Any) -> Tensor:
-    """As Phi-3's, with the sum after the attention normed in the same pass."""
-    attended, _ = self.self_attn(hidden_states=self.input_layernorm(hidden_states), **kwargs)
-    width, after = hidden_states.shape[-1], self.post_attention_layernorm
-    total, normed = SumAndNorm.apply(
-        hidden_states.reshape(-1, width),
-        attended.reshape(-1, width),
-        after.weight,
-        after.variance_epsilon,
-    )
-    total, added = total.view_as(hidden_states), self.mlp(normed.view_as(hidden_states))
+    """As Phi-3's, with each norm and the sum before or beside it in one pass."""
+    before, after = self.input_layernorm, self.post_attention_layernorm
+    total, normed = _sum_and_norm(hidden_states, None, before, self.self_attn.qkv_proj)
+    attended, _ = self.self_attn(hidden_states=normed, **kwargs)
+    total, normed = _sum_and_norm(total, attended, after, self.mlp.gate_up_proj)
+    added = self.mlp(normed)
     return UnreadSum.apply(total, added) if output_unread(self) else total + added
+
+
+def _sum_and_norm(
+    x: Tensor, added: Tensor | None, norm: Any, reader: nn.Module
+) -> tuple[Tensor, Tensor]:
+    """The sum, or x, and its norm, which lies as its `reader` would have it."""
+    rows = x.reshape(-1, x.shape[-1])
+    summand = None if added is None else added.reshape(rows.shape)
+    out = _place_for(reader, rows, rows.shape[1])
+    total, normed = SumAndNorm.apply(rows, summand, norm.weight, norm.variance_epsilon, out)
+    return total.view_as(x), normed.view_as(x)
+
+
+def _place_for(reader: nn.Module, like: Tensor, width: int) -> Tensor | None:
+    forward = reader.__dict__.get("forward")
+    return forward.input_place(like, width) if isinstance(forward, FusedForward) else None
 
 
 def _mlp_forward(self: Any, hidden_states: Tensor) -> Tensor:
     joined = self.gate_up_proj(hidden_states)
-    inner = SwiGLU.apply(joined.reshape(-1, joined.shape[-1]))
+    rows = joined.reshape(-1, joined.shape[-1])
+    inner = SwiGLU.apply(rows, _place_for(self.down_proj, rows, rows.shape[1] // 2))
     return self.down_proj(inner.view(*joined.shape[:-1], inner.shape[-1]))
 
 
@@ -227,6 +246,7 @@ def _is_joinable(module: Any) -> bool:
         isinstance(module, Phi3DecoderLayer)
         and not hasattr(module, _UNFUSED)
         and not module.config.resid_pdrop
+        and not module.input_layernorm.weight.requires_grad
         and not module.post_attention_layernorm.weight.requires_grad
     )
 

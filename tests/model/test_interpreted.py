@@ -53,12 +53,22 @@ for rows, width, rank, probability in ((130, 200, 5, 0.3), (64, 128, 16, 0.0), (
     near(lora.down(x, a, dropout), reference.down(x, a, dropout))
     near(lora.up_into(out.clone(), g, a, dropout), reference.up_into(out.clone(), g, a, dropout))
     near(lora.gradient_of_a(g, x, dropout), reference.gradient_of_a(g, x, dropout))
+    place = torch.zeros(rows, width + rank)
+    place[:, :width] = x
+    apart, room = place[:, :width], place[:, width:]
+    lora.down(apart, a, dropout, room)
+    near(room, reference.down(x, a, dropout))
+    assert torch.equal(apart, x)
+    near(lora.gradient_of_a(g, apart, dropout), reference.gradient_of_a(g, x, dropout))
 matrices = so8.rotation(0.3 * torch.randn(9, 28), "exp")
 codes = torch.randint(-127, 128, (72, 600), dtype=torch.int8)
 scales = torch.rand(72)
 for weights, with_scales in ((codes, scales), (torch.randn(72, 600), None)):
     one = (weights, with_scales, matrices, torch.float32)
     near(kernels.dequantize_turned(*one), reference.dequantize_turned(*one))
+beside = torch.randn(72, 5)
+together = kernels.dequantize(codes, scales, torch.float32, beside)
+assert torch.equal(together, reference.dequantize(codes, scales, torch.float32, beside))
 identity = torch.eye(8).expand(9, 8, 8)
 same = kernels.dequantize_turned(codes, scales, identity, torch.float32)
 assert torch.equal(same, reference.dequantize(codes, scales, torch.float32))
@@ -80,15 +90,23 @@ torch.cuda.device_of = lambda tensor: contextlib.nullcontext()
 torch.manual_seed(0)
 joined, upstream = torch.randn(5, 2 * 1300), torch.randn(5, 1300)
 torch.testing.assert_close(phi3.swiglu(joined), reference.swiglu(joined))
+place = torch.zeros(5, 1307)
+phi3.swiglu(joined, place[:, :1300])
+torch.testing.assert_close(place[:, :1300], reference.swiglu(joined))
+assert not place[:, 1300:].any()
 torch.testing.assert_close(
     phi3.swiglu_back(joined, upstream), reference.swiglu_back(joined, upstream)
 )
 x, added, weight = torch.randn(5, 200), torch.randn(5, 200), torch.randn(200)
 for summand in (None, added):
-    found = norms.norm(x, summand, weight, 1e-3)
     expected = reference.norm(x, summand, weight, 1e-3)
-    for one, other in zip(found, expected):
-        torch.testing.assert_close(one, other)
+    place = torch.zeros(5, 207)
+    for out in (None, place[:, :200]):
+        found = norms.norm(x, summand, weight, 1e-3, out)
+        for one, other in zip(found, expected):
+            torch.testing.assert_close(one, other)
+    torch.testing.assert_close(place[:, :200], expected[1])
+    assert not place[:, 200:].any()
     total, _, scales = expected
     of_total = None if summand is None else torch.randn(5, 200)
     back = (torch.randn(5, 200), of_total, total, weight, scales)
@@ -99,8 +117,8 @@ for queries, keys, size, turned in ((4, 2, 24, 24), (20, 4, 16, 12)):
     for batch in (1, 2):
         c, s = angles[:batch].cos(), angles[:batch].sin()
         torch.testing.assert_close(
-            phi3.turn_heads(joined, c, s, (queries, keys)),
-            reference.turn_heads(joined, c, s, (queries, keys)),
+            phi3.turn_heads(joined.clone(), c, s, (queries, keys)),
+            reference.turn_heads(joined.clone(), c, s, (queries, keys)),
         )
         q, k, v = (
             torch.randn(2, 7, heads, size).transpose(1, 2) for heads in (queries, keys, keys)

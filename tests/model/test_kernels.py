@@ -74,6 +74,9 @@ def test_dequantized_rows_equal_the_reference_to_the_bit() -> None:
     for dtype in DTYPES:
         expected = reference.dequantize(codes, scales, dtype)
         assert torch.equal(ops.dequantize(codes, scales, dtype), expected)
+        beside = drawn(33, 24, dtype=dtype)
+        together = ops.dequantize(codes, scales, dtype, beside)
+        assert torch.equal(together, torch.cat((expected, beside), dim=1))
 
 
 def test_a_compiled_gate_computes_the_same() -> None:
@@ -162,6 +165,12 @@ def test_lora_with_dropout_agrees_with_the_reference(
         gradient = ops.lora_gradient_of_a(g, x, dropout)
         near(gradient, reference.gradient_of_a(g, x, dropout), 1e-5)
         assert torch.equal(gradient, ops.lora_gradient_of_a(g, x, dropout))
+        place = x.new_zeros(rows, width + rank)
+        place[:, :width] = x
+        apart, room = place[:, :width], place[:, width:]
+        ops.lora_down(apart, a, dropout, room)
+        assert torch.equal(room, ops.lora_down(x, a, dropout))
+        assert torch.equal(ops.lora_gradient_of_a(g, apart, dropout), gradient)
         assert ops.fallbacks() == before
 
 
@@ -198,6 +207,10 @@ def test_joined_products_agree_with_the_reference(dtype: torch.dtype) -> None:
         expected = reference.norm(x, summand, weight, 1e-5)
         for found, wanted in zip(ops.norm(x, summand, weight, 1e-5), expected, strict=True):
             near(found, wanted, half_step)
+        place = x.new_zeros(333, 3136)
+        ops.norm(x, summand, weight, 1e-5, place[:, :3072])
+        assert torch.equal(place[:, :3072], ops.norm(x, summand, weight, 1e-5)[1])
+        assert not place[:, 3072:].any()
         back = (drawn(333, 3072, dtype=dtype, seed=3), summand, expected[0], weight, expected[2])
         near(ops.norm_back(*back), reference.norm_back(*back), half_step)
     for queries, keys, size, turned in ((4, 2, 24, 24), (32, 32, 96, 96), (20, 4, 16, 12)):
@@ -205,8 +218,8 @@ def test_joined_products_agree_with_the_reference(dtype: torch.dtype) -> None:
         angles = drawn(1, 33, turned // 2).repeat(1, 1, 2)
         cosines, sines = angles.cos().to(dtype), angles.sin().to(dtype)
         near(
-            ops.turn_heads(joined, cosines, sines, (queries, keys)),
-            reference.turn_heads(joined, cosines, sines, (queries, keys)),
+            ops.turn_heads(joined.clone(), cosines, sines, (queries, keys)),
+            reference.turn_heads(joined.clone(), cosines, sines, (queries, keys)),
             half_step,
         )
         parts = [

@@ -10,12 +10,14 @@ import pytest
 import torch
 from bitsandbytes.nn import Int8Params, Linear4bit, Linear8bitLt, Params4bit
 from peft import PeftModel
+from peft.tuners.lora.layer import LoraLayer
 from torch import Tensor, nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.phi3.modeling_phi3 import Phi3RMSNorm, apply_rotary_pos_emb
 
 from so8t_core.contract.settings.train import TrainSettings
-from so8t_core.model.int8 import as_stored
+from so8t_core.model import ops
+from so8t_core.model.int8 import as_stored, multiply_dequantized
 from so8t_core.model.modeling_phi3_so8t import SO8TPhi3Config, SO8TPhi3ForCausalLM
 from so8t_core.model.ops import reference
 from so8t_core.model.ops.reference import Dropout
@@ -223,7 +225,7 @@ def test_a_layer_that_runs_again_leaves_out_its_last_product(
     forward = LoraProduct.forward
 
     def noting(*arguments: Any) -> Tensor:
-        unread.append(arguments[-1])
+        unread.append(arguments[-2])
         return forward(*arguments)
 
     monkeypatch.setattr(LoraProduct, "forward", staticmethod(noting))
@@ -266,14 +268,19 @@ def test_sums_and_norms_have_the_gradients_of_autograd() -> None:
     norm.weight.requires_grad_(False)
     x, added = (torch.randn(5, 24, requires_grad=True) for _ in range(2))
     upstream = torch.randn(5, 24), torch.randn(5, 24)
-    found = SumAndNorm.apply(x, added, norm.weight, norm.variance_epsilon)
-    expected = (x + added, norm(x + added))
-    for one, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(one, other)
-    ours = torch.autograd.grad(found, (x, added), upstream)
-    theirs = torch.autograd.grad(expected, (x, added), upstream)
-    for one, other in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(one, other)
+    for summand in (added, None):
+        place = torch.empty(5, 30)
+        found = SumAndNorm.apply(x, summand, norm.weight, norm.variance_epsilon, place[:, :24])
+        total = x if summand is None else x + summand
+        expected = (total.view_as(total), norm(total))
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(one, other)
+        assert found[1].data_ptr() == place.data_ptr()
+        inputs = (x,) if summand is None else (x, summand)
+        ours = torch.autograd.grad(found, inputs, upstream)
+        theirs = torch.autograd.grad(expected, inputs, upstream)
+        for one, other in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(one, other)
     alone = Norm.apply(x, norm.weight, norm.variance_epsilon)
     torch.testing.assert_close(alone, norm(x))
     (ours_alone,) = torch.autograd.grad(alone, x, upstream[0])
@@ -290,7 +297,9 @@ def test_swiglu_and_turned_heads_have_the_gradients_of_autograd() -> None:
     torch.testing.assert_close(reference.swiglu_back(joined.detach(), upstream), joined.grad)
     joined = torch.randn(2, 6, (4 + 2 * 2) * 8, requires_grad=True)
     angles = torch.randn(1, 6, 3).repeat(1, 1, 2)  # six of eight numbers turn
-    q, k, v = TurnedHeads.apply(joined, angles.cos(), angles.sin(), 4, 2)
+    product = joined.clone()  # the heads take its place
+    q, k, v = TurnedHeads.apply(product, angles.cos(), angles.sin(), 4, 2)
+    assert q.data_ptr() == product.data_ptr()
     cut = [one.transpose(1, 2) for one in joined.unflatten(-1, (8, 8)).split((4, 2, 2), dim=2)]
     expected = (*apply_rotary_pos_emb(cut[0], cut[1], angles.cos(), angles.sin()), cut[2])
     gradients = [torch.randn_like(one) for one in (q, k, v)]
@@ -299,6 +308,68 @@ def test_swiglu_and_turned_heads_have_the_gradients_of_autograd() -> None:
     (of_found,) = torch.autograd.grad((q, k, v), joined, gradients)
     (of_wanted,) = torch.autograd.grad(expected, joined, gradients)
     torch.testing.assert_close(of_found, of_wanted)
+
+
+def in_int8(model: PeftModel) -> PeftModel:
+    """The same with its frozen linears stored in int8, multiplied by their dequantised weights."""
+    for layer in model.modules():
+        if isinstance(layer, LoraLayer):
+            plain: Any = layer.base_layer
+            eight = Linear8bitLt(
+                plain.in_features, plain.out_features, bias=False, has_fp16_weights=False
+            )
+            eight.weight = Int8Params(plain.weight.data, requires_grad=False)
+            layer.base_layer = eight.to("cpu")
+    multiply_dequantized(model)
+    return model
+
+
+@pytest.mark.parametrize("checkpointed", [False, True], ids=["kept", "checkpointed"])
+def test_an_int8_weight_and_its_b_are_one_product(
+    monkeypatch: pytest.MonkeyPatch, checkpointed: bool
+) -> None:
+    stock = in_int8(adapted())
+    fused = copy.deepcopy(stock)
+    fuse(fused)
+    joined = []
+    dequantize = ops.dequantize
+
+    def counted(codes: Tensor, scales: Tensor, dtype: torch.dtype, beside: Any = None) -> Tensor:
+        joined.append(beside is not None)
+        return dequantize(codes, scales, dtype, beside)
+
+    monkeypatch.setattr(ops, "dequantize", counted)
+    if checkpointed:
+        _checkpoint_activations(fused.base_model.model)
+    expected_logits, expected = gradients(stock)
+    joined.clear()
+    logits, found = gradients(fused, bank=True)
+    # qkv, gate and up, and down of two layers, twice where they are computed anew; o has the gate
+    assert sum(joined) == (12 if checkpointed else 6)
+    torch.testing.assert_close(logits, expected_logits, rtol=1e-4, atol=1e-5)
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        assert (found[name] - gradient).abs().max() <= 1e-3 * gradient.abs().max(), name
+
+
+def test_room_is_used_for_the_input_that_was_written_there_alone() -> None:
+    model = in_int8(adapted())
+    fuse(model)
+    forward: Any = next(
+        m.forward
+        for m in model.modules()
+        if isinstance(m, LoraLayer) and m.base_layer.out_features == 96
+    )
+    x = torch.randn(7, 32)
+    expected = forward(x)
+    place = forward.input_place(x, 32)
+    assert (place.shape, place.stride()) == ((7, 32), (36, 1))
+    assert torch.equal(forward(x), expected)  # x does not lie there
+    assert torch.equal(forward(x), expected)
+    place = forward.input_place(x, 32)
+    place.copy_(x)
+    torch.testing.assert_close(forward(place), expected)
+    assert forward.input_place(x.half(), 32) is None  # rank 4 in 16 bits would not be aligned
 
 
 def test_frozen_weights_are_what_their_linears_multiply_by() -> None:

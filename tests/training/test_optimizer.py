@@ -87,30 +87,34 @@ def test_states_put_back_go_on_to_the_bit() -> None:
 
 
 class Several(nn.Module):
-    """Matrices of whole blocks of 256, one that is not, and one that is too small for 8 bits."""
+    """Matrices of whole blocks of 256, one that is not, and two too small for 8 bits."""
 
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
-        shapes = ((64, 80), (128, 64), (65, 80), (32, 256), (8, 8))
+        shapes = ((64, 80), (128, 64), (65, 80), (32, 256), (8, 8), (7, 3))
         self.weights = nn.ParameterList(torch.randn(shape) for shape in shapes)
 
 
+@pytest.mark.parametrize("kind", ["adamw_8bit", "adamw"])
 def test_updates_in_one_call_have_the_bits_of_updates_one_by_one(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, kind: Any
 ) -> None:
     calls: list[int] = []
-    update = functional.optimizer_update_8bit_blockwise
+    for called in ("optimizer_update_8bit_blockwise", "optimizer_update_32bit"):
+        update = getattr(functional, called)
 
-    def counted(name: str, gradient: Tensor, *rest: Any, **named: Any) -> None:
-        calls.append(gradient.numel())
-        update(name, gradient, *rest, **named)
+        def counted(
+            name: str, gradient: Tensor, *rest: Any, update: Any = update, **named: Any
+        ) -> None:
+            calls.append(gradient.numel())
+            update(name, gradient, *rest, **named)
 
-    monkeypatch.setattr(functional, "optimizer_update_8bit_blockwise", counted)
+        monkeypatch.setattr(functional, called, counted)
     ends = []
     for most in (2**25, 0):
         monkeypatch.setattr(bundle, "MOST", most)
-        model, settings = Several(), TrainSettings(optimizer="adamw_8bit", weight_decay=0.1)
+        model, settings = Several(), TrainSettings(optimizer=kind, weight_decay=0.1)
         optimizer = build_optimizer(model, (), settings, CPU, RecordingEmitter())
         calls.clear()
         for step in range(5):
@@ -126,8 +130,10 @@ def test_updates_in_one_call_have_the_bits_of_updates_one_by_one(
                 restore_optimizer(optimizer, names, saved)
         states = [s[k] for s in optimizer.state.values() for k in ("state1", "state2")]
         ends.append([*model.parameters(), *states])
-        whole = sum(weight.numel() for weight in list(model.weights)[:4] if weight.numel() != 5200)
-        assert (whole in calls) == bool(most)
+        sizes = [weight.numel() for weight in model.weights]
+        small = sum(sizes[4:])
+        together = [sum(sizes)] if kind == "adamw" else [sum(sizes[:4]) - sizes[2], small]
+        assert [size in calls for size in together] == [bool(most)] * len(together)
     for one, other in zip(*ends, strict=True):
         assert torch.equal(one, other)
 

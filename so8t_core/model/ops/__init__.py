@@ -143,12 +143,15 @@ def _build_by(implementation: ModuleType, thetas: Tensor) -> Tensor:
     return Exponential.apply(thetas, implementation)
 
 
-def dequantize(codes: Tensor, scales: Tensor, dtype: torch.dtype) -> Tensor:
+def dequantize(
+    codes: Tensor, scales: Tensor, dtype: torch.dtype, beside: Tensor | None = None
+) -> Tensor:
     """int8 rows as numbers: codes · scales / 127, computed in float32 and rounded once to `dtype`.
 
-    `codes`: (rows, columns) int8, contiguous; `scales`: (rows,) float32.
+    `codes`: (rows, columns) int8, contiguous; `scales`: (rows,) float32; `beside`: (rows, more) in
+    `dtype`, to stand in further columns.
     """
-    return _choose(codes).dequantize(codes, scales, dtype)
+    return _choose(codes).dequantize(codes, scales, dtype, beside)
 
 
 def dequantize_turned(
@@ -172,9 +175,13 @@ def rotation_gradient(upstream: Tensor, turned: Tensor, matrices: Tensor) -> Ten
     return _choose(upstream).rotation_gradient(upstream, turned, matrices)
 
 
-def lora_down(x: Tensor, a: Tensor, dropout: Dropout) -> Tensor:
-    """drop(x) aᵀ. `x`: (tokens, in); `a`: (rank, in). Returns (tokens, rank), dtype of x."""
-    return _choose(x, module=_LORA).down(x, a, dropout)
+def lora_down(x: Tensor, a: Tensor, dropout: Dropout, out: Tensor | None = None) -> Tensor:
+    """drop(x) aᵀ, written to `out` where that is given.
+
+    `x`: (tokens, in), its rows as far apart as they like; `a`: (rank, in). Returns (tokens, rank),
+    dtype of x; `out` may have rows apart too.
+    """
+    return _choose(x, module=_LORA).down(x, a, dropout, out)
 
 
 def lora_up_into(out: Tensor, g: Tensor, a: Tensor, dropout: Dropout) -> Tensor:
@@ -185,14 +192,17 @@ def lora_up_into(out: Tensor, g: Tensor, a: Tensor, dropout: Dropout) -> Tensor:
 def lora_gradient_of_a(g: Tensor, x: Tensor, dropout: Dropout) -> Tensor:
     """gᵀ drop(x): (rank, in) float32, the same bits every time.
 
-    `g`: (tokens, rank); `x`: (tokens, in).
+    `g`: (tokens, rank); `x`: (tokens, in), its rows as far apart as they like.
     """
     return _choose(x, module=_LORA).gradient_of_a(g, x, dropout)
 
 
-def swiglu(joined: Tensor) -> Tensor:
-    """silu(gate) · up. `joined`: (tokens, 2 n), contiguous, gate before up. Returns (tokens, n)."""
-    return _choose(joined, module=_PHI3).swiglu(joined)
+def swiglu(joined: Tensor, out: Tensor | None = None) -> Tensor:
+    """silu(gate) · up, written to `out` where that is given: its rows may lie apart.
+
+    `joined`: (tokens, 2 n), contiguous, gate before up. Returns (tokens, n).
+    """
+    return _choose(joined, module=_PHI3).swiglu(joined, out)
 
 
 def swiglu_back(joined: Tensor, upstream: Tensor) -> Tensor:
@@ -201,7 +211,7 @@ def swiglu_back(joined: Tensor, upstream: Tensor) -> Tensor:
 
 
 def turn_heads(joined: Tensor, cosines: Tensor, sines: Tensor, heads: tuple[int, int]) -> Tensor:
-    """Queries and keys turned by their positions; see `reference.turn_heads`. All contiguous."""
+    """Queries and keys turned in place; see `reference.turn_heads`. All contiguous."""
     return _choose(joined, module=_PHI3).turn_heads(joined, cosines, sines, heads)
 
 
@@ -213,10 +223,14 @@ def turn_heads_back(
 
 
 def norm(
-    x: Tensor, added: Tensor | None, weight: Tensor, epsilon: float
+    x: Tensor, added: Tensor | None, weight: Tensor, epsilon: float, out: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """A sum, its root-mean-square norm, and the factors; see `reference.norm`. All contiguous."""
-    return _choose(x, module=_NORMS).norm(x, added, weight, epsilon)
+    """A sum, its root-mean-square norm, and the factors; see `reference.norm`.
+
+    All contiguous, but that the norm is written to `out`, (tokens, width), where that is given: its
+    rows may lie apart.
+    """
+    return _choose(x, module=_NORMS).norm(x, added, weight, epsilon, out)
 
 
 def norm_back(

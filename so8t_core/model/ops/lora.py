@@ -46,10 +46,10 @@ def _hash(row, pair, pairs, key0, key1):
 
 
 @triton.jit
-def _dropped(x, row, column, last_row, width, bits, threshold):
+def _dropped(x, x_stride, row, column, last_row, width, bits, threshold):
     """A tile of x, zero where dropout takes a number away."""
     inside = (row < last_row) & (column < width)
-    tile = tl.load(x + row * width + column, mask=inside, other=0.0)
+    tile = tl.load(x + row * x_stride + column, mask=inside, other=0.0)
     return tl.where(bits >= threshold.to(tl.uint32), tile, 0.0)
 
 
@@ -58,6 +58,8 @@ def _down(
     x,
     a,
     out,
+    x_stride,
+    out_stride,
     rows,
     width,
     rank,
@@ -79,11 +81,11 @@ def _down(
         for half in tl.static_range(2):
             column = first + half * FELLOW + tl.arange(0, FELLOW)
             own = bits >> 16 if half else bits & 0xFFFF
-            tile = _dropped(x, row[:, None], column[None, :], rows, width, own, threshold)
+            tile = _dropped(x, x_stride, row[:, None], column[None, :], rows, width, own, threshold)
             there = (r[None, :] < rank) & (column[:, None] < width)
             turned = tl.load(a + r[None, :] * width + column[:, None], mask=there, other=0.0)
             total = tl.dot(tile, turned, total, input_precision="ieee")
-    at = out + row[:, None] * rank + r[None, :]
+    at = out + row[:, None] * out_stride + r[None, :]
     mask = (row[:, None] < rows) & (r[None, :] < rank)
     tl.store(at, (total * scale).to(out.dtype.element_ty), mask=mask)
 
@@ -137,6 +139,7 @@ def _gradient_of_a(
     g,
     x,
     parts,
+    x_stride,
     rows,
     width,
     rank,
@@ -167,10 +170,12 @@ def _gradient_of_a(
             other=0.0,
         )
         bits = _hash(row[:, None], pair[None, :], pairs, key0, key1)
-        near = _dropped(x, row[:, None], column[None, :], last, width, bits & 0xFFFF, threshold)
+        near = _dropped(
+            x, x_stride, row[:, None], column[None, :], last, width, bits & 0xFFFF, threshold
+        )
         low = tl.dot(left, near, low, input_precision="ieee")
         far = _dropped(
-            x, row[:, None], column[None, :] + FELLOW, last, width, bits >> 16, threshold
+            x, x_stride, row[:, None], column[None, :] + FELLOW, last, width, bits >> 16, threshold
         )
         high = tl.dot(left, far, high, input_precision="ieee")
     at = parts + (part * rank + r[:, None]).to(tl.int64) * width + column[None, :]
@@ -184,16 +189,19 @@ def _padded(rank: int) -> int:
     return max(16, triton.next_power_of_2(rank))
 
 
-def down(x: Tensor, a: Tensor, dropout: Dropout) -> Tensor:
+def down(x: Tensor, a: Tensor, dropout: Dropout, out: Tensor | None = None) -> Tensor:
     """drop(x) aᵀ. See `reference.down`."""
     (rows, width), rank = x.shape, a.shape[0]
-    out = torch.empty((rows, rank), dtype=x.dtype, device=x.device)
+    if out is None:
+        out = torch.empty((rows, rank), dtype=x.dtype, device=x.device)
     if rows:
         with torch.cuda.device_of(x):
             _down[(triton.cdiv(rows, _DOWN_ROWS),)](
                 x,
                 a,
                 out,
+                x.stride(0),
+                out.stride(0),
                 rows,
                 width,
                 rank,
@@ -252,6 +260,7 @@ def gradient_of_a(g: Tensor, x: Tensor, dropout: Dropout) -> Tensor:
             g,
             x,
             parts,
+            x.stride(0),
             rows,
             width,
             rank,

@@ -19,7 +19,17 @@ _WARPS = 8
 
 @triton.jit
 def _norm(
-    x, added, weight, total, out, scales, width, epsilon, ADD: tl.constexpr, COLUMNS: tl.constexpr
+    x,
+    added,
+    weight,
+    total,
+    out,
+    scales,
+    out_stride,
+    width,
+    epsilon,
+    ADD: tl.constexpr,
+    COLUMNS: tl.constexpr,
 ):
     row = tl.program_id(0).to(tl.int64)
     column = tl.arange(0, COLUMNS)
@@ -35,7 +45,7 @@ def _norm(
     scale = tl.rsqrt(tl.sum(value * value, axis=0) / width + epsilon)
     tl.store(scales + row, scale)
     w = tl.load(weight + column, mask=mask, other=0.0).to(tl.float32)
-    tl.store(out + at, (value * scale * w).to(kind), mask=mask)
+    tl.store(out + row * out_stride + column, (value * scale * w).to(kind), mask=mask)
 
 
 @triton.jit
@@ -65,11 +75,12 @@ def _norm_back(
 
 
 def norm(
-    x: Tensor, added: Tensor | None, weight: Tensor, epsilon: float
+    x: Tensor, added: Tensor | None, weight: Tensor, epsilon: float, out: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The sum, its norm, and what it was multiplied by. See `reference.norm`."""
     rows, width = x.shape
-    out = torch.empty_like(x)
+    if out is None:
+        out = torch.empty_like(x)
     total = x if added is None else torch.empty_like(x)
     scales = torch.empty(rows, dtype=torch.float32, device=x.device)
     if rows:
@@ -81,6 +92,7 @@ def norm(
                 total,
                 out,
                 scales,
+                out.stride(0),
                 width,
                 epsilon,
                 ADD=added is not None,

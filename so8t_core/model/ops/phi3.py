@@ -2,7 +2,8 @@
 
 Phi-3 computes gate and up, and queries, keys and values, as one product each. Cutting them apart
 costs a copy of each piece forward and a sum of padded pieces backward; these kernels read and write
-the joined tensors instead. Arithmetic in float32, rounded once.
+the joined tensors instead. A turned head is read as its two halves, so that neighbouring numbers
+come together. Arithmetic in float32, rounded once.
 """
 
 # triton has no annotations
@@ -21,7 +22,7 @@ _WARPS = 4
 
 
 @triton.jit
-def _swiglu(joined, out, width, COLUMNS: tl.constexpr):
+def _swiglu(joined, out, out_stride, width, COLUMNS: tl.constexpr):
     pieces = tl.cdiv(width, COLUMNS)
     row = (tl.program_id(0) // pieces).to(tl.int64)
     column = tl.program_id(0) % pieces * COLUMNS + tl.arange(0, COLUMNS)
@@ -30,7 +31,7 @@ def _swiglu(joined, out, width, COLUMNS: tl.constexpr):
     gate = tl.load(at, mask=mask, other=0.0).to(tl.float32)
     up = tl.load(at + width, mask=mask, other=0.0).to(tl.float32)
     value = gate * tl.sigmoid(gate) * up
-    tl.store(out + row * width + column, value.to(out.dtype.element_ty), mask=mask)
+    tl.store(out + row * out_stride + column, value.to(out.dtype.element_ty), mask=mask)
 
 
 @triton.jit
@@ -51,44 +52,39 @@ def _swiglu_back(joined, upstream, out, width, COLUMNS: tl.constexpr):
 
 
 @triton.jit
+def _angles(table, at, place, mask, HALF: tl.constexpr):
+    """A row of cosines or sines, both halves of it."""
+    first = tl.load(table + at + place, mask=mask, other=0.0).to(tl.float32)
+    return first, tl.load(table + at + HALF + place, mask=mask, other=0.0).to(tl.float32)
+
+
+@triton.jit
 def _turn(
     joined,
     cosines,
     sines,
-    out,
     angle_rows,
-    heads,
+    width,
     turned_heads,
     SIZE: tl.constexpr,
-    TURNED: tl.constexpr,
+    HALF: tl.constexpr,
     PADDED: tl.constexpr,
     HEADS: tl.constexpr,
 ):
-    tiles = tl.cdiv(heads, HEADS)
+    tiles = tl.cdiv(turned_heads, HEADS)
     token = (tl.program_id(0) // tiles).to(tl.int64)
     head = tl.program_id(0) % tiles * HEADS + tl.arange(0, HEADS)[:, None]
     place = tl.arange(0, PADDED)[None, :]
-    inside = (head < heads) & (place < SIZE)
-    turns = inside & (head < turned_heads) & (place < TURNED)
-    half = TURNED // 2
-    partner = tl.where(place < half, place + half, place - half)
-    row = joined + token * heads * SIZE + head * SIZE
-    x = tl.load(row + place, mask=inside, other=0.0).to(tl.float32)
-    other = tl.load(row + partner, mask=turns, other=0.0).to(tl.float32)
-    angle = token % angle_rows * TURNED
-    c = tl.load(cosines + angle + place, mask=place < TURNED, other=1.0).to(tl.float32)
-    s = tl.load(sines + angle + place, mask=place < TURNED, other=0.0).to(tl.float32)
-    value = tl.where(turns, x * c + tl.where(place < half, -other, other) * s, x)
-    at = out + token * heads * SIZE + head * SIZE + place
-    tl.store(at, value.to(out.dtype.element_ty), mask=inside)
-
-
-@triton.jit
-def _one_of_three(q, k, v, at_q, at_k, at_v, is_q, is_k, is_v):
-    """What lies at one place of three tensors that are laid side by side, float32."""
-    x = tl.load(q + at_q, mask=is_q, other=0.0).to(tl.float32)
-    x += tl.load(k + at_k, mask=is_k, other=0.0).to(tl.float32)
-    return x + tl.load(v + at_v, mask=is_v, other=0.0).to(tl.float32)
+    mask = (head < turned_heads) & (place < HALF)
+    first_at = joined + token * width + head * SIZE + place
+    first = tl.load(first_at, mask=mask, other=0.0).to(tl.float32)
+    second = tl.load(first_at + HALF, mask=mask, other=0.0).to(tl.float32)
+    angle = token % angle_rows * (2 * HALF)
+    c0, c1 = _angles(cosines, angle, place, place < HALF, HALF)
+    s0, s1 = _angles(sines, angle, place, place < HALF, HALF)
+    kind = joined.dtype.element_ty
+    tl.store(first_at, (first * c0 - second * s0).to(kind), mask=mask)
+    tl.store(first_at + HALF, (second * c1 + first * s1).to(kind), mask=mask)
 
 
 @triton.jit
@@ -113,56 +109,58 @@ def _turn_back(
     v_head,
     v_token,
     SIZE: tl.constexpr,
-    TURNED: tl.constexpr,
+    HALF: tl.constexpr,
     PADDED: tl.constexpr,
+    REST: tl.constexpr,
     HEADS: tl.constexpr,
 ):
-    heads = queries + 2 * keys
-    tiles = tl.cdiv(heads, HEADS)
+    of_queries, of_keys = tl.cdiv(queries, HEADS), tl.cdiv(keys, HEADS)
+    tiles = of_queries + 2 * of_keys
     number = (tl.program_id(0) // tiles).to(tl.int64)
-    batch = number // tokens
-    token = number % tokens
-    head = tl.program_id(0) % tiles * HEADS + tl.arange(0, HEADS)[:, None]
+    tile = tl.program_id(0) % tiles
+    batch, token = number // tokens, number % tokens
+    # which of the three this program is for, as numbers: pointers and strides are chosen by them
+    is_q = (tile < of_queries).to(tl.int64)
+    is_v = (tile >= of_queries + of_keys).to(tl.int64)
+    is_k = 1 - is_q - is_v
+    source = tl.where(is_q == 1, of_q, tl.where(is_v == 1, of_v, of_k))
+    head = tile - is_k * of_queries - is_v * (of_queries + of_keys)
+    head = head * HEADS + tl.arange(0, HEADS)[:, None]
+    source += batch * (is_q * q_batch + is_k * k_batch + is_v * v_batch)
+    source += token * (is_q * q_token + is_k * k_token + is_v * v_token)
+    base = source + head * (is_q * q_head + is_k * k_head + is_v * v_head)
+    before = is_k * queries + is_v * (queries + keys)
+    at = out + (number * (queries + 2 * keys) + before + head) * SIZE
+    there = head < is_q * queries + (1 - is_q) * keys
     place = tl.arange(0, PADDED)[None, :]
-    inside = (head < heads) & (place < SIZE)
-    is_q = inside & (head < queries)
-    is_k = inside & (head >= queries) & (head < queries + keys)
-    is_v = inside & (head >= queries + keys)
-    at_q = batch * q_batch + head * q_head + token * q_token
-    at_k = batch * k_batch + (head - queries) * k_head + token * k_token
-    at_v = batch * v_batch + (head - queries - keys) * v_head + token * v_token
-    half = TURNED // 2
-    partner = tl.where(place < half, place + half, place - half)
-    g = _one_of_three(of_q, of_k, of_v, at_q + place, at_k + place, at_v + place, is_q, is_k, is_v)
-    turns = place < TURNED
-    other = _one_of_three(
-        of_q,
-        of_k,
-        of_v,
-        at_q + partner,
-        at_k + partner,
-        at_v + partner,
-        is_q & turns,
-        is_k & turns,
-        is_v & (place < 0),
-    )
-    angle = number % angle_rows * TURNED
-    c = tl.load(cosines + angle + place, mask=turns, other=1.0).to(tl.float32)
-    s = tl.load(sines + angle + partner, mask=turns, other=0.0).to(tl.float32)
-    turned = g * c + tl.where(place < half, other, -other) * s
-    value = tl.where(turns & (head < queries + keys), turned, g)
-    at = out + number * heads * SIZE + head * SIZE + place
-    tl.store(at, value.to(out.dtype.element_ty), mask=inside)
+    mask = there & (place < HALF)
+    first = tl.load(base + place, mask=mask, other=0.0).to(tl.float32)
+    second = tl.load(base + HALF + place, mask=mask, other=0.0).to(tl.float32)
+    angle = number % angle_rows * (2 * HALF)
+    turns = (place < HALF) & (is_v == 0)
+    c0, c1 = _angles(cosines, angle, place, turns, HALF)
+    s0, s1 = _angles(sines, angle, place, turns, HALF)
+    straight = is_v.to(tl.float32)  # values are not turned: cosine 1
+    kind = out.dtype.element_ty
+    turned = first * (c0 + straight) + second * s1
+    tl.store(at + place, turned.to(kind), mask=mask)
+    turned = second * (c1 + straight) - first * s0
+    tl.store(at + HALF + place, turned.to(kind), mask=mask)
+    if REST:
+        further = 2 * HALF + tl.arange(0, REST)[None, :]
+        mask = there & (further < SIZE)
+        tl.store(at + further, tl.load(base + further, mask=mask), mask=mask)
 
 
-def swiglu(joined: Tensor) -> Tensor:
+def swiglu(joined: Tensor, out: Tensor | None = None) -> Tensor:
     """silu(gate) · up. See `reference.swiglu`."""
     rows, width = joined.shape[0], joined.shape[1] // 2
-    out = torch.empty((rows, width), dtype=joined.dtype, device=joined.device)
+    if out is None:
+        out = torch.empty((rows, width), dtype=joined.dtype, device=joined.device)
     if rows:
         with torch.cuda.device_of(joined):
             _swiglu[(rows * triton.cdiv(width, _COLUMNS),)](
-                joined, out, width, COLUMNS=_COLUMNS, num_warps=_WARPS
+                joined, out, out.stride(0), width, COLUMNS=_COLUMNS, num_warps=_WARPS
             )
     return out
 
@@ -180,28 +178,26 @@ def swiglu_back(joined: Tensor, upstream: Tensor) -> Tensor:
 
 
 def turn_heads(joined: Tensor, cosines: Tensor, sines: Tensor, heads: tuple[int, int]) -> Tensor:
-    """Queries and keys turned, values as they are. See `reference.turn_heads`."""
+    """Queries and keys turned, in place. See `reference.turn_heads`."""
     batch, tokens, width = joined.shape
     queries, keys = heads
-    count = queries + 2 * keys
-    out = torch.empty_like(joined)
+    half = cosines.shape[-1] // 2
     if batch * tokens:
         with torch.cuda.device_of(joined):
-            _turn[(batch * tokens * triton.cdiv(count, _HEADS),)](
+            _turn[(batch * tokens * triton.cdiv(queries + keys, _HEADS),)](
                 joined,
                 cosines,
                 sines,
-                out,
                 cosines.shape[0] * tokens,
-                count,
+                width,
                 queries + keys,
-                SIZE=width // count,
-                TURNED=cosines.shape[-1],
-                PADDED=triton.next_power_of_2(width // count),
+                SIZE=width // (queries + 2 * keys),
+                HALF=half,
+                PADDED=triton.next_power_of_2(half),
                 HEADS=_HEADS,
                 num_warps=_WARPS,
             )
-    return out
+    return joined
 
 
 def turn_heads_back(
@@ -211,11 +207,12 @@ def turn_heads_back(
     batch, queries, tokens, size = of_q.shape
     keys = of_k.shape[1]
     parts = [one if one.stride(-1) == 1 else one.contiguous() for one in (of_q, of_k, of_v)]
-    count = queries + 2 * keys
-    out = torch.empty((batch, tokens, count * size), dtype=of_q.dtype, device=of_q.device)
+    width, half = (queries + 2 * keys) * size, cosines.shape[-1] // 2
+    out = torch.empty((batch, tokens, width), dtype=of_q.dtype, device=of_q.device)
+    tiles = triton.cdiv(queries, _HEADS) + 2 * triton.cdiv(keys, _HEADS)
     if batch * tokens:
         with torch.cuda.device_of(out):
-            _turn_back[(batch * tokens * triton.cdiv(count, _HEADS),)](
+            _turn_back[(batch * tokens * tiles,)](
                 *parts,
                 cosines,
                 sines,
@@ -226,8 +223,9 @@ def turn_heads_back(
                 keys,
                 *(stride for part in parts for stride in part.stride()[:3]),
                 SIZE=size,
-                TURNED=cosines.shape[-1],
-                PADDED=triton.next_power_of_2(size),
+                HALF=half,
+                PADDED=triton.next_power_of_2(half),
+                REST=triton.next_power_of_2(size - 2 * half) if size > 2 * half else 0,
                 HEADS=_HEADS,
                 num_warps=_WARPS,
             )

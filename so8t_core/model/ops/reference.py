@@ -33,12 +33,16 @@ def backward(hidden: Tensor, matrices: Tensor, upstream: Tensor) -> tuple[Tensor
         return turn_back(upstream, matrices), torch.bmm(g.mT, h)
 
 
-def dequantize(codes: Tensor, scales: Tensor, dtype: torch.dtype) -> Tensor:
+def dequantize(
+    codes: Tensor, scales: Tensor, dtype: torch.dtype, beside: Tensor | None = None
+) -> Tensor:
     """Int8 codes · scales / 127 by rows, computed in float32 and rounded once to `dtype`.
 
-    `codes`: (rows, columns) int8; `scales`: (rows,) float32, the largest magnitude of each row.
+    `codes`: (rows, columns) int8; `scales`: (rows,) float32, the largest magnitude of each row;
+    `beside`: (rows, more) in `dtype`. Returns (rows, columns), or with `beside` in further columns.
     """
-    return (codes.to(torch.float32) * (scales * (1.0 / 127.0))[:, None]).to(dtype)
+    dense = (codes.to(torch.float32) * (scales * (1.0 / 127.0))[:, None]).to(dtype)
+    return dense if beside is None else torch.cat((dense, beside), dim=1)
 
 
 def build(thetas: Tensor) -> Tensor:
@@ -150,9 +154,9 @@ def _dropped(x: Tensor, dropout: Dropout) -> Tensor:
     return torch.where(mask, x.float() * dropout.scale, 0.0)
 
 
-def down(x: Tensor, a: Tensor, dropout: Dropout) -> Tensor:
+def down(x: Tensor, a: Tensor, dropout: Dropout, out: Tensor | None = None) -> Tensor:
     """drop(x) aᵀ. `x`: (tokens, in); `a`: (rank, in). Returns (tokens, rank), dtype of x."""
-    return (_dropped(x, dropout) @ a.float().mT).to(x.dtype)
+    return _put((_dropped(x, dropout) @ a.float().mT).to(x.dtype), out)
 
 
 def up_into(out: Tensor, g: Tensor, a: Tensor, dropout: Dropout) -> Tensor:
@@ -165,10 +169,14 @@ def gradient_of_a(g: Tensor, x: Tensor, dropout: Dropout) -> Tensor:
     return g.float().mT @ _dropped(x, dropout)
 
 
-def swiglu(joined: Tensor) -> Tensor:
+def swiglu(joined: Tensor, out: Tensor | None = None) -> Tensor:
     """silu(gate) · up. `joined`: (tokens, 2 n), gate before up. Returns (tokens, n)."""
     gate, up = joined.float().chunk(2, dim=-1)
-    return (torch.nn.functional.silu(gate) * up).to(joined.dtype)
+    return _put((torch.nn.functional.silu(gate) * up).to(joined.dtype), out)
+
+
+def _put(value: Tensor, out: Tensor | None) -> Tensor:
+    return value if out is None else out.copy_(value)
 
 
 def swiglu_back(joined: Tensor, upstream: Tensor) -> Tensor:
@@ -180,12 +188,11 @@ def swiglu_back(joined: Tensor, upstream: Tensor) -> Tensor:
 
 
 def turn_heads(joined: Tensor, cosines: Tensor, sines: Tensor, heads: tuple[int, int]) -> Tensor:
-    """Queries and keys turned by their positions, values as they are.
+    """Queries and keys turned by their positions, values as they are; in place.
 
     `joined`: (batch, tokens, (queries + 2 keys) · size), heads of queries, keys, values after one
     another; `cosines`, `sines`: (batch or 1, tokens, turned), the first `turned` numbers of a head
-    being turned, each with its fellow half of that on; `heads`: (queries, keys). Returns the shape
-    of `joined`.
+    being turned, each with its fellow half of that on; `heads`: (queries, keys). Returns `joined`.
     """
     queries, keys = heads
     split = joined.float().view(*joined.shape[:-1], queries + 2 * keys, -1)
@@ -195,7 +202,7 @@ def turn_heads(joined: Tensor, cosines: Tensor, sines: Tensor, heads: tuple[int,
     rotated = split[..., :turned] * c + torch.cat((-second, first), dim=-1) * s
     whole = torch.cat((rotated, split[..., turned:]), dim=-1)
     whole[..., queries + keys :, :] = split[..., queries + keys :, :]
-    return whole.flatten(-2).to(joined.dtype)
+    return joined.copy_(whole.flatten(-2))
 
 
 def turn_heads_back(
@@ -216,7 +223,7 @@ def turn_heads_back(
 
 
 def norm(
-    x: Tensor, added: Tensor | None, weight: Tensor, epsilon: float
+    x: Tensor, added: Tensor | None, weight: Tensor, epsilon: float, out: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The sum of `x` and `added`, its root-mean-square norm, and what it was multiplied by.
 
@@ -227,7 +234,7 @@ def norm(
     total = x if added is None else (x.float() + added.float()).to(x.dtype)
     wide = total.float()
     scales = torch.rsqrt(wide.square().mean(dim=-1) + epsilon)
-    return total, (wide * scales[:, None] * weight.float()).to(x.dtype), scales
+    return total, _put((wide * scales[:, None] * weight.float()).to(x.dtype), out), scales
 
 
 def norm_back(

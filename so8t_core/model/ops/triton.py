@@ -34,6 +34,7 @@ _BACKWARD_PARTS = 22
 _BACKWARD_REGISTERS = 255
 _DEQUANTIZED_COLUMNS = 1024
 _TURNED_COLUMNS = 512
+_TURNED_WARPS = 2
 
 
 @triton.jit
@@ -278,15 +279,24 @@ def _backward(
 
 
 @triton.jit
-def _dequantize(codes, scales, out, columns, COLUMNS: tl.constexpr):
+def _dequantize(
+    codes, scales, beside, out, columns, more, COLUMNS: tl.constexpr, MORE: tl.constexpr
+):
     pieces = tl.cdiv(columns, COLUMNS)
     row = (tl.program_id(0) // pieces).to(tl.int64)
-    column = tl.program_id(0) % pieces * COLUMNS + tl.arange(0, COLUMNS)
+    piece = tl.program_id(0) % pieces
+    column = piece * COLUMNS + tl.arange(0, COLUMNS)
     mask = column < columns
     scale = tl.load(scales + row) * (1.0 / 127.0)
     code = tl.load(codes + row * columns + column, mask=mask, other=0)
     value = code.to(tl.float32) * scale
-    tl.store(out + row * columns + column, value.to(out.dtype.element_ty), mask=mask)
+    at = out + row * (columns + more)
+    tl.store(at + column, value.to(out.dtype.element_ty), mask=mask)
+    if MORE:
+        place = tl.arange(0, MORE)
+        there = (place < more) & (piece == 0)
+        copied = tl.load(beside + row * more + place, mask=there)
+        tl.store(at + columns + place, copied, mask=there)
 
 
 @triton.jit
@@ -340,17 +350,10 @@ def _dequantize_turned(
 
 
 @triton.jit
-def _summed(parts, at, there, stride):
-    """The sum over parts of one number of each block."""
-    return tl.sum(tl.load(parts + at * stride, mask=there, other=0.0), axis=0)
-
-
-@triton.jit
 def _turn_sums(
     parts,
     matrices,
     out,
-    count,
     blocks,
     block_stride,
     row_stride,
@@ -362,17 +365,26 @@ def _turn_sums(
     row = tl.program_id(0) // pieces * 8
     block = tl.program_id(0) % pieces * BLOCKS + tl.arange(0, BLOCKS)
     mask = block < blocks
-    part = tl.arange(0, PARTS)[:, None]
-    there = (part < count) & mask[None, :]
-    base = parts + part * 64 * blocks + block[None, :]
-    s0 = _summed(base, row + 0, there, blocks)
-    s1 = _summed(base, row + 1, there, blocks)
-    s2 = _summed(base, row + 2, there, blocks)
-    s3 = _summed(base, row + 3, there, blocks)
-    s4 = _summed(base, row + 4, there, blocks)
-    s5 = _summed(base, row + 5, there, blocks)
-    s6 = _summed(base, row + 6, there, blocks)
-    s7 = _summed(base, row + 7, there, blocks)
+    base = parts + row * blocks + block
+    s0 = tl.zeros((BLOCKS,), dtype=tl.float32)
+    s1 = s0
+    s2 = s0
+    s3 = s0
+    s4 = s0
+    s5 = s0
+    s6 = s0
+    s7 = s0
+    # unrolled, so that all loads are on their way together
+    for part in tl.static_range(PARTS):
+        at = base + part * 64 * blocks
+        s0 += tl.load(at + 0 * blocks, mask=mask, other=0.0)
+        s1 += tl.load(at + 1 * blocks, mask=mask, other=0.0)
+        s2 += tl.load(at + 2 * blocks, mask=mask, other=0.0)
+        s3 += tl.load(at + 3 * blocks, mask=mask, other=0.0)
+        s4 += tl.load(at + 4 * blocks, mask=mask, other=0.0)
+        s5 += tl.load(at + 5 * blocks, mask=mask, other=0.0)
+        s6 += tl.load(at + 6 * blocks, mask=mask, other=0.0)
+        s7 += tl.load(at + 7 * blocks, mask=mask, other=0.0)
     for j in tl.static_range(8):
         at = matrices + block * block_stride + j * column_stride
         total = s0 * tl.load(at + 0 * row_stride, mask=mask, other=0.0)
@@ -455,12 +467,11 @@ def rotation_gradient(upstream: Tensor, turned: Tensor, matrices: Tensor) -> Ten
             parts,
             matrices,
             out,
-            len(parts),
             blocks,
             *_strides(matrices),
-            PARTS=triton.next_power_of_2(len(parts)),
+            PARTS=len(parts),
             BLOCKS=_BLOCKS,
-            num_warps=_WARPS,
+            num_warps=_BLOCKS // 32,
         )
     return out.permute(2, 0, 1)
 
@@ -497,14 +508,25 @@ def _parts(hidden: Tensor, matrices: Tensor, upstream: Tensor, downstream: Tenso
     return parts
 
 
-def dequantize(codes: Tensor, scales: Tensor, dtype: torch.dtype) -> Tensor:
+def dequantize(
+    codes: Tensor, scales: Tensor, dtype: torch.dtype, beside: Tensor | None = None
+) -> Tensor:
     """Int8 codes · scales / 127 by rows, rounded once. See `reference.dequantize`."""
     rows, columns = codes.shape
-    out = torch.empty((rows, columns), dtype=dtype, device=codes.device)
+    more = 0 if beside is None else beside.shape[1]
+    out = torch.empty((rows, columns + more), dtype=dtype, device=codes.device)
     grid = (rows * triton.cdiv(columns, _DEQUANTIZED_COLUMNS),)
     with torch.cuda.device_of(codes):
         _dequantize[grid](
-            codes, scales, out, columns, COLUMNS=_DEQUANTIZED_COLUMNS, num_warps=_WARPS
+            codes,
+            scales,
+            scales if beside is None else beside.contiguous(),
+            out,
+            columns,
+            more,
+            COLUMNS=_DEQUANTIZED_COLUMNS,
+            MORE=triton.next_power_of_2(more) if more else 0,
+            num_warps=_WARPS,
         )
     return out
 
@@ -515,7 +537,8 @@ def dequantize_turned(
     """blockdiag(R) W, rounded once. See `reference.dequantize_turned`."""
     rows, columns = codes.shape
     out = torch.empty((rows, columns), dtype=dtype, device=codes.device)
-    grid = (rows // BLOCK * triton.cdiv(columns, _TURNED_COLUMNS),)
+    at_once = min(_TURNED_COLUMNS, max(32, triton.next_power_of_2(columns)))
+    grid = (rows // BLOCK * triton.cdiv(columns, at_once),)
     with torch.cuda.device_of(codes):
         _dequantize_turned[grid](
             codes,
@@ -525,7 +548,7 @@ def dequantize_turned(
             columns,
             *_strides(matrices),
             SCALED=scales is not None,
-            COLUMNS=_TURNED_COLUMNS,
-            num_warps=_WARPS,
+            COLUMNS=at_once,
+            num_warps=_TURNED_WARPS if at_once == _TURNED_COLUMNS else 1,
         )
     return out
