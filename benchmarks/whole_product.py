@@ -1,6 +1,7 @@
 """The product at Phi-3.5-mini's size by its own commands: integrate, train, pause, fold, GGUF.
 
     python benchmarks/whole_product.py WORK OUT.json [--steps 30]
+    python benchmarks/whole_product.py WORK OUT.json --no-export    # as far as the resumed training
     python benchmarks/whole_product.py WORK OUT.json --tiny    # four small layers, also on a CPU
 
 A base of random weights is made in WORK. One training runs through; a second one is paused hard in
@@ -194,6 +195,7 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--no-export", action="store_true")
     parser.add_argument("--tiny", action="store_true")
     options = parser.parse_args()
     work = options.work.resolve()
@@ -222,6 +224,8 @@ def main() -> None:
         first_loss=found[0]["loss"],
         last_loss=found[-1]["loss"],
     )
+    if options.no_export:
+        return
     adapter = run.root / "train" / "adapter"
     product.do(
         "fold",

@@ -5,15 +5,17 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from so8t_core.contract.errors import ModelError, ResourceError
 from so8t_core.contract.settings.train import TrainSettings
 
 PACKAGE = "liger_kernel"
+Positions = Callable[..., tuple[Tensor, Tensor]]
 
 
 def liger_wanted(settings: TrainSettings, device: torch.device) -> bool:
@@ -31,7 +33,9 @@ def liger_wanted(settings: TrainSettings, device: torch.device) -> bool:
 
 
 def apply_liger(base: nn.Module) -> None:
-    """Put Liger's kernels into a loaded SO8T model; the position embedding for the whole process.
+    """Put Liger's kernels into a loaded SO8T model.
+
+    The position embedding is the process's: Liger's for what is on a GPU, Phi-3's for the rest.
 
     Liger chooses by `config.model_type` and passes over types that it does not know without a
     word, so its Phi-3 function is called by name. Raises `ModelError` where it did not take hold.
@@ -40,6 +44,7 @@ def apply_liger(base: nn.Module) -> None:
     from transformers.models.phi3 import modeling_phi3
 
     classes = {name: getattr(modeling_phi3, name) for name in ("Phi3RMSNorm", "Phi3MLP")}
+    before = modeling_phi3.apply_rotary_pos_emb
     apply_liger_kernel_to_phi3(model=base)
     for name, original in classes.items():  # it replaces them too, for models still to be built
         setattr(modeling_phi3, name, original)
@@ -49,6 +54,16 @@ def apply_liger(base: nn.Module) -> None:
             where="train.liger",
             hint="Set `train.liger: off`, or install a liger-kernel that fits this transformers.",
         )
+    if before.__module__ != __name__:
+        before = _by_device(modeling_phi3.apply_rotary_pos_emb, before)
+    modeling_phi3.apply_rotary_pos_emb = before
+
+
+def _by_device(on_gpu: Positions, elsewhere: Positions) -> Positions:
+    def embed(q: Tensor, *rest: Any, **named: Any) -> tuple[Tensor, Tensor]:
+        return (on_gpu if q.is_cuda else elsewhere)(q, *rest, **named)
+
+    return embed
 
 
 def _unchanged(base: nn.Module) -> list[str]:
