@@ -27,6 +27,9 @@ KEPT_IN_FULL = ("lm_head", "rotation_gate", "embed_tokens")
 """Modules that quantisation must leave alone; naming any replaces transformers' own default."""
 _LAYER = re.compile(r"\.\d+\.")
 _STORED = {"int8": torch.int8, "nf4": torch.uint8}
+_STORED_SHARDED = torch.bfloat16
+"""What the bits of an NF4 weight are kept as where FSDP shares it out: torch below 2.13 has parts
+of floating types alone."""
 _PLAIN = {"bf16": torch.bfloat16, "float32": torch.float32}
 
 
@@ -152,9 +155,15 @@ def _quantisation(settings: TrainSettings, dtype: torch.dtype) -> BitsAndBytesCo
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=dtype,
+            bnb_4bit_quant_storage=_stored_as(settings),
             llm_int8_skip_modules=list(KEPT_IN_FULL),
         )
     return None
+
+
+def _stored_as(settings: TrainSettings) -> torch.dtype | None:
+    sharded = settings.base_storage == "nf4" and settings.parallel == "fsdp"
+    return _STORED_SHARDED if sharded else _STORED.get(settings.base_storage)
 
 
 def _linears(base: Any, targets: Sequence[str]) -> dict[str, list[nn.Linear]]:
@@ -185,7 +194,7 @@ def _require_targets(base: Any, targets: Sequence[str], where: str) -> None:
 
 
 def _require_storage(base: Any, settings: TrainSettings, where: str) -> None:
-    stored = _STORED.get(settings.base_storage)
+    stored = _stored_as(settings)
     if stored is None:
         return
     kind = Linear8bitLt if settings.base_storage == "int8" else Linear4bit

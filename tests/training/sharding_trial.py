@@ -43,7 +43,12 @@ def main(folder: str, out: str, storage: str) -> None:
     distributed.init_process_group("gloo")
     torch.set_num_threads(1)
     settings = TrainSettings.model_validate(
-        {"base_storage": storage, "lora_dropout": 0.0, "gradient_checkpointing": 0.5}
+        {
+            "base_storage": storage,
+            "parallel": "fsdp",
+            "lora_dropout": 0.0,
+            "gradient_checkpointing": 0.5,
+        }
     )
     model = attach_adapter(load_base(Path(folder), settings, CPU, torch.float32), settings, 0)
     fuse(model)
@@ -53,7 +58,9 @@ def main(folder: str, out: str, storage: str) -> None:
         if parameter.requires_grad:
             nn.init.normal_(parameter, std=0.02)
     loss, gradients = one_pass(model)
-    whole = sum(weight.nbytes for weight in frozen_linears(model))
+    frozen = frozen_linears(model)
+    whole = sum(weight.nbytes for weight in frozen)
+    floating = all(weight.is_floating_point() for weight in frozen)
     shard_base(model, CPU)
     shared_loss, shared_gradients = one_pass(model)
     found = {
@@ -62,6 +69,7 @@ def main(folder: str, out: str, storage: str) -> None:
         "gradients": [len(gradients), len(shared_gradients)],
         "whole_bytes": whole,
         "own_bytes": own_bytes(model),
+        "floating": floating,
         "trained_whole": not any(
             isinstance(p, DTensor) for p in model.parameters() if p.requires_grad
         ),

@@ -32,6 +32,7 @@ def test_each_rank_keeps_half_and_computes_the_same_bits(
         assert found["gradients"] == [36, 36]
         assert found["own_bytes"] * 2 == found["whole_bytes"] > 0
         assert found["trained_whole"]
+        assert found["floating"]  # torch below 2.13 can share out nothing else
 
 
 def test_int8_cannot_be_sharded() -> None:
