@@ -2,7 +2,7 @@
 
     python benchmarks/gated_step.py OUT.json [--rounds 5] [--layers 32]
     python benchmarks/gated_step.py OUT.json --cases ours,ours_gates --loss-steps 0
-    python benchmarks/gated_step.py OUT.json --generate
+    python benchmarks/gated_step.py OUT.json --generate [--device cpu --layers 4]
 
 Random weights, made on the GPU; LoRA r 64 on all linears, re-entrant checkpointing, bf16 autocast,
 AdamW with 8-bit states, 4 x 2048 tokens a step. All settings run in one process and take turns.
@@ -262,6 +262,12 @@ def step_ms(subject: Subject, data: list[Tensor], steps: int) -> float:
     return (time.perf_counter() - began) * 1e3 / steps
 
 
+def settle() -> None:
+    """Wait for the device."""
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
+
+
 def generation(layers: int, rounds: int) -> dict[str, Any]:
     """Tokens per second of base, folded and gated model, taking turns."""
     with bf16_on_gpu():
@@ -281,7 +287,7 @@ def generation(layers: int, rounds: int) -> dict[str, Any]:
     rates: dict[str, list[float]] = {"base": [], "folded": [], "gated_unfolded": []}
     for _ in range(rounds + 1):
         for name, model in zip(rates, (base, folded, gated), strict=True):
-            torch.cuda.synchronize()
+            settle()
             began = time.perf_counter()
             model.generate(
                 prompt,
@@ -291,7 +297,7 @@ def generation(layers: int, rounds: int) -> dict[str, Any]:
                 max_new_tokens=48,
                 use_cache=True,
             )
-            torch.cuda.synchronize()
+            settle()
             rates[name].append(48 / (time.perf_counter() - began))
     return {
         name: {"runs": runs[1:], "median": statistics.median(runs[1:])}
@@ -354,9 +360,13 @@ def main() -> None:
     parser.add_argument("--loss-steps", type=int, default=20)
     parser.add_argument("--cases", default="all")
     parser.add_argument("--generate", action="store_true", help="measure generation alone")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="of generation")
     options = parser.parse_args()
     if options.generate:
-        found = {"device": torch.cuda.get_device_name(), "torch": torch.__version__}
+        global DEVICE
+        DEVICE = torch.device(options.device)
+        name = torch.cuda.get_device_name() if DEVICE.type == "cuda" else "cpu"
+        found = {"device": name, "torch": torch.__version__, "layers": options.layers}
         found["generation"] = generation(options.layers, options.rounds)
         options.out.write_text(json.dumps(found, indent=1))
         print(json.dumps(found, indent=1))
