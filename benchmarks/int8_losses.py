@@ -37,12 +37,17 @@ from benchmarks.ablation_training import load_base as load_bundled
 from so8t_core.contract.settings.train import TrainSettings
 from so8t_core.training.adapter import attach_adapter
 from so8t_core.training.base_model import load_base
+from so8t_core.training.fused import fuse
 
 ARMS: dict[str, dict[str, Any]] = {
     "bf16": {"base_storage": "bf16"},
     "dequantized": {"base_storage": "int8", "int8_matmul": "dequantized"},
     "llm_int8": {"base_storage": "int8", "int8_matmul": "llm_int8"},
 }
+JOINED: dict[str, dict[str, Any]] = {
+    "ours": {"base_storage": "int8", "int8_matmul": "dequantized", "fused": "on"}
+}
+"""The product's own way; `benchmarks/loss_curves.py` asks for it."""
 
 
 @contextlib.contextmanager
@@ -74,20 +79,31 @@ def rows_of(tokens: np.ndarray[Any, Any], count: int, length: int, seed: int) ->
 
 
 def train(
-    folder: Path, corpus: Corpus, arm: str, seed: int, options: argparse.Namespace
+    folder: Path,
+    corpus: Corpus,
+    arm: str,
+    seed: int,
+    options: argparse.Namespace,
+    rows_seed: int | None = None,
 ) -> dict[str, Any]:
-    """The losses of one training, and its held-out loss afterwards; in nats a token."""
+    """The losses of one training, and its held-out loss afterwards; in nats a token.
+
+    `seed`: of LoRA's start, and of the rows unless they have a `rows_seed` of their own.
+    """
     device = torch.device(options.device)
     settings = TrainSettings.model_validate(
-        {**ARMS[arm], "lora_dropout": 0.0, "train_gates": False, "gradient_checkpointing": False}
-        | {"liger": "off"}
+        {"lora_dropout": 0.0, "train_gates": False, "gradient_checkpointing": False}
+        | {"fused": "off", "liger": "off", **(ARMS | JOINED)[arm]}
     )
     model: Any = load_base(folder, settings, device, torch.bfloat16)
     model = attach_adapter(model, settings, seed).to(device)
+    if settings.fused == "on":
+        fuse(model)
     model.train()
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, settings.learning_rate, weight_decay=0.0)
-    rows = rows_of(corpus.train, options.rows * options.steps, options.length, seed)
+    drawn_by = seed if rows_seed is None else rows_seed
+    rows = rows_of(corpus.train, options.rows * options.steps, options.length, drawn_by)
     held_out = rows_of(corpus.judged["validation"], 2 * options.rows, options.length, 0)
 
     def loss_of(batch: Tensor) -> Tensor:
