@@ -119,8 +119,8 @@ def starter_model(arguments: Namespace) -> int:
     """`so8t starter-model`: build the demo's base model into the cache, or into a folder."""
     from so8t_core.contract.settings.model import ModelSettings
     from so8t_core.model.base import resolve_base
+    from so8t_core.model.output_folder import check_place, check_space, new_folder
     from so8t_core.model.starter import SIZE_BYTES, build_starter
-    from so8t_core.model.weight_writer import check_place, check_space, new_folder
 
     output: Path | None = arguments.output
     if output is None:
@@ -132,7 +132,7 @@ def starter_model(arguments: Namespace) -> int:
             "The output folder exists already.", where=str(output), hint="Name a new folder."
         )
     check_space(output, SIZE_BYTES)
-    with new_folder(output.absolute()) as partial:
+    with new_folder(output) as partial:
         report = build_starter(partial)
     print(
         f"{output}: {report.parameters:,} parameters; largest difference of a logit from the "

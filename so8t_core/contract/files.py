@@ -45,6 +45,13 @@ def fsync_path(path: Path) -> None:
         os.close(descriptor)
 
 
+def sync_folder(path: Path) -> None:
+    """Make a folder durable with everything in it."""
+    for inner in sorted(path.rglob("*")):
+        fsync_path(inner)
+    fsync_path(path)
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; on success sync it and rename it over `path`.
@@ -67,17 +74,16 @@ def replacing(path: Path) -> Iterator[Path]:
 def replacing_folder(path: Path) -> Iterator[Path]:
     """The same for a folder: filled under a temporary name, every file synced, then renamed.
 
-    An older folder at `path` is removed just before the rename; a kill between the two leaves
-    neither, never a half-filled one.
+    For folders of the program's own naming: whatever has the temporary name is deleted. An older
+    folder at `path` is removed just before the rename; a kill between the two leaves neither, never
+    a half-filled one.
     """
     partial = path.with_name(path.name + PARTIAL_SUFFIX)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         yield partial
-        for file in sorted(partial.rglob("*")):
-            fsync_path(file)
-        fsync_path(partial)
+        sync_folder(partial)
         if path.exists():
             shutil.rmtree(path)
         os.replace(partial, path)

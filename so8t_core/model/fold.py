@@ -19,13 +19,8 @@ from so8t_core.model.adapter import Adapter
 from so8t_core.model.base import check_hashes, digest_of
 from so8t_core.model.compare import LogitComparison, compare_logits
 from so8t_core.model.numbers import check_numbers
-from so8t_core.model.weight_writer import (
-    check_space,
-    check_target,
-    new_folder,
-    write_index,
-    write_shard,
-)
+from so8t_core.model.output_folder import check_space, check_target, new_folder
+from so8t_core.model.weight_writer import write_index, write_shard
 from so8t_core.model.weights import (
     CONFIG_FILE,
     DTYPE_CODES,
@@ -100,11 +95,11 @@ def fold_checkpoint(
     what is wrong.
     """
     model = ModelFolder.read(gated)
+    check_target(output, (gated,) if adapter is None else (gated, adapter), REPORT_FILE)
     _check_gated(model)
     trained = Adapter.read(adapter, model) if adapter is not None else Adapter({}, {})
     rotations = _rotations(model, trained)
     plan = _plan(model, dtype)
-    check_target(output, gated, REPORT_FILE)
     check_space(output, sum(entry.size_bytes for _, entry in plan))
     with new_folder(output) as partial:
         for shard in sorted({entry.file for _, entry in plan}):

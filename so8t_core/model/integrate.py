@@ -17,13 +17,8 @@ from so8t_core.contract.files import write_json
 from so8t_core.contract.settings.model import ModelSettings
 from so8t_core.model.accounting import GATE_KEYS, GATED_TYPE, account, gated_config
 from so8t_core.model.base import INTEGRATION_FILE, check_hashes, digest_of, digest_of_file
-from so8t_core.model.weight_writer import (
-    check_space,
-    check_target,
-    new_folder,
-    write_index,
-    write_shard,
-)
+from so8t_core.model.output_folder import check_space, check_target, new_folder
+from so8t_core.model.weight_writer import write_index, write_shard
 from so8t_core.model.weights import (
     CONFIG_FILE,
     DTYPE_CODES,
@@ -104,12 +99,12 @@ def integrate(
     small, `UsageError` where the output folder holds something else.
     """
     base = ModelFolder.read(model_path)
+    check_target(output_path, (model_path,), INTEGRATION_FILE)
     config = gated_config(base, settings)
     tied = account(base, config)
     checked = check_hashes(base)
     code = DTYPE_CODES.get(settings.dtype)
     gates = _gate_entries(config)
-    check_target(output_path, model_path, INTEGRATION_FILE)
     check_space(
         output_path, sum(_recast(entry, code).size_bytes for entry in base.tensors.values())
     )

@@ -23,9 +23,9 @@ from so8t_core.model.loading import (
     pick_device,
     quiet_transformers,
 )
+from so8t_core.model.output_folder import check_space, full_disk_told
 from so8t_core.model.prompts import prompt_ids
 from so8t_core.model.trial import TOLERANCES, Check, Trial, Written, generate
-from so8t_core.model.weight_writer import check_space
 from so8t_core.model.weights import ModelFolder, dtype_name
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def verify(
 
     `workspace`: a folder for two temporary copies of the model; emptied before, removed after.
     Raises `ModelError` where the base cannot be gated at all or is damaged, `ResourceError` where
-    the disk is too small; a check that fails is in the result, not raised.
+    the disk is too small or fills up; a check that fails is in the result, not raised.
     """
     folder = ModelFolder.read(base)
     account(folder, gated_config(folder, settings))
@@ -108,7 +108,7 @@ def verify(
         point=point,
     )
     checks: list[Check] = []
-    with _emptied(workspace):
+    with _emptied(workspace), full_disk_told(workspace):
         check_space(workspace, 2 * sum(entry.size_bytes for entry in folder.tensors.values()))
         for check in _all_checks(trial, folder):
             checks.append(check)

@@ -342,7 +342,7 @@ def test_an_interrupted_integration_leaves_nothing_and_the_next_one_is_whole(
     assert not list(tmp_path.glob("out*"))
     # what a kill leaves: a half-filled folder under the temporary name
     left = tmp_path / f"out{PARTIAL_SUFFIX}"
-    left.mkdir()
+    (left / ".so8t-writing").mkdir(parents=True)
     (left / "model-00001-of-00001.safetensors").write_bytes(b"half")
     assert integrate(tiny, tmp_path / "out", PLAIN) == expected
     assert integrate(tiny, tmp_path / "out", PLAIN) == expected

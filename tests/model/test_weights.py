@@ -1,16 +1,14 @@
 from __future__ import annotations
 
-import errno
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from so8t_core.contract.errors import InputMissing, ModelError, ResourceError
-from so8t_core.model.weight_writer import check_space, new_folder, write_index, write_shard
+from so8t_core.contract.errors import InputMissing, ModelError
+from so8t_core.model.weight_writer import write_index, write_shard
 from so8t_core.model.weights import ModelFolder, TensorEntry, dtype_code
 
 
@@ -103,34 +101,3 @@ def test_an_index_cannot_name_a_file_outside_of_the_folder(tmp_path: Path) -> No
 def test_a_folder_that_is_not_there_is_an_input_that_is_missing(tmp_path: Path) -> None:
     with pytest.raises(InputMissing, match="no model folder"):
         ModelFolder.read(tmp_path / "nothing")
-
-
-def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(ResourceError, match=r"1000000000\.0 GB of disk"):
-        check_space(tmp_path / "deep" / "out", 10**18)
-    assert not (tmp_path / "deep").exists()
-
-
-def test_a_small_model_on_a_full_disk_is_told_what_is_really_demanded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    usage = shutil._ntuple_diskusage(10**9, 10**9 - 30_500_000, 30_500_000)
-    monkeypatch.setattr("so8t_core.model.weight_writer.shutil.disk_usage", lambda _: usage)
-    with pytest.raises(ResourceError) as refused:
-        check_space(tmp_path / "out", 12_300)
-    assert refused.value.what == (
-        "Writing the model takes 12.3 kB of disk and 67.1 MB to spare, 67.1 MB in all; "
-        "30.5 MB are free."
-    )
-
-
-def fill_the_disk(folder: Path) -> None:
-    with new_folder(folder) as partial:
-        (partial / "half").write_text("x")
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-
-def test_a_disk_that_fills_up_is_named_and_nothing_is_left(tmp_path: Path) -> None:
-    with pytest.raises(ResourceError, match="disk is full"):
-        fill_the_disk(tmp_path / "out")
-    assert not list(tmp_path.iterdir())
