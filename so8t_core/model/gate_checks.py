@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from so8t_core.model.modeling_phi3_so8t import SO8TPhi3ForCausalLM, SO8TRotationGate
 
-_ORTHOGONALITY = 1e-5
 _GATE_GRADIENT = 1e-6
 _LARGEST_STEP = 0.05
 
@@ -44,7 +43,7 @@ def rotation_checks(trial: Trial, model: SO8TPhi3ForCausalLM) -> Iterator[Check]
     """On the rotations themselves and on what really flows through the gates."""
     import torch
 
-    from so8t_core.model.so8 import orthogonality_error
+    from so8t_core.model.so8 import ROTATION_ERROR, orthogonality_error
 
     trial.point()
     gates = gates_of(model)
@@ -62,7 +61,7 @@ def rotation_checks(trial: Trial, model: SO8TPhi3ForCausalLM) -> Iterator[Check]
     yield Check(
         "orthogonality",
         float(orthogonality_error(matrices).max()),
-        _ORTHOGONALITY,
+        ROTATION_ERROR,
         "largest ‖RᵀR - I‖ of the rotations as the model uses them",
     )
     yield Check(

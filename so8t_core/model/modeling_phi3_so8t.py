@@ -83,7 +83,7 @@ class SO8TRotationGate(nn.Module):
     `theta`: float32, (m, 28) for m turning blocks, zero at the start; for `free` (m, 8, 8), the
     identity at the start. `blocks`: which of the n = width / 8 turn; None means all. `prepared`: R
     of all n as built from outside, for the gates of all layers at once; None lets the gate build it
-    at each call.
+    at each call. Raises ValueError for a width that is no multiple of 8.
     """
 
     theta: nn.Parameter
@@ -93,6 +93,8 @@ class SO8TRotationGate(nn.Module):
         self, width: int, parametrisation: str = "exp", blocks: list[int] | None = None
     ) -> None:
         super().__init__()
+        if width % BLOCK:
+            raise ValueError(f"a width of {width} is not a multiple of {BLOCK}")
         self.parametrisation = parametrisation
         self.count = width // BLOCK
         self.blocks = None if blocks is None else tuple(blocks)
@@ -117,9 +119,16 @@ class SO8TRotationGate(nn.Module):
         """Matrices of all blocks, (..., n, 8, 8), from the turning ones', (..., m, 8, 8)."""
         if self.blocks is None:
             return chosen
-        if self._places is None or self._places.device != chosen.device:
-            self._places = torch.tensor(self.blocks, device=chosen.device)
-        return whole(chosen, self._places, self.count)
+        return whole(chosen, self._index(chosen.device), self.count)
+
+    def _index(self, device: torch.device) -> Tensor:
+        if torch.compiler.is_compiling():  # a constant of what is compiled, nothing to remember
+            return torch.tensor(self.blocks, device=device)
+        if self._places is None or self._places.device != device:
+            # what is made in inference mode could not be saved for a later training's backward pass
+            with torch.inference_mode(mode=False):
+                self._places = torch.tensor(self.blocks, device=device)
+        return self._places
 
     def rotation(self) -> Tensor:
         """The matrices R of all blocks: (n, 8, 8), float32."""

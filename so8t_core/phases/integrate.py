@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from so8t_core.contract.errors import ModelError
-from so8t_core.model.base import resolve_base
+from so8t_core.model.base import digest_of, resolve_base
 from so8t_core.model.compare import compare, logits_of
 from so8t_core.model.integrate import integrate
 from so8t_core.model.loading import compute_dtype, load_base, load_gated, pick_device
@@ -18,7 +19,7 @@ def run(ctx: PhaseContext) -> Outcome:
     """Write `checkpoint/`, and prove on the written files that nothing changed."""
     base = resolve_base(ctx.settings.model, seed=ctx.settings.seed)
     checkpoint = ctx.folder / "checkpoint"
-    verification = ctx.inputs["verify"].figures if "verify" in ctx.inputs else None
+    verification = _verification(ctx, base)
     report = integrate(
         base,
         checkpoint,
@@ -41,6 +42,21 @@ def run(ctx: PhaseContext) -> Outcome:
         notes=tuple(notes),
         extra_inputs={"base_model": report.base_digest},
     )
+
+
+def _verification(ctx: PhaseContext, base: Path) -> dict[str, Any] | None:
+    """The figures of the verify phase, which must be of this very base."""
+    if "verify" not in ctx.inputs:
+        return None
+    figures = ctx.inputs["verify"].figures
+    if figures["base_digest"] != digest_of(base):
+        raise ModelError(
+            "The base model changed after it was verified.",
+            where=str(base),
+            hint="If it was not meant to change, fetch it again. Then verify it again: "
+            f"so8t verify --run {ctx.run.name}",
+        )
+    return figures
 
 
 def _logit_difference(ctx: PhaseContext, base: Path, checkpoint: Path) -> float:

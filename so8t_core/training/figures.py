@@ -9,6 +9,7 @@ import torch
 
 from so8t_core.contract.settings.train import TrainSettings
 from so8t_core.model import ops
+from so8t_core.model.so8 import ROTATION_ERROR
 from so8t_core.training.adapter import trained_weights
 from so8t_core.training.base_model import weight_dtypes
 from so8t_core.training.fitting import Choice
@@ -85,6 +86,21 @@ def memory_figures(choice: Choice, device: torch.device) -> dict[str, Any]:
     }
 
 
+def rotation_notes(rotation: Mapping[str, float], *, free: bool) -> list[str]:
+    """What a reader must know of the trained rotations; `rotation` is `GateTerms.summary`."""
+    notes = []
+    if rotation["rotation_angle_max_rad"] == 0.0:
+        notes.append("The gates did not move: every rotation is still the identity.")
+    error = rotation["orthogonality_error_max"]
+    if not free and not error <= ROTATION_ERROR:
+        notes.append(
+            f"Some gates are no rotations any more (largest ‖RᵀR - I‖ {error:.2g}): their numbers "
+            "grew beyond what can be computed. Train with a smaller train.gate_learning_rate or a "
+            "larger train.rotation_size_weight."
+        )
+    return notes
+
+
 def _notes(
     settings: TrainSettings,
     trainer: SO8TTrainer,
@@ -100,8 +116,8 @@ def _notes(
             f"{trainer.args.max_steps}: the held-out loss had not fallen for "
             f"{trainer.examination.best.patience} evaluations."
         )
-    if rotation and rotation["rotation_angle_max_rad"] == 0.0:
-        notes.append("The gates did not move: every rotation is still the identity.")
+    if rotation:
+        notes += rotation_notes(rotation, free=trainer.terms.free)
     if settings.optimizer == "paged_adamw_8bit" and trainer.args.device.type == "cpu":
         notes.append("The optimiser's states were not paged: that needs a GPU.")
     notes += [

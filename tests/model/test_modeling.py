@@ -19,6 +19,7 @@ from so8t_core.model.modeling_phi3_so8t import (
     SO8TPhi3Config,
     SO8TPhi3ForCausalLM,
     SO8TPhi3Model,
+    SO8TRotationGate,
 )
 
 register()
@@ -93,6 +94,39 @@ def test_only_the_chosen_blocks_turn(tiny: Path) -> None:
     moved = (turned != hidden).view(3, 8, 8).any(-1).any(0)
     assert moved.tolist() == [number in (2, 5) for number in range(8)]
     assert torch.allclose(turned.norm(dim=-1), hidden.norm(dim=-1))
+
+
+def gate_of(*blocks: int) -> SO8TRotationGate:
+    gate = SO8TRotationGate(64, "exp", list(blocks))
+    torch.nn.init.normal_(gate.theta, std=0.3, generator=torch.Generator().manual_seed(0))
+    return gate
+
+
+def test_a_gate_of_chosen_blocks_can_be_trained_after_it_was_used() -> None:
+    gate = gate_of(1, 6, 7)
+    with torch.inference_mode():
+        gate(torch.ones(2, 64))
+    gate(torch.ones(2, 64)).square().sum().backward()
+    assert gate.theta.grad is not None
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not shutil.which("g++"), reason="inductor needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")  # by torch itself
+def test_a_compiled_gate_of_chosen_blocks_turns_as_it_does_uncompiled() -> None:
+    """Compiled in inference mode, and trained after: both once went wrong."""
+    gate = gate_of(1, 6, 7)
+    compiled = torch.compile(gate.spread, fullgraph=True)
+    with torch.inference_mode():
+        found = compiled(gate.chosen_rotations())
+    expected = gate.rotation()
+    assert torch.equal(found, expected)
+    expected.sum().backward()
+
+
+def test_a_gate_of_no_whole_number_of_blocks_is_refused() -> None:
+    with pytest.raises(ValueError, match="60 is not a multiple of 8"):
+        SO8TRotationGate(60)
 
 
 @pytest.mark.parametrize("blocks", [[], [3, 2], [1, 1], [8], [-1]])

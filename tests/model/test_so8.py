@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import scipy.linalg
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from so8t_core.model import so8
+from so8t_core.model import ops, so8
 
 
 def random_theta(*shape: int, spread: float = 1.0, seed: int = 0) -> Tensor:
@@ -111,6 +114,60 @@ def test_the_identity_returns_every_value_to_the_bit(dtype: torch.dtype) -> None
     hidden = (torch.randn(100, 64, generator=torch.Generator().manual_seed(4)) * 100).to(dtype)
     matrices = so8.rotation(torch.zeros(8, 28), "exp")
     assert torch.equal(so8.rotate(hidden, matrices), hidden)
+
+
+def test_at_the_identity_two_values_are_not_kept() -> None:
+    """The sum of -0.0 and 0.0 is 0.0, and infinity times zero is NaN: said in the docstring."""
+    hidden = torch.ones(2, 16)
+    hidden[0, 3], hidden[1, 3] = -0.0, float("inf")
+    turned = so8.rotate(hidden, torch.eye(8).expand(2, 8, 8))
+    assert not turned[0, 3].signbit()
+    assert turned[1].isnan().tolist() == [True] * 8 + [False] * 8
+
+
+@pytest.mark.parametrize("turn", [so8.rotate, ops.rotate])
+def test_blocks_that_do_not_make_up_the_width_are_refused(turn: Any) -> None:
+    """Sixteen numbers in four blocks of eight would mix tokens without a word."""
+    with pytest.raises(ValueError, match="4 blocks of 8 do not turn a width of 16"):
+        turn(torch.ones(4, 16), torch.eye(8).expand(4, 8, 8))
+    with pytest.raises(ValueError, match="2 blocks of 8 do not turn a width of 24"):
+        so8.rotate_rows(torch.ones(24, 5), torch.eye(8).expand(2, 8, 8))
+
+
+class OverlapSeen(TorchDispatchMode):
+    """Notes whether something was copied into a tensor whose numbers share their memory."""
+
+    seen = False
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if "index_copy" in str(func):
+            self.seen |= 0 in args[0].stride()
+        return func(*args, **(kwargs or {}))
+
+
+def test_chosen_blocks_are_put_into_memory_of_their_own() -> None:
+    """Compilers write where the strides say: into one matrix for all blocks, if it was expanded."""
+    chosen, places = so8.rotation(random_theta(2), "exp"), torch.tensor([1, 3])
+    with OverlapSeen() as watch:
+        every = so8.whole(chosen, places, 4)
+    assert not watch.seen
+    identity = torch.eye(8, dtype=torch.float64)
+    assert torch.equal(every, torch.stack([identity, chosen[0], identity, chosen[1]]))
+
+
+def test_beyond_its_range_exp_is_no_rotation_and_cayley_still_is() -> None:
+    theta = random_theta(50)
+    theta /= torch.linalg.matrix_norm(so8.skew(theta), ord=2)[:, None]
+
+    def error(parametrisation: str, norm: float) -> float:
+        return float(so8.orthogonality_error(so8.rotation(theta * norm, parametrisation)).max())
+
+    assert error("exp", 500) < 1e-6 < 1e-4 < error("exp", 1000)
+    assert not error("exp", 5000) < float("inf")
+    assert error("cayley", 100) < 1e-11
+    assert error("cayley", 1e5) < 1e-6
 
 
 def test_rotated_rows_of_a_weight_are_the_weight_of_the_rotated_layer() -> None:

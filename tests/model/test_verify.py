@@ -21,7 +21,7 @@ from so8t_core.model.modeling_phi3_so8t import SO8TRotationGate
 from so8t_core.model.verify import Verification, verify
 from so8t_core.phases import integrate as integrate_phase
 from so8t_core.phases import verify as verify_phase
-from so8t_core.phases.base import HardPause, PhaseContext
+from so8t_core.phases.base import HardPause, Outcome, PhaseContext
 from so8t_core.phases.standalone import OpenGate, RecordingEmitter
 
 NAMES = [
@@ -73,6 +73,13 @@ def test_the_other_parametrisations_pass_too(
     result = verify(
         tiny, settings, VerifySettings(device="cpu"), seed=3, workspace=tmp_path / "workspace"
     )
+    assert result.failed == ()
+
+
+def test_a_base_with_gates_on_chosen_blocks_passes_too(tiny: Path, tmp_path: Path) -> None:
+    settings = ModelSettings.model_validate({"gate": {"blocks": "1,6-7"}})
+    options = VerifySettings(device="cpu", generate_tokens=2)
+    result = verify(tiny, settings, options, seed=3, workspace=tmp_path / "workspace")
     assert result.failed == ()
 
 
@@ -183,11 +190,8 @@ def test_a_hard_pause_leaves_no_copies_and_the_next_run_is_whole(
     assert sorted(path.name for path in ctx.folder.iterdir()) == ["verification.json"]
 
 
-def test_the_integrate_phase_records_the_verification_and_finds_no_difference(
-    tiny: Path, tmp_path: Path
-) -> None:
-    ctx = context(tiny, tmp_path)
-    proven = verify_phase.run(ctx)
+def after(ctx: PhaseContext, proven: Outcome) -> PhaseContext:
+    """The integrate phase's context, given what the verify phase proved."""
     manifest = Manifest(
         phase="verify",
         run="run",
@@ -201,7 +205,31 @@ def test_the_integrate_phase_records_the_verification_and_finds_no_difference(
         finished_at=utc_now(),
         active_s=0.0,
     )
-    given = dataclasses.replace(ctx, phase="integrate", inputs={"verify": manifest})
+    return dataclasses.replace(ctx, phase="integrate", inputs={"verify": manifest})
+
+
+def test_a_base_that_changed_since_it_was_verified_is_not_integrated(
+    tiny: Path, tmp_path: Path
+) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(tiny, base)
+    ctx = context(base, tmp_path)
+    given = after(ctx, verify_phase.run(ctx))
+    tensors = load_file(base / "model.safetensors")
+    save_file({name: value * 2 for name, value in tensors.items()}, base / "model.safetensors")
+    with pytest.raises(ModelError, match="changed after it was verified") as refused:
+        integrate_phase.run(given)
+    assert refused.value.hint is not None
+    assert "so8t verify --run run" in refused.value.hint
+    assert not given.folder.exists()
+
+
+def test_the_integrate_phase_records_the_verification_and_finds_no_difference(
+    tiny: Path, tmp_path: Path
+) -> None:
+    ctx = context(tiny, tmp_path)
+    proven = verify_phase.run(ctx)
+    given = after(ctx, proven)
     outcome = integrate_phase.run(given)
     assert outcome.figures["logit_difference"] == 0.0
     checkpoint = given.folder / "checkpoint"

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from so8t_core.model.modeling_phi3_so8t import SO8TRotationGate
+from so8t_core.training.figures import rotation_notes
 from so8t_core.training.gate_terms import Gate, GateTerms
 from so8t_core.training.series import read_series
 from tests.training.trial import context, make_model, make_run, train
@@ -62,6 +63,16 @@ def test_the_reported_angle_is_that_of_a_rotation_of_all_planes_alike() -> None:
     assert one.measure()["rotation_angle_mean"] == pytest.approx(0.7, rel=1e-5)
     assert one.summary()["rotation_angle_mean_rad"] == pytest.approx(0.7, rel=1e-5)
     assert one.summary()["rotation_angle_max_rad"] < math.pi
+
+
+@pytest.mark.parametrize(
+    ("parametrisation", "norm", "said"),
+    [("exp", 1.0, False), ("exp", 1000.0, True), ("cayley", 1000.0, False), ("free", 2.0, False)],
+)
+def test_gates_that_left_the_range_are_said(parametrisation: str, norm: float, said: bool) -> None:
+    one = terms(parametrisation, 0.0, 0.0, norm)
+    notes = rotation_notes(one.summary(), free=one.free)
+    assert [("no rotations any more" in note) for note in notes] == [True] * said
 
 
 def test_each_layer_has_its_own_angle_under_its_own_number() -> None:

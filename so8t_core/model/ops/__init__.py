@@ -83,10 +83,12 @@ def rotate(hidden: Tensor, matrices: Tensor) -> Tensor:
     """Turn each block of the last dimension: block b becomes R_b h_b.
 
     `hidden`: (..., 8 n) of any floating dtype; `matrices`: (n, 8, 8), float32 or float64. Returns
-    the shape and dtype of `hidden`, equal to it to the bit where every R is the identity. Sums in
-    float32 at least. By kernels differentiable once, with bits that do not change from run to run;
-    otherwise as `so8.rotate`.
+    the shape and dtype of `hidden`, equal to it to the bit where every R is the identity (but for
+    what `so8.rotate` says of -0.0 and infinities). Sums in float32 at least. By kernels
+    differentiable once, with bits that do not change from run to run; otherwise as `so8.rotate`.
+    Raises ValueError where the last dimension is not 8 n.
     """
+    so8.check_width(hidden.shape[-1], matrices)
     implementation = _choose(hidden, matrices)
     if implementation is reference:
         return so8.rotate(hidden, matrices)
