@@ -47,12 +47,25 @@ class Answers:
             until = self._rendered(messages[: index + 1], ask=False)
             if places is not None:
                 spans.append(self._around(places[index], full, before, until))
-            elif before and until and full.startswith(before) and full.startswith(until):
-                closers = list(self.control_words.finditer(full, len(before), len(until)))
-                spans.append((len(before), closers[-1].end() if closers else len(until)))
+            elif (end := self._end(messages[: index + 1], full, before, until)) is not None:
+                spans.append((len(before), end))
             else:
                 lost += 1
         return spans, lost
+
+    def _end(self, messages: Sequence[Message], full: str, before: str, until: str) -> int | None:
+        """Where in the whole the last of these messages is closed; None where it is altered there.
+
+        What ends every conversation is not looked at first: a question in its place tells it apart.
+        """
+        if not (before and until and full.startswith(before)):
+            return None
+        unended = until[: _alike(until, self._rendered(messages, ask=True))]
+        for known in (unended, until):
+            closers = list(self.control_words.finditer(known, len(before)))
+            if closers and full.startswith(known):
+                return closers[-1].end()
+        return len(until) if full.startswith(until) else None
 
     def _rendered(self, messages: Sequence[Message], *, ask: bool) -> str:
         """The beginning of a conversation; nothing where the template takes no such beginning."""
@@ -95,7 +108,7 @@ def parts_of(messages: Sequence[Message], pieces: Sequence[str]) -> list[str]:
 def places_of(
     messages: Sequence[Message], full: str, pieces: Sequence[str]
 ) -> dict[int, Place] | None:
-    """Where each message's content stands in the whole; None where it does not stand there as is.
+    """Where each content stands in the whole; None where one does not stand there as it is.
 
     Of a message that comes twice, the last place.
     """
@@ -107,4 +120,4 @@ def places_of(
         int(pieces[odd]): Place(ends[odd - 1], ends[odd], ends[odd + 1])
         for odd in range(1, len(pieces), 2)
     }
-    return places if len(places) == len(messages) else None
+    return places if len(places) == sum(bool(one.content) for one in messages) else None

@@ -24,7 +24,14 @@ _MARK = "\ue0f1{}\ue0f2"
 _MARKED = re.compile("\ue0f1(\\d+)\ue0f2")
 _NO_CLOCK = "{% macro strftime_now(form) %}26 Jul 2024{% endmacro %}"
 """Shadows the clock that templates may ask: a resume on another day must see the same samples."""
-_REFUSALS = (TemplateError, TypeError, ValueError, LookupError, ArithmeticError)
+_REFUSALS = (
+    TemplateError,
+    TypeError,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    RecursionError,
+)
 """What templates raise for conversations that they are not made for, and transformers for them."""
 
 
@@ -77,7 +84,11 @@ class ChatTemplate:
     def pieces(self, messages: Sequence[Message], *, ask: bool) -> list[str]:
         """The template's own text; between two pieces the number of the message that stands there.
 
-        So the odd ones are numbers. Raises `RefusedByTemplate`.
+        So the odd ones are numbers; an empty message has none, since templates ask whether there is
+        content. Raises `RefusedByTemplate`.
         """
-        marked = [Message(m.role, _MARK.format(number)) for number, m in enumerate(messages)]
+        marked = [
+            Message(m.role, _MARK.format(number) if m.content else "")
+            for number, m in enumerate(messages)
+        ]
         return _MARKED.split(self.render(marked, ask=ask))
