@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from so8t_core.commands.ollama import export_to_ollama
-from so8t_core.commands.steer import launch, want_running
+from so8t_core.commands.steer import launch, require_free, want_running
 from so8t_core.contract.control import ControlStore, this_user
 from so8t_core.contract.errors import EXIT_DONE, EXIT_FAILED, UsageError
 from so8t_core.contract.runs import create_run, find_run
@@ -37,6 +37,7 @@ def phase(arguments: Namespace) -> int:
                 "change while a run works is under Control in the interface (key c).",
             )
         run = find_run(arguments.in_run, arguments.runs_dir)
+        require_free(run)  # before a pause of its engine's is lifted
         want_running(run)
     elif arguments.config is not None:
         from so8t_core.contract.config import load_settings
@@ -74,9 +75,13 @@ def train(arguments: Namespace) -> int:
 
 def _want_gpus(arguments: Namespace) -> None:
     """As a setting of a new run, or as a live one of a run that is there."""
+    from so8t_core.contract.settings.train import MOST_GPUS
+
     count: int = arguments.gpus
-    if count < 1:
-        raise UsageError("`--gpus` must be 1 or more.", where=f"--gpus {count}")
+    if not 1 <= count <= MOST_GPUS:
+        raise UsageError(f"`--gpus` must be 1 to {MOST_GPUS}.", where=f"--gpus {count}")
+    if arguments.in_run is not None and arguments.estimate:
+        return  # for this estimate alone
     if arguments.in_run is None:
         arguments.set = [*arguments.set, f"train.gpus={count}"]
         return

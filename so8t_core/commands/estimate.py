@@ -37,7 +37,12 @@ def print_estimate(arguments: Namespace) -> int:
     shape = ModelShape.of(read_config(_model(settings)), gates=train.train_gates)
     length = train.max_length_tokens
     choice, estimate = choose(
-        shape, train, means, length=length, memory_bytes=memory_bytes, ranks=train.gpus
+        shape,
+        train,
+        means,
+        length=length,
+        memory_bytes=memory_bytes,
+        ranks=arguments.gpus or train.gpus,
     )
     limited = train.memory_gb != "auto"
     if arguments.json:

@@ -84,6 +84,12 @@ def start_engine_for(run: RunDir, only: tuple[PhaseName, ...] = ()) -> subproces
     """An engine in a session of its own, returned at once. Raises `RunBusy`."""
     from so8t_core.engine.process import start_engine
 
+    require_free(run)
+    return start_engine(run, only=only)
+
+
+def require_free(run: RunDir) -> None:
+    """Raise `RunBusy` where an engine holds the run."""
     before = engine_liveness(run)
     if before.alive:
         raise RunBusy(
@@ -91,7 +97,6 @@ def start_engine_for(run: RunDir, only: tuple[PhaseName, ...] = ()) -> subproces
             where=str(run.root),
             hint="It is steered with `so8t pause`, `so8t resume` and `so8t stop`.",
         )
-    return start_engine(run, only=only)
 
 
 def start_detached(run: RunDir, only: tuple[PhaseName, ...] = ()) -> int:

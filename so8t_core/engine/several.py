@@ -24,6 +24,7 @@ from so8t_core.contract.control import read_control
 from so8t_core.contract.phases import PhaseName
 from so8t_core.contract.rundir import RunDir
 from so8t_core.contract.runs import run_settings
+from so8t_core.contract.settings.train import MOST_GPUS
 from so8t_core.engine.channel import encode
 
 _PLACE = "SO8T_CHANNEL_PLACE"
@@ -48,7 +49,7 @@ def wanted_ranks(run: RunDir, phase: PhaseName) -> int:
     if phase != "train":
         return 1
     wished = read_control(run.control).live.get(LIVE_GPUS)
-    if isinstance(wished, int) and not isinstance(wished, bool) and wished > 0:
+    if isinstance(wished, int) and not isinstance(wished, bool) and 0 < wished <= MOST_GPUS:
         return wished
     return run_settings(run).train.gpus
 

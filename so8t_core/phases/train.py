@@ -13,9 +13,11 @@ from typing import Any
 import torch
 from peft import PeftModel
 
+from so8t_core.contract.errors import ModelError
 from so8t_core.contract.files import sha256_file
 from so8t_core.contract.settings.train import OPERATIONAL, TrainSettings
 from so8t_core.model.base import digest_of, digest_of_weights
+from so8t_core.model.weights import read_config
 from so8t_core.phases.base import Outcome, PhaseContext
 from so8t_core.training.adapter import (
     attach_adapter,
@@ -45,7 +47,8 @@ from so8t_core.training.footprint import Means, ModelShape
 from so8t_core.training.fused import fuse, fused_wanted
 from so8t_core.training.gate_terms import GateTerms, trained_gates
 from so8t_core.training.history import HistoryFile
-from so8t_core.training.liger import liger_wanted
+from so8t_core.training.kernels import Kernels, settle_kernels
+from so8t_core.training.memory import no_room_for_model
 from so8t_core.training.preparation import PreparedData, prepare
 from so8t_core.training.ranks import Ranks, SharedGate, SilentEmitter, leave_to_us
 from so8t_core.training.same_bits import same_bits
@@ -124,10 +127,13 @@ def run(ctx: PhaseContext) -> Outcome:
     data = prepare(settings, tokenizer, inputs.cleansed, ctx.settings.seed, ctx.pause.point)
     require_held_out(settings, data.held_out)
     data.require_known_tokens(ModelShape.of_folder(inputs.model).vocabulary)
-    choice = ranks.from_first(partial(_fit, ctx, inputs, data, device, ranks.count))
-    applied = {"train": choice.applied(settings)}
-    ctx = replace(ctx, settings=ctx.settings.model_copy(update=applied))
+    _require_positions(inputs.model, data.figures["longest_sample_tokens"])
+    kernels = ranks.from_first(partial(_kernels, ctx, device))
+    choice = ranks.from_first(partial(_fit, ctx, inputs, data, device, kernels, ranks.count))
+    ctx = _applied(ctx, choice.applied(settings))
     identity = _identity(ctx, inputs, data, threads, device)
+    # what `auto` means is no part of the identity: it is kept beside the checkpoints
+    ctx = _applied(ctx, kernels.applied(ctx.settings.train))
     with closing(_surroundings(ctx, history, ranks)) as around:
         snapshot = _shared_snapshot(around, identity)
         _start(around, snapshot, threads)
@@ -155,8 +161,34 @@ def _as_rank(ctx: PhaseContext, ranks: Ranks) -> PhaseContext:
     return replace(ctx, pause=gate, emit=SilentEmitter(ranks.number), live=dict)
 
 
+def _applied(ctx: PhaseContext, settings: TrainSettings) -> PhaseContext:
+    return replace(ctx, settings=ctx.settings.model_copy(update={"train": settings}))
+
+
+def _kernels(ctx: PhaseContext, device: torch.device) -> Kernels:
+    settings = ctx.settings.train
+    dtype = choose_dtype(settings, device)
+    return settle_kernels(ctx.folder / "kernels.json", settings, device, dtype)
+
+
+def _require_positions(model: Path, longest: int) -> None:
+    """Raise `ModelError` where a sample is longer than the model has positions for."""
+    most = read_config(model).get("max_position_embeddings")
+    if isinstance(most, int) and longest > most:
+        raise ModelError(
+            f"The longest sample has {longest} tokens, and the model positions for {most}.",
+            where="train.max_length_tokens",
+            hint=f"Set it to {most} or less.",
+        )
+
+
 def _fit(
-    ctx: PhaseContext, inputs: _Inputs, data: PreparedData, device: torch.device, ranks: int
+    ctx: PhaseContext,
+    inputs: _Inputs,
+    data: PreparedData,
+    device: torch.device,
+    kernels: Kernels,
+    ranks: int,
 ) -> Choice:
     """Micro-batch and checkpointing as they are set, or as the memory allows."""
     settings = ctx.settings.train
@@ -167,8 +199,8 @@ def _fit(
         settings,
         Means(
             element=choose_dtype(settings, device).itemsize,
-            liger=liger_wanted(settings, device),
-            fused=fused_wanted(settings, device),
+            liger=kernels.liger,
+            fused=kernels.fused,
         ),
         length=settings.max_length_tokens if settings.packing else longest,
         memory_bytes=free_bytes(settings, device),
@@ -281,7 +313,10 @@ def _build_trainer(
     dtype = choose_dtype(settings, device)
     ctx.pause.point()
     ctx.emit.progress(0, steps, "steps", "loading the model")
-    model = _adapted_model(ctx, inputs.model, around.ranks, device, dtype)
+    try:
+        model = _adapted_model(ctx, inputs.model, around.ranks, device, dtype)
+    except torch.OutOfMemoryError as error:
+        raise no_room_for_model(error) from error
     pad = tokenizer.pad_token_id
     return SO8TTrainer(
         model=model,
@@ -379,6 +414,9 @@ def _finish(
     }
     figures, notes = training_figures(data, trainer, around, threads, settings)
     figures |= memory_figures(choice, trainer.args.device)
+    figures["kernels"] = {
+        name: getattr(settings, name) for name in ("liger", "fused", "packed_attention")
+    }
     cleansed = ctx.inputs["cleanse"].figures if inputs.cleansed is not None else None
     card = render_adapter_card(ctx.settings, facts, figures, cleansed)
     write_adapter(folder, trainer.adapted, gates, facts, card)

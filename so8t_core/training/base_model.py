@@ -22,6 +22,7 @@ from so8t_core.model.int8 import multiply_dequantized
 from so8t_core.model.loading import load_tokenizer, quiet_transformers
 from so8t_core.training.footprint import recomputed_layers
 from so8t_core.training.liger import apply_liger, liger_wanted
+from so8t_core.training.long_positions import choose_by_sample
 
 KEPT_IN_FULL = ("lm_head", "rotation_gate", "embed_tokens")
 """Modules that quantisation must leave alone; naming any replaces transformers' own default."""
@@ -121,6 +122,7 @@ def load_base(
         multiply_dequantized(base)
     if liger_wanted(settings, device):
         apply_liger(base)
+    choose_by_sample(base, settings.max_length_tokens)
     if settings.recomputed_share:
         _checkpoint_activations(base, settings.recomputed_share)
     model: nn.Module = base

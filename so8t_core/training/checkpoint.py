@@ -156,6 +156,8 @@ def _verify(folder: Path) -> None:
             hint="Resume with the version of so8t that wrote it, or remove this folder to go on "
             "from an older checkpoint.",
         )
+    if not isinstance(index["files"], dict):
+        raise ValueError("its list of files is none")
     for name, record in index["files"].items():
         path = folder / name
         if path.stat().st_size != record["size_bytes"] or sha256_file(path) != record["sha256"]:
@@ -210,6 +212,15 @@ def require_same_identity(snapshot: Snapshot, identity: Mapping[str, Any], where
             where=where,
             hint="Restore what differs, or start afresh with `so8t train --run RUN "
             "--force-new-run`, which keeps the older training aside.",
+        )
+
+
+def _require_own_name(snapshot: Snapshot, path: Path) -> None:
+    if _step_of(path) != snapshot.step:
+        raise CheckpointError(
+            f"The checkpoint is one of step {snapshot.step} under another name.",
+            where=str(path),
+            hint="Give the folder its own name back.",
         )
 
 
@@ -271,6 +282,7 @@ class CheckpointStore:
         for path in self.paths():
             try:
                 snapshot = read_checkpoint(path)
+                _require_own_name(snapshot, path)
                 check(snapshot)
             except OtherFormat:
                 raise

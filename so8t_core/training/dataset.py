@@ -181,14 +181,19 @@ class RunOrder(Sampler[int]):
 
 @dataclass(frozen=True)
 class PaddingCollator:
-    """Makes a batch: shorter samples are filled up on the right to the longest."""
+    """Makes a batch: shorter samples are filled up on the right to the longest.
+
+    `positions`: whether to give them, for a model that looks where samples end.
+    """
 
     pad_id: int
+    positions: bool = False
 
     def __call__(self, samples: Sequence[Encoded]) -> dict[str, Tensor]:
         """Give `input_ids`, `attention_mask` and `labels`, each int64 (samples, longest).
 
-        And `tokens`: int64 (), without what fills up.
+        And `tokens`: int64 (), without what fills up. And `position_ids` where they are wanted, 0
+        in what fills up.
         """
         longest = max(len(sample.ids) for sample in samples)
         shape = (len(samples), longest)
@@ -202,9 +207,12 @@ class PaddingCollator:
             learnt = torch.tensor(sample.learnt)
             learnt[0] = False  # nothing predicts it, so it must not count as a target
             labels[row, :length] = torch.where(learnt, ids[row, :length], IGNORED)
-        return {
+        batch = {
             "input_ids": ids,
             "attention_mask": mask,
             "labels": labels,
             "tokens": mask.sum(),
         }
+        if self.positions:
+            batch["position_ids"] = torch.arange(longest) * mask
+        return batch

@@ -20,7 +20,7 @@ from so8t_core.training.checkpoint import Snapshot
 from so8t_core.training.dataset import PaddingCollator, SampleSet
 from so8t_core.training.guard import require_finite
 from so8t_core.training.held_out import held_out_loss
-from so8t_core.training.memory import Passes, no_smaller_passes
+from so8t_core.training.memory import Passes, first_line, no_smaller_passes
 from so8t_core.training.samples import SampleWriter
 from so8t_core.training.surroundings import Surroundings
 
@@ -156,5 +156,13 @@ class Examination:
     def _answered(self, subject: Subject, step: int) -> None:
         emit = self._around.emit
         emit.progress(step, self._last_step, "steps", "writing samples")
-        with subject.ready() as model:
-            self._sampler.write(model, step, emit, subject.point, subject.precision)
+        try:
+            with subject.ready() as model:
+                self._sampler.write(model, step, emit, subject.point, subject.precision)
+        except torch.OutOfMemoryError as error:
+            if self._around.ranks.bound:  # the others wait within a layer
+                raise
+            emit.fallback(
+                f"no answers to the sample questions after step {step}; training goes on",
+                f"memory ran out: {first_line(error)}",
+            )

@@ -20,16 +20,24 @@ Positions = Callable[..., tuple[Tensor, Tensor]]
 
 def liger_wanted(settings: TrainSettings, device: torch.device) -> bool:
     """Whether to use it. Raises `ResourceError` where it is required and cannot be had."""
-    there = importlib.util.find_spec(PACKAGE) is not None
-    usable = there and device.type == "cuda"
+    usable = liger_there(device)
     if settings.liger == "on" and not usable:
         raise ResourceError(
             "Liger's kernels are asked for and "
-            + ("need a CUDA device." if there else "liger-kernel is not installed."),
+            + ("need a CUDA device." if _installed() else "liger-kernel is not installed."),
             where="train.liger",
             hint="Set `train.liger: auto`, or install liger-kernel on a machine with a GPU.",
         )
     return usable and settings.liger != "off"
+
+
+def liger_there(device: torch.device) -> bool:
+    """Whether it can be had on that device."""
+    return _installed() and device.type == "cuda"
+
+
+def _installed() -> bool:
+    return importlib.util.find_spec(PACKAGE) is not None
 
 
 def apply_liger(base: nn.Module) -> None:

@@ -77,13 +77,33 @@ def first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
+def no_room_for_model(error: torch.OutOfMemoryError) -> ResourceError:
+    """That memory ran out before training began."""
+    return ResourceError(
+        f"The model does not fit on the GPU: {first_line(error)}",
+        where="train",
+        hint="Look in nvidia-smi for what else is on it, then resume. In a new run the base can be "
+        "stored smaller (train.base_storage: int8 or nf4) or shared out among GPUs "
+        "(train.parallel: fsdp).",
+    )
+
+
 @contextmanager
 def lost_device_told(run: str) -> Iterator[None]:
-    """Make a `ResourceError` of the error of a GPU that is gone or broken; others pass through."""
+    """Make a `ResourceError` of the error of a GPU that is gone, broken or full.
+
+    What can be done about memory within a step has been done when it comes here.
+    """
     try:
         yield
-    except torch.OutOfMemoryError:
-        raise
+    except torch.OutOfMemoryError as error:
+        raise ResourceError(
+            f"Memory ran out: {first_line(error)}",
+            where="train",
+            hint="Look in nvidia-smi for what else is on the GPU. The last checkpoint is intact: "
+            f"`so8t resume {run}` goes on from it; smaller passes (train.micro_batch_size) are for "
+            "a new run.",
+        ) from error
     except RuntimeError as error:
         if not any(sign in str(error) for sign in _LOST):
             raise

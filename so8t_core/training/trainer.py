@@ -50,6 +50,7 @@ from so8t_core.training.fused_lora import LoraBank
 from so8t_core.training.gate_terms import GateTerms, active_gates
 from so8t_core.training.guard import StepGuard, require_finite
 from so8t_core.training.keeper import CheckpointKeeper
+from so8t_core.training.long_positions import chosen_by_sample
 from so8t_core.training.memory import Passes, first_line, lost_device_told, no_smaller_passes
 from so8t_core.training.optimizer import (
     build_optimizer,
@@ -108,14 +109,14 @@ class SO8TTrainer(Trainer):
         self.passes = Passes(rows, around.emit, resume.course["passes"] if resume else {})
         self.guard = StepGuard.from_settings(settings, resume.course["guard"] if resume else {})
         self._held_s = 0.0
-        padding = PaddingCollator(pad_id)
+        base: Any = model.get_base_model()
+        padding = PaddingCollator(pad_id, chosen_by_sample(base))
         packed = isinstance(samples, PackedSet)
         told = ends_told(settings, arguments.device, dtype)
         collator: Any = PackingCollator(pad_id, told) if packed else padding
         self._pet: PetTerm | None = None
         if settings.pet_weight:
             collator = MarkingCollator(collator)
-            base: Any = model.get_base_model()
             self._pet = PetTerm(base.model.norm, settings.pet_weight, arguments.max_steps)
         super().__init__(
             model=model,
@@ -408,9 +409,11 @@ class SO8TTrainer(Trainer):
         with torch.no_grad():
             self._bank.open()
             self._low.open()
-            yield self.adapted
-            self._low.close()
-            self._bank.close()
+            try:
+                yield self.adapted
+            finally:
+                self._low.close()
+                self._bank.close()
 
     # ---- pause and checkpoints
 
@@ -499,7 +502,7 @@ class SO8TTrainer(Trainer):
         """Train to the end, from the snapshot if there is one; HardPause passes through.
 
         On return the last checkpoint is durable. Raises `ResourceError` where the disk is full,
-        memory does not suffice or the GPU is lost.
+        memory does not suffice, also outside a step's passes, or the GPU is lost.
         """
         # what is loaded now stays to the end: walking over it again and again takes some per cent
         gc.collect()

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ import pytest
 
 from so8t_core.cli import main
 from so8t_core.contract.config import load_settings
-from so8t_core.contract.control import read_control
+from so8t_core.contract.control import ControlStore, read_control
+from so8t_core.contract.errors import EXIT_BUSY
+from so8t_core.contract.lock import Liveness
 from so8t_core.contract.manifest import Manifest
 from so8t_core.contract.rundir import RunDir
-from so8t_core.contract.runs import create_run
+from so8t_core.contract.runs import create_run, list_runs
 from so8t_core.contract.watch import Watch
 from so8t_core.engine import several
 from so8t_core.engine.channel import WORKER_MARK, run_mark
@@ -141,4 +144,23 @@ def test_gpus_are_a_setting_of_a_new_run_and_a_live_one_of_an_old_one(
     assert main([*runs, "--run", started[0].name, "--gpus", "1"]) == 0
     assert several.wanted_ranks(started[0], "train") == 1
     assert read_control(started[0].control).desired == "running"
-    assert main([*runs, "-c", str(config), "--gpus", "0"]) == 2
+    for odd in ("0", "65"):
+        assert main([*runs, "-c", str(config), "--gpus", odd]) == 2
+        assert main([*runs, "--run", started[0].name, "--gpus", odd]) == 2
+    main([*runs, "--run", started[0].name, "--gpus", "2", "--estimate"])
+    assert several.wanted_ranks(started[0], "train") == 1  # an estimate changes nothing
+
+
+def test_a_run_that_an_engine_holds_keeps_its_pause(
+    tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("so8t_core.commands.alone.launch", lambda *_, **__: 0)
+    runs = ["--runs-dir", str(tmp_path / "runs"), "train"]
+    assert main([*runs, "-c", str(config)]) == 0
+    (run,) = list_runs(tmp_path / "runs")
+    with ControlStore(run.control) as store:
+        store.amend(lambda c: replace(c, desired="paused", mode="hard"), who="test")
+    held = Liveness(alive=True, pid=1, heartbeat_age_s=0.1)
+    monkeypatch.setattr("so8t_core.commands.steer.engine_liveness", lambda _: held)
+    assert main([*runs, "--run", run.name]) == EXIT_BUSY
+    assert read_control(run.control).desired == "paused"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import pickletools
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,20 @@ def test_the_newest_intact_one_is_taken_and_the_damage_told(tmp_path: Path) -> N
     assert found is not None
     assert found.step == 1
     assert [reason.partition(":")[0] for reason in reasons] == ["step-00000003", "step-00000002"]
+
+
+def test_one_under_another_name_or_without_a_list_of_files_is_passed_over(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path, keep=4)
+    for step in (1, 2):
+        store.write(snapshot(step))
+    shutil.copytree(store.path(1), store.path(7))
+    index = store.path(2) / "checkpoint.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"files": []}))
+    found, reasons = store.newest(lambda _: None)
+    assert found is not None
+    assert found.step == 1
+    assert "of step 1 under another name" in reasons[0]
+    assert "step-00000002" in reasons[1]
 
 
 def test_nothing_is_begun_over_checkpoints_of_which_none_can_be_used(tmp_path: Path) -> None:

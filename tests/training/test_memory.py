@@ -14,6 +14,8 @@ from so8t_core.phases.standalone import RecordingEmitter
 from so8t_core.training import examination
 from so8t_core.training.checkpoint import read_checkpoint
 from so8t_core.training.memory import Passes, lost_device_told
+from so8t_core.training.optimizer import GroupedAdamW
+from so8t_core.training.samples import SampleWriter
 from so8t_core.training.series import read_series
 from so8t_core.training.trainer import SO8TTrainer
 from tests.training.trial import PlannedGate, context, said, train
@@ -158,7 +160,39 @@ def test_a_broken_gpu_is_told_as_a_lost_one(message: str) -> None:
 
 
 def test_other_errors_are_not_taken_for_a_lost_gpu() -> None:
-    for error in (RuntimeError("shape mismatch"), torch.OutOfMemoryError("CUDA error: full")):
-        with pytest.raises(type(error)) as caught, lost_device_told("run"):
-            raise error
-        assert caught.value is error
+    error = RuntimeError("shape mismatch")
+    with pytest.raises(RuntimeError) as caught, lost_device_told("run"):
+        raise error
+    assert caught.value is error
+
+
+def test_memory_that_ends_between_passes_is_told_with_what_can_be_done(
+    new_run: NewRun, monkeypatch: Any
+) -> None:
+    def full(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GroupedAdamW, "update_step", full)
+        with pytest.raises(ResourceError, match="Memory ran out: CUDA out of memory") as caught:
+            train(context(new_run("full"), max_steps=2))
+    assert "so8t resume full" in (caught.value.hint or "")
+    with monkeypatch.context() as patch:
+        patch.setattr("so8t_core.phases.train.attach_adapter", full)
+        with pytest.raises(ResourceError, match="does not fit on the GPU") as caught:
+            train(context(new_run("large"), max_steps=2))
+    assert "base_storage" in (caught.value.hint or "")
+
+
+def test_a_sample_without_memory_costs_no_training(new_run: NewRun, monkeypatch: Any) -> None:
+    settings = {"max_steps": 2, "sample_prompts": ("何ですか。",), "sample_max_tokens": 2}
+    expected = train(context(new_run("roomy"), **settings)).digest
+
+    def full(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(SampleWriter, "_answer", full)
+    ctx = context(new_run("full"), **settings)
+    assert train(ctx).digest == expected
+    told = [event["what"] for event in said(ctx, "fallback")]
+    assert any("no answers to the sample questions" in what for what in told)

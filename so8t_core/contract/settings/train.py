@@ -12,6 +12,7 @@ from so8t_core.contract.settings.tasks import absolute_place
 
 # What may differ between a checkpoint and the run that resumes it, because it changes no number:
 # when to save, and where the same bytes lie (they are compared by digest instead).
+MOST_GPUS = 64
 OPERATIONAL = frozenset(
     {
         "model_path",
@@ -139,7 +140,7 @@ class TrainSettings(Section):
     gpus: int = Field(
         1,
         ge=1,
-        le=64,
+        le=MOST_GPUS,
         description="GPUs of this machine that train together, one process each (with `device: "
         "cpu`, processes). The forward passes of a step are shared out among them.",
     )
