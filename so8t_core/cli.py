@@ -326,13 +326,20 @@ def _add_phases(commands: _Commands) -> None:
             parser.add_argument(
                 "--dtype",
                 choices=("float32", "bfloat16", "float16"),
-                help="of the result (default: the checkpoint's)",
+                help="of the result (default: export.folded_dtype where it is set, else the "
+                "checkpoint's)",
             )
             parser.add_argument(
                 "--onto",
                 choices=("original", "int8"),
-                default="original",
-                help="the base's own weights, or as an int8 training saw them",
+                help="the base's own weights, or as an int8 training saw them (default: as the "
+                "settings say)",
+            )
+            parser.add_argument(
+                "--no-proof",
+                action="store_true",
+                help="do not compare the fold's logits with the gated model's (it takes memory for "
+                "one model in float32)",
             )
 
 

@@ -1,19 +1,14 @@
-"""One phase by itself: in a run, or directly on model folders."""
+"""One phase by itself, in a run; where model folders are named, `model_folders` does the work."""
 
 from __future__ import annotations
 
-import json
-import tempfile
 from argparse import Namespace
-from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 from so8t_core.commands.ollama import export_to_ollama
 from so8t_core.commands.steer import launch, require_free, want_running
 from so8t_core.contract.control import ControlStore, this_user
-from so8t_core.contract.errors import EXIT_DONE, EXIT_FAILED, UsageError
+from so8t_core.contract.errors import UsageError
 from so8t_core.contract.runs import create_run, find_run
 
 
@@ -93,83 +88,48 @@ def _want_gpus(arguments: Namespace) -> None:
 
 
 def verify(arguments: Namespace) -> int:
-    """`so8t verify --model-path P`: the proof on one base model, as a table or JSON."""
+    """`so8t verify`, as a phase, or with `--model-path` on a folder."""
     if arguments.model_path is None:
         return phase(arguments)
-    from so8t_core.contract.config import load_settings
+    from so8t_core.commands.model_folders import verify_folder
 
-    settings = load_settings(arguments.config, arguments.set)
-    from so8t_core.model.verify import verify as verify_folder
-
-    with tempfile.TemporaryDirectory(prefix="so8t-verify-") as workspace:
-        result = verify_folder(
-            arguments.model_path,
-            settings.model,
-            settings.verify,
-            seed=settings.seed,
-            workspace=Path(workspace) / "copies",
-        )
-    if arguments.json:
-        _print_json(result.as_figures())
-    else:
-        for check in result.checks:
-            mark = "ok " if check.passed else "NO "
-            print(f"{mark} {check.name:<28} {check.value:<12.4g} bound {check.bound:.3g}")
-    return EXIT_FAILED if result.failed else EXIT_DONE
+    return verify_folder(arguments)
 
 
 def integrate(arguments: Namespace) -> int:
-    """`so8t integrate --model-path P --output-path Q`: gates into any Phi-3 folder."""
+    """`so8t integrate`, as a phase, or with `--model-path` on a folder."""
     if arguments.model_path is None:
+        _refuse_folders(arguments, ("output_path",), "--model-path")
         return phase(arguments)
-    output = _needed(arguments, "output_path")
-    from so8t_core.contract.config import load_settings
+    from so8t_core.commands.model_folders import integrate_folder
 
-    settings = load_settings(arguments.config, arguments.set)
-    from so8t_core.model.integrate import integrate as integrate_folder
-
-    report = integrate_folder(arguments.model_path, output, settings.model)
-    _print_figures(arguments, report.as_figures())
-    if not report.has_tokenizer and not arguments.json:
-        print("The base has no tokenizer, so the gated checkpoint has none either.")
-    return EXIT_DONE
+    return integrate_folder(arguments)
 
 
 def export(arguments: Namespace) -> int:
-    """`so8t export --fold-only --model-path Q --output-path F`, or `so8t export ollama`."""
+    """`so8t export`, as a phase, with `--fold-only` on folders, or `so8t export ollama`."""
     if arguments.target == "ollama":
         return export_to_ollama(arguments)
     if not arguments.fold_only:
+        folders = ("model_path", "output_path", "adapter_path", "dtype", "onto", "no_proof")
+        _refuse_folders(arguments, folders, "--fold-only")
         return phase(arguments)
-    gated, output = _needed(arguments, "model_path"), _needed(arguments, "output_path")
-    from so8t_core.model.fold import fold_checkpoint
+    from so8t_core.commands.model_folders import fold_folder
 
-    report = fold_checkpoint(
-        gated, output, adapter=arguments.adapter_path, dtype=arguments.dtype, onto=arguments.onto
-    )
-    _print_figures(arguments, report.as_figures())
-    return EXIT_DONE
+    return fold_folder(arguments)
 
 
-def _needed(arguments: Namespace, name: str) -> Path:
-    value: Path | None = getattr(arguments, name)
-    if value is None:
-        option = "--" + name.replace("_", "-")
-        raise UsageError(
-            f"`so8t {arguments.command}` needs {option} here.",
-            hint=f"so8t {arguments.command} --help shows an example.",
-        )
-    return value
+def _refuse_folders(arguments: Namespace, names: tuple[str, ...], needed: str) -> None:
+    """Raise `UsageError` for an option that means something beside `needed` alone."""
+    for name in names:
+        if getattr(arguments, name):
+            raise UsageError(
+                f"This option goes with {needed}.",
+                where=option_of(name),
+                hint=f"Add {needed}, or leave it out: a phase takes its folders from its run.",
+            )
 
 
-def _print_json(figures: Mapping[str, Any]) -> None:
-    print(json.dumps(figures, ensure_ascii=False, indent=2))
-
-
-def _print_figures(arguments: Namespace, figures: Mapping[str, Any]) -> None:
-    if arguments.json:
-        _print_json(figures)
-        return
-    for name, value in figures.items():
-        shown = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
-        print(f"{name.replace('_', ' '):<28} {shown}")
+def option_of(name: str) -> str:
+    """How an argument of the command line is spelled."""
+    return "--run" if name == "in_run" else "--" + name.replace("_", "-")

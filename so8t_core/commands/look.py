@@ -10,6 +10,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from so8t_core import __version__
+from so8t_core.commands.ending import tidy_ending
 from so8t_core.contract.errors import EXIT_DONE, EXIT_FAILED, UsageError
 
 _PACKAGES = (
@@ -132,7 +133,7 @@ def starter_model(arguments: Namespace) -> int:
             "The output folder exists already.", where=str(output), hint="Name a new folder."
         )
     check_space(output, SIZE_BYTES)
-    with new_folder(output) as partial:
+    with tidy_ending(), new_folder(output) as partial:
         report = build_starter(partial)
     print(
         f"{output}: {report.parameters:,} parameters; largest difference of a logit from the "

@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 
 import torch
-from peft import PeftModel
+from peft import PeftConfig, PeftModel
 from peft.utils import ModulesToSaveWrapper
 from torch import Tensor, nn
 
@@ -40,12 +40,18 @@ def load_tuned(checkpoint: Path, adapter: Path, device: str, dtype: torch.dtype)
             where=str(adapter),
             hint="Run the train phase first.",
         )
-    Adapter.read(adapter, ModelFolder.read(checkpoint))
+    trained = Adapter.read(adapter, ModelFolder.read(checkpoint))
     gated = load_gated(checkpoint, dtype=dtype, device=device)
+    with torch.no_grad():
+        for name, theta in trained.gates.items():
+            gated.get_parameter(name).copy_(theta)
+    config = PeftConfig.from_pretrained(str(adapter))
+    if trained.gates_beside:  # PEFT would look for them among the adapter's own tensors
+        config.modules_to_save = None
     with warnings.catch_warnings():
         # peft asks transformers by its old name
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
-        tuned: PeftModel = PeftModel.from_pretrained(gated, str(adapter)).eval()
+        tuned: PeftModel = PeftModel.from_pretrained(gated, str(adapter), config=config).eval()
     freeze_rotations(tuned)
     return tuned
 

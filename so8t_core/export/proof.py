@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from so8t_core.contract.errors import ModelError
+from so8t_core.contract.files import write_json
 from so8t_core.contract.settings.export import ExportSettings
 from so8t_core.model.accounting import GATE_KEYS
 from so8t_core.model.compare import LogitComparison, compare, logits_of
+from so8t_core.model.fold import REPORT_FILE
 from so8t_core.model.loading import load_base
 from so8t_core.model.prompts import prompt_ids
 from so8t_core.model.weights import CONFIG_FILE
@@ -61,6 +63,12 @@ def require_equal(comparison: LogitComparison, folded: Path, settings: ExportSet
             where=str(folded),
             hint="Fold in float32 (export.folded_dtype); fold.json has all figures.",
         )
+
+
+def record_proof(folded: Path, facts: Mapping[str, Any]) -> None:
+    """Write the comparison's figures beside the fold's, in the folded folder's own fold.json."""
+    report = json.loads((folded / REPORT_FILE).read_text(encoding="utf-8"))
+    write_json(folded / REPORT_FILE, {**report, "proof": dict(facts)})
 
 
 def _require_stock(folded: Path) -> None:

@@ -43,10 +43,14 @@ class LoraPair:
 
 @dataclass(frozen=True)
 class Adapter:
-    """`pairs` by the name of the weight that they update; `gates` by the name of their theta."""
+    """`pairs` by the name of the weight that they update; `gates` by the name of their theta.
+
+    `gates_beside`: the gates are in gates.safetensors alone, not among the adapter's own tensors.
+    """
 
     pairs: dict[str, LoraPair]
     gates: dict[str, torch.Tensor]
+    gates_beside: bool = False
 
     @classmethod
     def read(cls, folder: Path, model: ModelFolder) -> Adapter:
@@ -60,9 +64,10 @@ class Adapter:
         config = _read_config(folder)
         _check_base(folder, model)
         tensors = _read_tensors(folder / ADAPTER_WEIGHTS)
-        gates = _take_gates(folder, tensors)
+        own = {name: tensors.pop(name) for name in sorted(tensors) if _GATE.fullmatch(name)}
+        gates = _join_gates(folder, own)
         pairs = _pair_up(folder, config, tensors)
-        adapter = cls(pairs, gates)
+        adapter = cls(pairs, gates, gates_beside=bool(gates) and not own)
         adapter._check_places(folder, model)
         return adapter
 
@@ -173,9 +178,9 @@ def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
     return {name.removeprefix(_PREFIX): tensor for name, tensor in loaded.items()}
 
 
-def _take_gates(folder: Path, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Move the gates out of the adapter's tensors, and join those stored beside them."""
-    gates = {name: tensors.pop(name) for name in sorted(tensors) if _GATE.fullmatch(name)}
+def _join_gates(folder: Path, own: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The adapter's own gates and those stored beside them."""
+    gates = dict(own)
     beside = folder / GATE_WEIGHTS
     if not beside.is_file():
         return gates

@@ -18,6 +18,7 @@ from so8t_core.contract.settings.model import ModelSettings
 from so8t_core.model.accounting import GATE_KEYS, GATED_TYPE, account, gated_config
 from so8t_core.model.base import INTEGRATION_FILE, check_hashes, digest_of, digest_of_file
 from so8t_core.model.output_folder import check_space, check_target, new_folder
+from so8t_core.model.provenance import Provenance
 from so8t_core.model.weight_writer import write_index, write_shard
 from so8t_core.model.weights import (
     CONFIG_FILE,
@@ -94,9 +95,10 @@ def integrate(
 
     Uses `settings.gate` and `settings.dtype`; memory: one tensor at a time. The folder appears
     whole or not at all; an older result at that place is replaced. `verification`: the figures of
-    the verify phase, recorded beside the report. Raises `InputMissing` where there is no model,
-    `ModelError` where it is not a sound Phi-3 without gates, `ResourceError` where the disk is too
-    small, `UsageError` where the output folder holds something else.
+    the verify phase, recorded beside the report, as the base's provenance is. Raises `InputMissing`
+    where there is no model, `ModelError` where it is not a sound Phi-3 without gates,
+    `ResourceError` where the disk is too small, `UsageError` where the output folder holds
+    something else.
     """
     base = ModelFolder.read(model_path)
     check_target(output_path, (model_path,), INTEGRATION_FILE)
@@ -119,7 +121,11 @@ def integrate(
         report = _report(base, config, tied, checked, partial, companions)
         write_json(
             partial / INTEGRATION_FILE,
-            {**report.as_figures(), "verification": dict(verification) if verification else None},
+            {
+                **report.as_figures(),
+                "provenance": asdict(Provenance.of(model_path)),
+                "verification": dict(verification) if verification else None,
+            },
         )
     if emit is not None and not report.has_tokenizer:
         emit.log("warning", "The base has no tokenizer; the gated checkpoint has none either.")

@@ -7,11 +7,8 @@ from typing import Any
 
 from so8t_core.contract.errors import ModelError
 from so8t_core.model.base import digest_of, resolve_base
-from so8t_core.model.compare import compare, logits_of
 from so8t_core.model.integrate import integrate
-from so8t_core.model.loading import compute_dtype, load_base, load_gated, pick_device
-from so8t_core.model.prompts import prompt_ids
-from so8t_core.model.weights import ModelFolder, torch_dtype
+from so8t_core.model.unchanged import prove_unchanged
 from so8t_core.phases.base import Outcome, PhaseContext
 
 
@@ -33,7 +30,14 @@ def run(ctx: PhaseContext) -> Outcome:
     if not report.has_tokenizer:
         notes.append("The base model has no tokenizer, so the checkpoint has none.")
     if ctx.settings.integrate.compare_logits:
-        figures["logit_difference"] = _logit_difference(ctx, base, checkpoint)
+        figures["logit_difference"] = prove_unchanged(
+            base,
+            checkpoint,
+            ctx.settings.model,
+            ctx.settings.verify,
+            seed=ctx.settings.seed,
+            pause=ctx.pause,
+        )
     ctx.emit.stats(figures)
     return Outcome(
         digest=report.digest,
@@ -57,32 +61,3 @@ def _verification(ctx: PhaseContext, base: Path) -> dict[str, Any] | None:
             f"so8t verify --run {ctx.run.name}",
         )
     return figures
-
-
-def _logit_difference(ctx: PhaseContext, base: Path, checkpoint: Path) -> float:
-    settings = ctx.settings.verify
-    ids, _ = prompt_ids(
-        base,
-        settings.prompts,
-        max_tokens=settings.max_prompt_tokens,
-        seed=ctx.settings.seed,
-        trust_remote_code=ctx.settings.model.trust_remote_code,
-    )
-    device = pick_device(settings.device)
-    stored = ModelFolder.read(checkpoint).dtype
-    logits = []
-    for load, folder in ((load_base, base), (load_gated, checkpoint)):
-        ctx.pause.point()
-        # first in the checkpoint's dtype, so that both see the same rounded weights
-        model = load(folder, dtype=torch_dtype(stored), device=device)
-        if compute_dtype("auto", stored, device) != torch_dtype(stored):
-            model = model.float()  # type: ignore[no-untyped-call]  # unannotated in transformers
-        logits.append(logits_of(model, ids))
-    difference = compare(*logits).max_difference
-    if difference != 0.0:
-        raise ModelError(
-            f"The written checkpoint differs from its base by {difference:.3g} in a logit.",
-            where=str(checkpoint),
-            hint="Run the phase again; if it stays, the disk or the base folder is damaged.",
-        )
-    return difference

@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig, Phi3ForCausal
 
 from so8t_core.contract.errors import InputMissing, ModelError, UsageError
 from so8t_core.contract.settings.model import ModelSettings
+from so8t_core.evaluation.models import load_tuned
 from so8t_core.model.compare import compare_logits
 from so8t_core.model.fold import fold_checkpoint
 from so8t_core.model.gate_checks import gates_of, randomise
@@ -190,6 +191,8 @@ def test_gates_may_lie_beside_the_adapter(gated: Path, tmp_path: Path) -> None:
     fold_checkpoint(gated, tmp_path / "folded", adapter=tmp_path / "adapter")
     folded = load_base(tmp_path / "folded", dtype=torch.float32)
     assert compare_logits(adapted, folded, PROMPTS).relative < 1e-5
+    tuned = load_tuned(gated, tmp_path / "adapter", "cpu", torch.float32)
+    assert compare_logits(adapted, tuned, PROMPTS).relative < 1e-5
 
 
 @pytest.mark.parametrize(
