@@ -131,13 +131,14 @@ def test_kills_change_no_bit(tmp_path: Path, model: Path, straight: Any) -> None
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seed", [20, 21])
+@pytest.mark.parametrize(("seed", "packing"), [(20, False), (21, False), (22, True)])
 def test_thirty_kills_at_random_change_no_bit(
-    tmp_path: Path, model: Path, straight: Any, seed: int
+    tmp_path: Path, model: Path, straight: Any, seed: int, packing: bool
 ) -> None:
     chance = random.Random(seed)
-    runs = [[*(random_kill(chance) for _ in range(5)), {}] for _ in range(10)]
-    killed = ends_of(tmp_path, model, runs, **SAMPLED)
+    runs = [[{}], *([*(random_kill(chance) for _ in range(5)), {}] for _ in range(10))]
+    unbroken, *killed = ends_of(tmp_path, model, runs, **SAMPLED, packing=packing)
     assert sum(end.ends.count("killed") for end in killed) >= 30
-    for end, attempts in zip(killed, runs, strict=True):
-        assert (end.digest, end.series) == whole(straight), attempts
+    assert packing == ((unbroken.digest, unbroken.series) != whole(straight))
+    for end, attempts in zip(killed, runs[1:], strict=True):
+        assert (end.digest, end.series) == (unbroken.digest, unbroken.series), attempts

@@ -19,7 +19,10 @@ from so8t_core.contract.errors import (
 )
 from so8t_core.phases.base import HardPause
 from so8t_core.training.adapter import load_adapter
+from so8t_core.training.base_model import load_own_tokenizer
+from so8t_core.training.dataset import RunOrder
 from so8t_core.training.history import HistoryFile
+from so8t_core.training.preparation import prepare
 from so8t_core.training.series import read_series
 from tests.training.trial import PlannedGate, context, make_model, said, train
 
@@ -53,6 +56,21 @@ def test_every_step_and_evaluation_is_in_the_series(straight: Any) -> None:
     assert figures["final_eval_loss"] == evaluations[-1]["eval_loss"] < evaluations[0]["eval_loss"]
     told = [event["values"]["loss"] for event in said(ctx, "metric") if "loss" in event["values"]]
     assert told == [line["loss"] for line in steps]
+
+
+def test_tokens_and_targets_are_counted_as_the_samples_have_them(
+    straight: Any, model: Path
+) -> None:
+    _, outcome, ctx = straight
+    settings = ctx.settings.train
+    tokenizer = load_own_tokenizer(model)
+    data = prepare(settings, tokenizer, ctx.input_folder("cleanse"), ctx.settings.seed, int)
+    per_step = settings.micro_batch_size * settings.accumulation_steps
+    order = RunOrder(len(data.train), settings.max_steps * per_step, ctx.settings.seed)
+    seen = [data.train[index] for index in order]
+    assert outcome.figures["tokens"] == sum(len(sample.ids) for sample in seen)
+    # nothing predicts a first token
+    assert outcome.figures["target_tokens"] == sum(sum(sample.learnt[1:]) for sample in seen)
 
 
 def test_the_base_is_8_bit_and_only_lora_and_gates_are_trained(straight: Any) -> None:
