@@ -82,7 +82,7 @@ def extent(curves: Sequence[Series], view: View) -> tuple[float, float] | None:
     left = min(series.ends[0] for series in full)
     right = max(series.ends[1] for series in full)
     if left == right:
-        return left - 1, right + 1
+        return max(left - 1, min(left, 0)), right + 1  # there is no step before the first
     begin = left + view.start * (right - left)
     return begin, max(left + view.end * (right - left), math.nextafter(begin, math.inf))
 

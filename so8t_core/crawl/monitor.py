@@ -68,7 +68,7 @@ class Monitor:
         are still wanted of those known, at that rate; null where it cannot be told), `requests`,
         `body_bytes`, `retries`, `status` (answers by class), `refusals`, `failures` and
         `deferrals` (by rule), `frontier` (URLs by state), `hosts` (name: what it does, or how long
-        and why it waits; the first fifty), `hosts_in_all`, `network_failures` (by kind).
+        and why it waits; the first fifty), `hosts_now`, `network_failures` (by kind).
         """
         now = time.monotonic()
         self._shown_at = now
@@ -95,7 +95,7 @@ class Monitor:
                 "deferrals": self._frontier.census.rules("deferred"),
                 "frontier": counts,
                 "hosts": dict(list(hosts.items())[:_SHOWN_HOSTS]),
-                "hosts_in_all": len(hosts),
+                "hosts_now": len(hosts),
             }
         )
 

@@ -29,6 +29,13 @@ def test_summing_up_keeps_extremes_ends_and_order(count: int) -> None:
     assert max(column.high for column in columns) == max(values)
 
 
+@pytest.mark.parametrize(("step", "shown"), [(0.0, (0, 1)), (1.0, (0, 2)), (40.0, (39, 41))])
+def test_a_single_point_has_room_beside_it_and_no_step_before_the_first(
+    step: float, shown: tuple[float, float]
+) -> None:
+    assert extent([Series([step], [2.0])], View()) == shown
+
+
 def test_a_rising_line_goes_from_the_lower_left_to_the_upper_right() -> None:
     raster = Raster(10, 4, Frame(0, 9, 0, 9))
     raster.draw(columns_of(Series([0.0, 9.0], [0.0, 9.0]), 0, 9, 20), 0)
