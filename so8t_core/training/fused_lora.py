@@ -16,15 +16,13 @@ in is written by an operation of ours, that leaves room for A x behind each row.
 Kept for the backward pass: the input, A x (rank numbers a token), and y where a gate is.
 """
 
-# torch annotates its autograd functions only in part, bitsandbytes and peft not at all
+# torch annotates its autograd functions only in part, peft not at all
 # mypy: disable-error-code="attr-defined, no-untyped-call, no-any-return, misc"
 from __future__ import annotations
 
 from typing import Any
 
 import torch
-from bitsandbytes.functional import dequantize_4bit
-from bitsandbytes.nn import Linear4bit, Linear8bitLt
 from peft import PeftModel
 from peft.tuners.lora.layer import LoraLayer
 from torch import Tensor, nn
@@ -35,49 +33,12 @@ from transformers.models.phi3.modeling_phi3 import Phi3DecoderLayer
 from so8t_core.model import ops
 from so8t_core.model.modeling_phi3_so8t import SO8TPhi3Attention, SO8TRotationGate
 from so8t_core.model.ops.reference import Dropout
+from so8t_core.training.frozen_weight import FrozenWeight
 
 _ADAPTER = "default"
 _ALIGNED = 16
 """Bytes; products of rows that begin elsewhere are slow."""
 _KEYS = 2**31 - 1
-
-
-class FrozenWeight:
-    """The weight of a frozen linear, however it is stored, dense when it is asked for."""
-
-    def __init__(self, linear: nn.Module) -> None:
-        self._linear: Any = linear
-        self._int8 = isinstance(linear, Linear8bitLt)
-        # on the linear alone while the weight is sharded
-        self._state = linear.weight.quant_state if isinstance(linear, Linear4bit) else None
-
-    @property
-    def written_anew(self) -> bool:
-        """Whether `dense` may put something beside the weight at no cost."""
-        return self._int8
-
-    def dense(
-        self, dtype: torch.dtype, matrices: Tensor | None, beside: Tensor | None = None
-    ) -> Tensor:
-        """(out, in) in `dtype`, its rows rotated by `matrices`, (out / 8, 8, 8), where given.
-
-        `beside`: (out, more) in `dtype`, to stand in further columns; only of what is
-        `written_anew`, and not with `matrices`.
-        """
-        linear = self._linear
-        if self._int8:
-            if linear.weight.CB is not None:
-                linear.init_8bit_state()
-            codes, scales = linear.state.CB, linear.state.SCB
-            if matrices is None:
-                return ops.dequantize(codes, scales, dtype, beside)
-            return ops.dequantize_turned(codes, scales, matrices, dtype)
-        weight = linear.weight
-        if self._state is not None:
-            weight = dequantize_4bit(weight.t(), self._state).to(dtype).t()
-        if matrices is None:
-            return weight.to(dtype)
-        return ops.dequantize_turned(weight.contiguous(), None, matrices, dtype)
 
 
 class LoraProduct(Function):

@@ -24,8 +24,9 @@ from so8t_core.model.ops.reference import Dropout
 from so8t_core.model.so8 import rotation
 from so8t_core.training.adapter import attach_adapter, trained_weights
 from so8t_core.training.base_model import _checkpoint_activations
+from so8t_core.training.frozen_weight import FrozenWeight
 from so8t_core.training.fused import fuse, unfuse
-from so8t_core.training.fused_lora import FrozenWeight, LoraBank, LoraProduct, fuse_lora
+from so8t_core.training.fused_lora import LoraBank, LoraProduct, fuse_lora
 from so8t_core.training.fused_phi3 import Norm, SumAndNorm, TurnedHeads
 from so8t_core.training.gate_terms import active_gates
 from so8t_core.training.packed_attention import ENDS
