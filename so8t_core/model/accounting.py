@@ -49,14 +49,17 @@ def gated_config(base: ModelFolder, settings: ModelSettings) -> SO8TPhi3Config:
             where=str(base.path / CONFIG_FILE),
             hint="Give a model of the Phi-3 family (model_type phi3).",
         )
-    if base.config.get("quantization_config"):
+    if base.config.get("quantization_config") is not None:
         raise ModelError(
-            "The base is stored quantised.",
+            "The base is stored quantised, or its quantization_config says so.",
             where=str(base.path / CONFIG_FILE),
             hint="Give the unquantised model; training quantises it when it loads.",
         )
     check_numbers(base)
-    config = parse_config(base, gate_parametrisation=settings.gate.parametrisation)
+    # a base may hold what an older integration left; where its gates are is for the settings to say
+    without = dict.fromkeys(GATE_KEYS)
+    parametrisation = settings.gate.parametrisation
+    config = parse_config(base, **{**without, "gate_parametrisation": parametrisation})
     config.gate_layers = list(select(settings.gate.layers, config.num_hidden_layers, "layers"))
     if settings.gate.blocks != "all":
         blocks = config.hidden_size // BLOCK
@@ -65,7 +68,7 @@ def gated_config(base: ModelFolder, settings: ModelSettings) -> SO8TPhi3Config:
 
 
 def parse_config(model: ModelFolder, **changes: Any) -> SO8TPhi3Config:
-    """The folder's config.json as one of a gated model; numbers are checked before.
+    """The folder's config.json as one of a gated model, with `changes`; numbers are checked before.
 
     Raises `ModelError` where transformers refuses it.
     """
@@ -74,7 +77,7 @@ def parse_config(model: ModelFolder, **changes: Any) -> SO8TPhi3Config:
     ours = ("model_type", "architectures", "auto_map")
     plain = {key: value for key, value in model.config.items() if key not in ours}
     with _refusals(model):
-        return SO8TPhi3Config(**plain, **changes)
+        return SO8TPhi3Config(**{**plain, **changes})
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from so8t_core.contract.files import write_json
 from so8t_core.contract.settings.model import ModelSettings
 from so8t_core.model.accounting import GATE_KEYS, GATED_TYPE, account, gated_config
 from so8t_core.model.base import INTEGRATION_FILE, check_hashes, digest_of, digest_of_file
+from so8t_core.model.loading import check_generation_config
 from so8t_core.model.output_folder import check_space, check_target, new_folder
 from so8t_core.model.provenance import Provenance
 from so8t_core.model.weight_writer import write_index, write_shard
@@ -105,6 +106,7 @@ def integrate(
     config = gated_config(base, settings)
     tied = account(base, config)
     checked = check_hashes(base)
+    check_generation_config(model_path)
     code = DTYPE_CODES.get(settings.dtype)
     gates = _gate_entries(config)
     check_space(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from so8t_core.contract.errors import ModelError, ResourceError
-from so8t_core.model.weights import torch_dtype
+from so8t_core.model.weights import GENERATION_FILE, torch_dtype
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from so8t_core.model.modeling_phi3_so8t import SO8TPhi3Config, SO8TPhi3ForCausalLM
 
 
-_REFUSALS = (AttributeError, LookupError, TypeError, ValueError)
+_REFUSALS = (AttributeError, ImportError, LookupError, TypeError, ValueError)
 """What transformers is seen to raise for JSON files whose values are not what it expects."""
 
 
@@ -94,17 +94,23 @@ def _load(
     options: dict[str, Any],
     new: str | None = None,
 ) -> Any:
+    from huggingface_hub.errors import StrictDataclassError
+
     try:
         with quiet_transformers():
             model, info = model_class.from_pretrained(
                 path, dtype=dtype, output_loading_info=True, local_files_only=True, **options
             )
-    except _REFUSALS as error:
+    except (*_REFUSALS, StrictDataclassError) as error:
         raise ModelError(
             f"The model cannot be loaded ({_said(error)}).",
             where=str(path),
-            hint="Fetch the model again; config.json or generation_config.json is damaged.",
+            hint="Mend what config.json or generation_config.json asks for, or fetch the model "
+            "again; they are damaged, or ask for what is not installed.",
         ) from error
+    # a configuration may ask for bare tuples or for more outputs; no code here does
+    model.config.return_dict = True
+    model.config.output_attentions = model.config.output_hidden_states = False
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         names = sorted(name for name in map(str, info[kind]) if not (new and name.endswith(new)))
         if names:
@@ -115,6 +121,23 @@ def _load(
                 hint="Fetch or build the model again.",
             )
     return model.to(device).eval()
+
+
+def check_generation_config(path: Path) -> None:
+    """Raise `ModelError` where the folder has a generation_config.json that cannot be read."""
+    from transformers import GenerationConfig
+
+    if not (path / GENERATION_FILE).is_file():
+        return
+    try:
+        with quiet_transformers():
+            GenerationConfig.from_pretrained(path, local_files_only=True)
+    except (OSError, *_REFUSALS) as error:
+        raise ModelError(
+            f"The settings for generation cannot be read ({_said(error)}).",
+            where=str(path / GENERATION_FILE),
+            hint="Fetch the model again, or mend or remove this file.",
+        ) from error
 
 
 def load_tokenizer(path: Path, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:

@@ -35,6 +35,12 @@ def check_numbers(model: ModelFolder) -> None:
     _check_layers(model)
     _check_sides(model)
     _check_architectures(model)
+    _check_labels(model)
+    _check_positive(model, "rms_norm_eps", model.config.get("rms_norm_eps"))
+    _check_positive(model, "rope_theta", model.config.get("rope_theta"))
+    positions = model.config.get("rope_parameters")
+    if isinstance(positions, dict):
+        _check_positive(model, "rope_parameters.rope_theta", positions.get("rope_theta"))
 
 
 def _check_heads(model: ModelFolder) -> None:
@@ -85,6 +91,23 @@ def _check_size(model: ModelFolder, name: str) -> None:
         f"The configuration's {name} {found}; a positive integer is expected.",
         _MEND,
     )
+
+
+def _check_positive(model: ModelFolder, name: str, value: Any) -> None:
+    """Any other makes logits NaN. What is left out has its default."""
+    if value is None or (isinstance(value, int | float) and value > 0):
+        return
+    what = f"The configuration's {name} is {str(value)[:40]!r}; a positive number is expected."
+    raise _wrong(model, name, what, _MEND)
+
+
+def _check_labels(model: ModelFolder) -> None:
+    """A classifier's labels, of which transformers makes a table even where there are none."""
+    labels, tokens = model.config.get("num_labels"), model.config["vocab_size"]
+    if labels is None or (isinstance(labels, int) and labels <= tokens):
+        return
+    what = f"The configuration's num_labels is {str(labels)[:40]!r}; a language model has none."
+    raise _wrong(model, "num_labels", what, "Remove the field; it is a classifier's.")
 
 
 def _check_layers(model: ModelFolder) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,24 +82,39 @@ class Written:
 
 
 def generate(model: Any, trial: Trial) -> Written:
-    """Continue every prompt greedily, with the cache, by as many tokens as the settings say."""
+    """Continue every prompt greedily, with the cache, by as many tokens as the settings say.
+
+    What the model's own generation_config.json asks for (beams, stop strings, another cache) is set
+    aside meanwhile: it decides how a model is used, not what it computes.
+    """
     import torch
 
-    tokens = trial.verify.generate_tokens
     written = Written([], [])
-    for ids in trial.ids:
-        batch = torch.tensor([ids], device=model.device)
-        with torch.inference_mode():
-            result = model.generate(
-                batch,
-                attention_mask=torch.ones_like(batch),
-                do_sample=False,
-                max_new_tokens=tokens,
-                min_new_tokens=tokens,
-                use_cache=True,
-                return_dict_in_generate=True,
-                output_logits=True,
-            )
-        written.ids.append(result.sequences[0, len(ids) :].tolist())
-        written.logits.append(torch.cat(result.logits).float().cpu())
+    with _greedy(model, trial.verify.generate_tokens):
+        for ids in trial.ids:
+            batch = torch.tensor([ids], device=model.device)
+            with torch.inference_mode():
+                result = model.generate(batch, attention_mask=torch.ones_like(batch))
+            written.ids.append(result.sequences[0, len(ids) :].tolist())
+            written.logits.append(torch.cat(result.logits).float().cpu())
     return written
+
+
+@contextmanager
+def _greedy(model: Any, tokens: int) -> Iterator[None]:
+    """Let `model` generate exactly that many tokens, none of which ends its text."""
+    from transformers import GenerationConfig
+
+    own = model.generation_config
+    model.generation_config = GenerationConfig(
+        do_sample=False,
+        num_beams=1,
+        max_new_tokens=tokens,
+        use_cache=True,
+        return_dict_in_generate=True,
+        output_logits=True,
+    )
+    try:
+        yield
+    finally:
+        model.generation_config = own

@@ -16,6 +16,7 @@ from so8t_core.model.compare import compare, logits_of
 from so8t_core.model.fold import fold_checkpoint
 from so8t_core.model.gate_checks import model_gradient_check, randomise, rotation_checks
 from so8t_core.model.loading import (
+    check_generation_config,
     compute_dtype,
     load_base,
     load_base_with_gates,
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
     from so8t_core.model.modeling_phi3_so8t import SO8TPhi3ForCausalLM
     from so8t_core.phases.base import Emitter, PauseGate
+
+_LEAST_TOKENS = 2
+"""Of a prompt: the loss is of the second token and those after it."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +88,14 @@ def verify(
     folder = ModelFolder.read(base)
     account(folder, gated_config(folder, settings))
     check_hashes(folder)
+    check_generation_config(base)
     point = pause.point if pause is not None else _go_on
     check_finite(folder, point)
     ids, tokenized = prompt_ids(
         base,
         options.prompts,
         max_tokens=options.max_prompt_tokens,
+        min_tokens=_LEAST_TOKENS,
         seed=seed,
         trust_remote_code=settings.trust_remote_code,
     )
@@ -156,10 +162,11 @@ def _all_checks(trial: Trial, folder: ModelFolder) -> Iterator[Check]:
     yield from rotation_checks(trial, model)
     yield model_gradient_check(trial, model)
     turned = logits_of(model, trial.ids)
+    attention = model.config._attn_implementation
     with quiet_transformers():
         model.save_pretrained(trial.workspace / "gated")
     del model
-    yield from _round_trip_checks(trial, turned)
+    yield from _round_trip_checks(trial, turned, attention)
 
 
 def _identity_checks(
@@ -203,10 +210,12 @@ def _cache_check(trial: Trial, model: SO8TPhi3ForCausalLM) -> Check:
     )
 
 
-def _round_trip_checks(trial: Trial, turned: list[torch.Tensor]) -> Iterator[Check]:
+def _round_trip_checks(trial: Trial, turned: list[torch.Tensor], attention: str) -> Iterator[Check]:
+    """On the saved copy; `attention`: how `turned` was computed, which saving does not keep."""
     trial.point()
     saved = trial.workspace / "gated"
-    loaded = load_gated(saved, dtype=trial.dtype, device=trial.device)
+    same = {"dtype": trial.dtype, "device": trial.device, "attn_implementation": attention}
+    loaded = load_gated(saved, **same)
     yield Check(
         "save_and_load",
         compare(turned, logits_of(loaded, trial.ids)).max_difference,
@@ -217,7 +226,7 @@ def _round_trip_checks(trial: Trial, turned: list[torch.Tensor]) -> Iterator[Che
     folded = trial.workspace / "folded"
     fold_checkpoint(saved, folded)
     trial.point()
-    stock = load_base(folded, dtype=trial.dtype, device=trial.device)
+    stock = load_base(folded, **same)
     yield Check(
         "fold",
         compare(turned, logits_of(stock, trial.ids)).relative,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 CONFIG_FILE = "config.json"
 SINGLE_FILE = "model.safetensors"
+GENERATION_FILE = "generation_config.json"
 INDEX_FILE = "model.safetensors.index.json"
 
 _COMPANIONS = (
@@ -32,7 +33,7 @@ _COMPANIONS = (
     "chat_template.jinja",
     "chat_template.json",
     "additional_chat_templates/*.jinja",
-    "generation_config.json",
+    GENERATION_FILE,
     "LICENSE*",
     "NOTICE*",
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
 from so8t_core.contract.errors import InputMissing, ModelError, UsageError
@@ -106,6 +107,32 @@ def test_the_chosen_blocks_survive_integration_training_and_fold(
     folded = load_base(tmp_path / "folded", dtype=torch.float32)
     assert compare_logits(model, folded, [list(range(5, 25))]).relative < 1e-5
     assert "gate_blocks" not in folded.config.to_dict()
+
+
+def test_gates_that_a_bases_configuration_still_names_are_not_believed(
+    tiny: Path, tmp_path: Path
+) -> None:
+    """They would gate one block of eight where the settings say all."""
+    base = tmp_path / "base"
+    shutil.copytree(tiny, base)
+    change_config(gate_blocks=[0], gate_layers=[1], gate_parametrisation="free")(base)
+    report = integrate(base, tmp_path / "out", PLAIN)
+    assert (report.integrated_layers, report.parametrisation) == ((0, 1, 2, 3), "exp")
+    assert report.integrated_blocks_per_layer == 8
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["0 3", "1 2-3", "4-1 1", "a l l", "-1", "1,", "９", pytest.param("9" * 5000, id="long")],
+)
+def test_layers_that_can_be_misread_are_refused(spec: str) -> None:
+    with pytest.raises(ValidationError, match="must be `all` or a list"):
+        gates(layers=spec)
+
+
+def test_a_single_layer_may_be_a_number() -> None:
+    assert gates(layers=2).gate.layers == "2"
+    assert gates(blocks=" 0 - 1 , 3 ").gate.blocks == "0-1,3"
 
 
 def test_blocks_that_the_width_does_not_have_are_refused(tiny: Path, tmp_path: Path) -> None:
@@ -237,6 +264,14 @@ NORM = "model.norm.weight"
         (change_config(model_type="llama"), "no Phi-3"),
         (change_config(model_type="phi3_so8t"), "already has gates"),
         (change_config(quantization_config={"bits": 8}), "quantised"),
+        (change_config(quantization_config=[]), "quantised"),
+        (change_config(quantization_config={}), "quantised"),
+        (change_config(num_labels=10**7), "num_labels is '10000000'"),
+        (change_config(rms_norm_eps=-1.0), "rms_norm_eps is '-1.0'; a positive number"),
+        (change_config(rope_theta=0.0), "rope_theta is '0.0'"),
+        (change_config(rope_parameters={"rope_theta": -1.0}), r"rope_parameters.rope_theta is"),
+        (lambda folder: (folder / "generation_config.json").write_text("[]"), "generation"),
+        (lambda folder: (folder / "generation_config.json").write_text("{"), "generation"),
         (change_config(num_hidden_layers=5), "lacks"),
         (change_config(num_hidden_layers=3), "does not know"),
         (change_config(intermediate_size=96), "has the shape"),

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from so8t_core.contract.errors import ModelError
+from so8t_core.contract.errors import ModelError, UsageError
 from so8t_core.contract.manifest import Manifest, utc_now
 from so8t_core.contract.rundir import RunDir
 from so8t_core.contract.settings import Settings
@@ -240,6 +240,54 @@ def test_the_integrate_phase_records_the_verification_and_finds_no_difference(
     assert integrate_phase.run(given).digest == outcome.digest
 
 
+def changed(base: Path, tmp_path: Path, file: str, **values: object) -> Path:
+    """A copy of the base whose JSON file of that name has other values."""
+    shutil.copytree(base, tmp_path / "base")
+    path = tmp_path / "base" / file
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+    return tmp_path / "base"
+
+
+def test_generation_is_greedy_whatever_the_base_asks_for(tiny: Path, tmp_path: Path) -> None:
+    """Each of these made `generate` do something else, or end in an error of its own."""
+    asked = {"num_beams": 4, "stop_strings": ["a"], "penalty_alpha": 0.6, "dola_layers": "low"}
+    more = {"num_beam_groups": 2, "cache_implementation": "quantized", "eos_token_id": [1, 2]}
+    base = changed(tiny, tmp_path, "generation_config.json", **asked, **more)
+    assert verified(base, tmp_path, generate_tokens=2).failed == ()
+
+
+def test_a_base_that_asks_for_eager_attention_is_loaded_again_with_it(
+    tiny: Path, tmp_path: Path
+) -> None:
+    base = changed(tiny, tmp_path, "config.json", attn_implementation="eager")
+    assert verified(base, tmp_path, generate_tokens=2).failed == ()
+
+
+def test_a_base_that_asks_for_other_outputs_is_verified(tiny: Path, tmp_path: Path) -> None:
+    asked = {"return_dict": False, "output_attentions": True, "output_hidden_states": True}
+    base = changed(tiny, tmp_path, "config.json", **asked)
+    assert verified(base, tmp_path, generate_tokens=2).failed == ()
+
+
+def test_a_base_that_asks_for_what_is_not_installed_is_refused(tiny: Path, tmp_path: Path) -> None:
+    base = changed(tiny, tmp_path, "config.json", attn_implementation="flash_attention_2")
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        verified(base, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "what"),
+    [("", "has 0 token"), ("a", "has 1 token"), ("\ud800 x", "no Unicode text")],
+    ids=["empty", "short", "surrogate"],
+)
+def test_a_prompt_that_proves_nothing_is_refused(
+    tiny: Path, tmp_path: Path, prompt: str, what: str
+) -> None:
+    with pytest.raises(UsageError, match=what) as refused:
+        verified(tiny, tmp_path, prompts=["The capital", prompt])
+    assert refused.value.where == repr(prompt)
+
+
 @pytest.mark.parametrize(
     ("file", "content"),
     [("generation_config.json", "[]"), ("tokenizer.json", "[]"), ("tokenizer_config.json", "[]")],
@@ -250,7 +298,7 @@ def test_a_base_with_a_damaged_file_beside_its_weights_is_refused(
     base = tmp_path / "base"
     shutil.copytree(tiny, base)
     (base / file).write_text(content)
-    with pytest.raises(ModelError, match="cannot be loaded"):
+    with pytest.raises(ModelError, match=r"cannot be (loaded|read)"):
         verify(base, ModelSettings(), VerifySettings(), seed=1, workspace=tmp_path / "copies")
 
 

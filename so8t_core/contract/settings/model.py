@@ -13,7 +13,8 @@ from so8t_core.contract.settings.base import Section
 STARTER = "starter"
 TINY = "tiny"
 
-_LAYER_LIST = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
+_PART = r" *[0-9]{1,9}(?: *- *[0-9]{1,9})? *"
+_LAYER_LIST = re.compile(f"{_PART}(?:,{_PART})*")
 
 
 class GateSettings(Section):
@@ -35,13 +36,18 @@ class GateSettings(Section):
         "unconstrained 8 x 8 matrix a block, the only one on which an orthogonality loss acts.",
     )
 
+    @field_validator("layers", "blocks", mode="before")
+    @classmethod
+    def _single(cls, value: object) -> object:
+        """A single index is a number in YAML."""
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
     @field_validator("layers", "blocks")
     @classmethod
     def _readable(cls, value: str) -> str:
-        text = value.replace(" ", "")
-        if text != "all" and not _LAYER_LIST.fullmatch(text):
+        if value.strip() != "all" and not _LAYER_LIST.fullmatch(value):
             raise ValueError("must be `all` or a list such as `4-11` or `0,2,8-15`")
-        return text
+        return value.replace(" ", "")
 
 
 class ModelSettings(Section):
