@@ -18,7 +18,7 @@ from so8t_core.model.compare import LogitComparison, compare, logits_of
 from so8t_core.model.fold import REPORT_FILE
 from so8t_core.model.loading import load_base
 from so8t_core.model.prompts import prompt_ids
-from so8t_core.model.weights import CONFIG_FILE
+from so8t_core.model.weights import CONFIG_FILE, tokenizer_code
 
 _STOCK_TYPE = "phi3"
 _OUR_KEYS = ("auto_map", *GATE_KEYS)
@@ -74,7 +74,8 @@ def record_proof(folded: Path, facts: Mapping[str, Any]) -> None:
 def _require_stock(folded: Path) -> None:
     config = json.loads((folded / CONFIG_FILE).read_text(encoding="utf-8"))
     ours = sorted(key for key in _OUR_KEYS if key in config)
-    if config["model_type"] != _STOCK_TYPE or ours or list(folded.glob("*.py")):
+    code = {path.name for path in folded.glob("*.py")} - tokenizer_code(folded)
+    if config["model_type"] != _STOCK_TYPE or ours or code:
         raise ModelError(
             "The folded checkpoint is not a stock Phi-3.",
             where=f"{folded / CONFIG_FILE}: {config['model_type']} {' '.join(ours)}".rstrip(),

@@ -31,6 +31,7 @@ _HUB_FILES = (
     "*.json",
     "*.safetensors",
     "*.jinja",
+    "*.py",  # a tokenizer may have code of its own; nothing of it runs unless the settings say so
     "tokenizer.model",
     "merges.txt",
     "LICENSE*",
@@ -153,15 +154,15 @@ def digest_of_weights(folder: Path) -> str:
 def check_hashes(model: ModelFolder) -> int:
     """Compare the shards with the hashes that are known of them; returns how many had one.
 
-    Known are those of a file in the hub's cache (it is stored under its SHA-256) and those that
-    integration wrote into integration.json. Raises `ModelError` for a shard that differs.
+    Known are those of a file from the hub (in its cache it is stored under its SHA-256, in a folder
+    of the user's the download left a note of it) and those that integration wrote into
+    integration.json. Raises `ModelError` for a shard that differs.
     """
     recorded = _recorded_hashes(model)
     known = 0
     for shard in model.shards:
         path = model.path / shard
-        stored_as = path.resolve().name
-        expected = stored_as if _SHA256.fullmatch(stored_as) else recorded.get(shard)
+        expected = recorded.get(shard) or _hash_at_the_hub(model.path, shard)
         if expected is None:
             continue
         known += 1
@@ -170,9 +171,27 @@ def check_hashes(model: ModelFolder) -> int:
                 f"The shard {shard} is not the one whose hash is on record.",
                 where=str(path),
                 hint="Fetch the model again, or integrate its base again; these weights were "
-                "damaged or changed.",
+                "damaged or changed. If you changed them on purpose, remove .cache beside them.",
             )
     return known
+
+
+def _hash_at_the_hub(folder: Path, shard: str) -> str | None:
+    """What the hub said of a downloaded file; None where it said nothing or no SHA-256.
+
+    Below a folder given with --local-dir, huggingface_hub keeps for each file the lines commit,
+    etag and time; the etag of a large file is its SHA-256, and so is its name in the hub's cache.
+    """
+    stored_as = (folder / shard).resolve().name
+    if _SHA256.fullmatch(stored_as):
+        return stored_as
+    note = folder / ".cache" / "huggingface" / "download" / f"{shard}.metadata"
+    try:
+        lines = note.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError):
+        return None
+    etag = lines[1].strip() if len(lines) > 1 else ""
+    return etag if _SHA256.fullmatch(etag) else None
 
 
 def _recorded_hashes(model: ModelFolder) -> dict[str, str]:

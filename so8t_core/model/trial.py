@@ -1,5 +1,7 @@
 """What every check of the verify phase needs: the trial's setting, its tolerances, its verdicts."""
 
+# transformers annotates only part of its classes
+# mypy: disable-error-code="no-untyped-call"
 from __future__ import annotations
 
 import math

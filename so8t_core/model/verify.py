@@ -214,8 +214,9 @@ def _round_trip_checks(trial: Trial, turned: list[torch.Tensor], attention: str)
     """On the saved copy; `attention`: how `turned` was computed, which saving does not keep."""
     trial.point()
     saved = trial.workspace / "gated"
-    same = {"dtype": trial.dtype, "device": trial.device, "attn_implementation": attention}
-    loaded = load_gated(saved, **same)
+    loaded = load_gated(
+        saved, dtype=trial.dtype, device=trial.device, attn_implementation=attention
+    )
     yield Check(
         "save_and_load",
         compare(turned, logits_of(loaded, trial.ids)).max_difference,
@@ -226,7 +227,7 @@ def _round_trip_checks(trial: Trial, turned: list[torch.Tensor], attention: str)
     folded = trial.workspace / "folded"
     fold_checkpoint(saved, folded)
     trial.point()
-    stock = load_base(folded, **same)
+    stock = load_base(folded, dtype=trial.dtype, device=trial.device, attn_implementation=attention)
     yield Check(
         "fold",
         compare(turned, logits_of(stock, trial.ids)).relative,

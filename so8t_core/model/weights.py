@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
 CONFIG_FILE = "config.json"
 SINGLE_FILE = "model.safetensors"
 GENERATION_FILE = "generation_config.json"
+TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 INDEX_FILE = "model.safetensors.index.json"
 
 _COMPANIONS = (
     "tokenizer.json",
     "tokenizer.model",
-    "tokenizer_config.json",
+    TOKENIZER_CONFIG_FILE,
     "special_tokens_map.json",
     "added_tokens.json",
     "vocab.json",
@@ -37,6 +39,8 @@ _COMPANIONS = (
     "LICENSE*",
     "NOTICE*",
 )
+_IMPORTED = re.compile(r"^\s*(?:from|import)\s+\.(\w+)", re.MULTILINE)
+"""A module beside this one, in an import statement."""
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
 DTYPE_CODES = {
@@ -137,6 +141,7 @@ class ModelFolder:
     def companions(self) -> tuple[Path, ...]:
         """Files that travel with the weights: tokenizer, chat template, generation, licence."""
         found = {path for pattern in _COMPANIONS for path in self.path.glob(pattern)}
+        found |= {self.path / name for name in tokenizer_code(self.path)}
         return tuple(sorted(path for path in found if path.is_file()))
 
     def copy_companions(self, target: Path) -> tuple[str, ...]:
@@ -206,6 +211,33 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ModelError("A JSON object was expected.", where=str(path), hint="Fetch it again.")
     return value
+
+
+def tokenizer_code(path: Path) -> frozenset[str]:
+    """Names of the folder's own Python files that its tokenizer is made of; most have none.
+
+    Those that the auto_map of tokenizer_config.json names (transformers' form: MODULE.CLASS), and
+    those of the folder that they import from beside them.
+    """
+    try:
+        named = json.loads((path / TOKENIZER_CONFIG_FILE).read_text(encoding="utf-8"))["auto_map"]
+        values = list(named.values())
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return frozenset()  # there is none, or loading the tokenizer says what is wrong
+    found: set[str] = set()
+    waiting = [
+        one.partition(".")[0]
+        for value in values
+        for one in (value if isinstance(value, list) else [value])
+        if isinstance(one, str) and "--" not in one  # code of another repository
+    ]
+    while waiting:
+        name = f"{waiting.pop()}.py"
+        if name in found or Path(name).name != name or not (path / name).is_file():
+            continue
+        found.add(name)
+        waiting += _IMPORTED.findall((path / name).read_text(encoding="utf-8", errors="replace"))
+    return frozenset(found)
 
 
 def _shard_names(path: Path) -> tuple[str, ...]:

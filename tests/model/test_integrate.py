@@ -18,9 +18,9 @@ from so8t_core.contract.settings.model import ModelSettings
 from so8t_core.model.compare import compare_logits
 from so8t_core.model.fold import fold_checkpoint
 from so8t_core.model.gate_checks import randomise
-from so8t_core.model.integrate import integrate
+from so8t_core.model.integrate import MODELLING_FILES, integrate
 from so8t_core.model.layers import select
-from so8t_core.model.loading import load_base, load_gated, quiet_transformers
+from so8t_core.model.loading import load_base, load_gated, load_tokenizer, quiet_transformers
 from so8t_core.model.weights import ModelFolder
 from so8t_core.phases.standalone import OpenGate, RecordingEmitter
 
@@ -167,6 +167,24 @@ def test_a_shard_of_the_hub_is_compared_with_the_hash_that_is_its_name(
     assert not (tmp_path / "again").exists()
 
 
+def test_a_shard_downloaded_into_a_folder_is_compared_with_what_the_hub_said(
+    tiny: Path, tmp_path: Path
+) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(tiny, base)
+    shard = base / "model.safetensors"
+    note = base / ".cache" / "huggingface" / "download" / "model.safetensors.metadata"
+    note.parent.mkdir(parents=True)
+    digest = hashlib.sha256(shard.read_bytes()).hexdigest()
+    note.write_text(f"{'0' * 40}\n{digest}\n1760000000.0\n")
+    assert integrate(base, tmp_path / "out", PLAIN).hashes_checked == 1
+    flip_a_bit(shard)
+    with pytest.raises(ModelError, match="whose hash is on record"):
+        integrate(base, tmp_path / "again", PLAIN)
+    note.write_text(f"{'0' * 40}\n{'0' * 40}\n1760000000.0\n")  # that of a small file is no SHA-256
+    assert integrate(base, tmp_path / "again", PLAIN).hashes_checked == 0
+
+
 def test_a_changed_shard_of_a_gated_checkpoint_is_not_folded(tiny: Path, tmp_path: Path) -> None:
     report = integrate(tiny, tmp_path / "out", PLAIN)
     assert report.hashes_checked == 0
@@ -204,6 +222,32 @@ def test_tokenizer_template_and_generation_settings_travel_along(tiny: Path, gat
         "generation_config.json",
     ):
         assert (gated / name).read_bytes() == (tiny / name).read_bytes()
+
+
+def test_the_code_of_a_tokenizer_travels_along_and_no_other_code(
+    tiny: Path, tmp_path: Path
+) -> None:
+    base, out, folded = tmp_path / "base", tmp_path / "out", tmp_path / "folded"
+    shutil.copytree(tiny, base)
+    (base / "tokenization_x.py").write_text("from .words_x import Words as OwnTokenizer\n")
+    (base / "words_x.py").write_text(
+        "from transformers import PreTrainedTokenizerFast\n"
+        "class Words(PreTrainedTokenizerFast):\n    pass\n"
+    )
+    (base / "modeling_x.py").write_text("raise SystemExit\n")
+    config = base / "tokenizer_config.json"
+    named = {"AutoTokenizer": [None, "tokenization_x.OwnTokenizer"], "AutoX": "../modeling_x.X"}
+    written = {**json.loads(config.read_text()), "tokenizer_class": "OwnTokenizer"}
+    config.write_text(json.dumps({**written, "auto_map": named}))
+    integrate(base, out, ModelSettings(trust_remote_code=True))
+    fold_checkpoint(out, folded)
+    code = {"tokenization_x.py", "words_x.py"}
+    assert {path.name for path in out.glob("*.py")} == {*code, *MODELLING_FILES}
+    assert {path.name for path in folded.glob("*.py")} == code
+    for place in (out, folded):
+        assert type(load_tokenizer(place, trust_remote_code=True)).__name__ == "Words"
+    with pytest.raises(ModelError, match="tokenizer cannot be loaded"):
+        load_tokenizer(out)
 
 
 def test_the_digest_does_not_depend_on_the_place(tiny: Path, tmp_path: Path) -> None:
