@@ -114,8 +114,7 @@ class Contender:
 
     def round(self, steps: int, tokens: int) -> None:
         """Train some steps."""
-        # the last checkpoint may still be on its way to the folder
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        with tempfile.TemporaryDirectory() as folder:
             trainer, clock = self.trainer(steps + 1, Path(folder)), Clock()
             trainer.add_callback(clock)
             gc.collect()
@@ -124,6 +123,8 @@ class Contender:
                 foreign = torch.cuda.memory_allocated() - self.own_bytes
                 torch.cuda.reset_peak_memory_stats()
             trainer.train()
+            if isinstance(trainer, SO8TTrainer):  # or whoever is next shares the host with it
+                trainer._keeper.writer.wait()
             if GPU:
                 peak = torch.cuda.max_memory_allocated() - foreign
                 self.peak_bytes = max(self.peak_bytes, peak)
