@@ -20,6 +20,7 @@ Kept for the backward pass: the input, A x (rank numbers a token), and y where a
 # mypy: disable-error-code="attr-defined, no-untyped-call, no-any-return, misc"
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -176,6 +177,19 @@ def _rows_turned(b: Tensor, matrices: Tensor) -> Tensor:
     return ops.dequantize_turned(b, None, matrices, b.dtype)
 
 
+def _turned_together(scaled: Sequence[Tensor], matrices: Sequence[Tensor | None]) -> list[Tensor]:
+    """Each B rotated by the gate behind it, if there is one: all of them in one operation."""
+    result = list(scaled)
+    gated = {n: turn for n, turn in enumerate(matrices) if turn is not None}
+    if gated:
+        rows = torch.cat([result[n] for n in gated])
+        turned = _rows_turned(rows, torch.cat(list(gated.values())))
+        parts = turned.split([len(result[n]) for n in gated])
+        for n, part in zip(gated, parts, strict=True):
+            result[n] = part
+    return result
+
+
 class FusedForward:
     """Stands in for the forward of a LoRA layer, and of the gate behind it if there is one.
 
@@ -280,10 +294,7 @@ class LoraBank:
             return
         a, b, matrices = zip(*(one.trained() for one in self._fused), strict=True)
         scaled = torch._foreach_mul(b, [one.scaling for one in self._fused])
-        turned = [
-            one if turn is None else _rows_turned(one, turn)
-            for one, turn in zip(scaled, matrices, strict=True)
-        ]
+        turned = _turned_together(scaled, matrices)
         low = [torch.empty_like(one, dtype=self._dtype) for one in (*a, *turned)]
         torch._foreach_copy_(low, [*a, *turned])
         for one, low_a, low_b in zip(self._fused, low[: len(a)], low[len(a) :], strict=True):
