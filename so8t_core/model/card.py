@@ -11,15 +11,22 @@ from so8t_core.contract.settings import Settings
 from so8t_core.contract.settings.model import STARTER, TINY
 
 STARTER_ON_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
-LIMITS = """\
+_OF_ANY = """\
 - A research model. What it says can be wrong, unfair or unsafe; check it before anything depends on
   it, and never take it for advice in medicine, law or money.
+"""
+_OF_THE_CORPUS = """\
 - Personal data was masked by rules before training. Rules miss cases.
 - Unsafe pages served refusal and detection only. That is no guarantee that unsafe requests are
   refused.
+"""
+_OF_THINKING = """\
 - Where the base was trained to think aloud in tags, those are plain text: whoever serves the model
   has to keep them from its users.
 """
+LIMITS = _OF_ANY + _OF_THE_CORPUS + _OF_THINKING
+LIMITS_OF_OWN_DATA = _OF_ANY + _OF_THINKING
+"""Of a model of a data set of the user's own, of which nothing is known."""
 _CELL_CHARACTERS = 120
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 
@@ -46,10 +53,16 @@ def hub_datasets(settings: Settings) -> tuple[str, ...]:
 
 
 def front_matter(
-    base: str | None, *, library: str, datasets: Iterable[str] = (), tags: Iterable[str] = ()
+    base: str | None,
+    *,
+    library: str,
+    language: str | None = "ja",
+    datasets: Iterable[str] = (),
+    tags: Iterable[str] = (),
 ) -> str:
-    """The YAML header; `base` as in the setting `model.base`, None where it is not known.
+    """The YAML header; `base` as in the setting `model.base`; None where that is not known.
 
+    `language`: of the training data; None where that is not known.
     The licence is `other`: base and pages have licences of their own.
     """
     from huggingface_hub import ModelCardData
@@ -57,7 +70,7 @@ def front_matter(
     data = ModelCardData(
         base_model=None if base is None else hub_name(base),
         datasets=sorted(datasets) or None,
-        language="ja",
+        language=language,
         library_name=library,
         license="other",
         license_name="see-below",

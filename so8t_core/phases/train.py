@@ -126,8 +126,10 @@ def run(ctx: PhaseContext) -> Outcome:
     ctx.emit.progress(0, None, "steps", "reading and tokenising the data")
     data = prepare(settings, tokenizer, inputs.cleansed, ctx.settings.seed, ctx.pause.point)
     require_held_out(settings, data.held_out)
-    data.require_known_tokens(ModelShape.of_folder(inputs.model).vocabulary)
+    data.require_known_tokens(ModelShape.of_folder(inputs.model).vocabulary, _pad_id(tokenizer))
     _require_positions(inputs.model, data.figures["longest_sample_tokens"])
+    for note in data.notes:
+        ctx.emit.log("warning", note)
     kernels = ranks.from_first(partial(_kernels, ctx, device))
     choice = ranks.from_first(partial(_fit, ctx, inputs, data, device, kernels, ranks.count))
     ctx = _applied(ctx, choice.applied(settings))
@@ -317,7 +319,6 @@ def _build_trainer(
         model = _adapted_model(ctx, inputs.model, around.ranks, device, dtype)
     except torch.OutOfMemoryError as error:
         raise no_room_for_model(error) from error
-    pad = tokenizer.pad_token_id
     return SO8TTrainer(
         model=model,
         arguments=training_arguments(
@@ -333,12 +334,18 @@ def _build_trainer(
         samples=data.train,
         held_out=data.held_out,
         sampler=_sampler(settings, tokenizer),
-        pad_id=0 if pad is None else pad,
+        pad_id=_pad_id(tokenizer),
         terms=_terms(ctx, model),
         identity=identity,
         around=around,
         resume=snapshot,
     )
+
+
+def _pad_id(tokenizer: Any) -> int:
+    """The token that batches are filled up with; any one does where the tokenizer has none."""
+    pad: int | None = tokenizer.pad_token_id
+    return 0 if pad is None else pad
 
 
 def _adapted_model(

@@ -12,6 +12,7 @@ from typing import Any
 from so8t_core.contract.settings import Settings
 from so8t_core.model.card import (
     LIMITS,
+    LIMITS_OF_OWN_DATA,
     cell,
     data_section,
     front_matter,
@@ -83,21 +84,23 @@ def render_adapter_card(
     # a checkpoint that was given as a folder does not say what it was made from
     base = settings.model.base if settings.train.model_path is None else None
     owner = "a gated checkpoint" if base is None else cell(shown_base(base))
+    text = "Japanese text" if data is not None else "a data set of the user's own"
     chosen = facts["settings"]
     shown = [(label, _figure(figures[key])) for label, key in _FIGURES if key in figures]
     parts = [
         front_matter(
             base,
             library="peft",
+            language="ja" if data is not None else None,
             datasets=hub_datasets(settings) if data is not None else (),
             tags=("lora", "so8t"),
         ),
-        f"# {settings.export.name}: adapter\n\n{gates} for {owner}, trained on Japanese text.\n",
+        f"# {settings.export.name}: adapter\n\n{gates} for {owner}, trained on {text}.\n",
         _LOADING,
         table("Training", ("figure", "value"), shown),
         table("Settings", ("setting", "value"), [(name, chosen[name]) for name in _SETTINGS]),
         data_section(data),
-        f"## Limits\n\n{LIMITS}",
+        f"## Limits\n\n{LIMITS if data is not None else LIMITS_OF_OWN_DATA}",
         table(
             "Made from (SHA-256)",
             ("what", "digest"),

@@ -55,15 +55,14 @@ class SampleSet(Dataset[Encoded]):
         part = slice(int(self.bounds[index]), int(self.bounds[index + 1]))
         return Encoded(self.ids[part].tolist(), self.learnt[part].tolist())
 
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each sample: int64 (samples,)."""
+        return np.diff(self.bounds)
+
     def require_known_tokens(self, vocabulary: int) -> None:
         """Raise `ModelError` for a token beyond the model's table, which has that many."""
-        largest = int(self.ids.max())
-        if largest >= vocabulary:
-            raise ModelError(
-                f"The tokenizer gave token {largest}, and the model knows {vocabulary} tokens.",
-                where="tokenizer.json, and vocab_size in config.json",
-                hint="Put the base's own tokenizer beside the model; so8t adds no tokens.",
-            )
+        require_known(int(self.ids.max()), vocabulary, "gave token")
 
     def digest(self) -> str:
         """SHA-256 of all tokens, marks and bounds: the identity of the data."""
@@ -71,6 +70,16 @@ class SampleSet(Dataset[Encoded]):
         for array in (self.bounds, self.ids, self.learnt):
             content.update(array.tobytes())
         return content.hexdigest()
+
+
+def require_known(token: int, vocabulary: int, told: str) -> None:
+    """Raise `ModelError` for a token beyond a table of that many; `told`: what it is."""
+    if token >= vocabulary:
+        raise ModelError(
+            f"The tokenizer {told} {token}, and the model knows {vocabulary} tokens.",
+            where="tokenizer.json, and vocab_size in config.json",
+            hint="Put the base's own tokenizer beside the model; so8t adds no tokens.",
+        )
 
 
 def _rank(seed: int, source: str, index: int) -> bytes:

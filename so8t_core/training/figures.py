@@ -67,7 +67,8 @@ def training_figures(
         "train_s": history.train_s,
         **data.figures,
     }
-    return figures, _notes(settings, trainer, rotation, history.rejected_checkpoints)
+    notes = _notes(settings, trainer, rotation, history.rejected_checkpoints)
+    return figures, data.notes + notes
 
 
 def memory_figures(choice: Choice, device: torch.device) -> dict[str, Any]:

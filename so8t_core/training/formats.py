@@ -75,22 +75,40 @@ def detect_format(fields: Iterable[str], where: str) -> Format:
     )
 
 
-def only_format(rows: Sequence[Mapping[str, Any]], where: str) -> Format:
-    """The format of the first row, which no other row may contradict."""
-    kind = detect_format(rows[0], where)
+def only_format(
+    rows: Sequence[Mapping[str, Any]], where: str, alike: Format | None = None
+) -> Format:
+    """The format of all rows: that of the data set beside them, else of the first that has one.
+
+    Fields that are null are no sign of a format: of files that were joined, each row has the fields
+    of all. Raises `DataError` for a row of another format.
+    """
+    by_names = alike or detect_format(rows[0], where)
+    kinds = [_kind(row) for row in rows]
+    first = next((number for number, kind in enumerate(kinds, 1) if kind is not None), None)
+    kind = alike or (kinds[first - 1] if first else None) or by_names
     own = [needed for name, needed in _FIELDS if name == kind]
-    for number, row in enumerate(rows, 1):
-        if any(needed <= row.keys() for needed in own):
+    for number, (row, other) in enumerate(zip(rows, kinds, strict=True), 1):
+        if other is None or any(_answers_to(needed, row) for needed in own):
             continue
-        other = next((name for name, needed in _FIELDS if needed <= row.keys()), None)
-        if other is not None:
-            raise DataError(
-                f"Row {number} has the format {other}, the first row {kind}.",
-                where=where,
-                hint="Put each format in a file of its own, or set `train.dataset_format`: rows "
-                "that are not of that format are then left out and counted.",
-            )
+        raise DataError(
+            f"Row {number} has the format {other}, "
+            f"{'`train.dataset`' if alike else f'row {first}'} {kind}.",
+            where=where,
+            hint="Put each format in a file of its own, held-out rows in that of `train.dataset`, "
+            "or set `train.dataset_format`: rows that are not of that format are then left out "
+            "and counted.",
+        )
     return kind
+
+
+def _answers_to(needed: frozenset[str], row: Mapping[str, Any]) -> bool:
+    """Whether a row has all fields of a format, and something in one of them."""
+    return needed <= row.keys() and any(row[name] is not None for name in needed)
+
+
+def _kind(row: Mapping[str, Any]) -> Format | None:
+    return next((name for name, needed in _FIELDS if _answers_to(needed, row)), None)
 
 
 def answered(user: str, answer: object, before: Sequence[Message] = ()) -> Conversation | str:
@@ -134,23 +152,28 @@ def _from_turns(row: Mapping[str, Any]) -> Conversation | str:
     if not any(message.role == "assistant" and message.content for message in messages):
         return "no_answer"
     system = () if messages[0].role == "system" else _system(row)
-    return Conversation((*system, *messages))
+    return "malformed" if system is None else Conversation((*system, *messages))
 
 
-def _system(row: Mapping[str, Any]) -> tuple[Message, ...]:
-    """The system message that a row has in a field of its own."""
+def _system(row: Mapping[str, Any]) -> tuple[Message, ...] | None:
+    """The system message that a row has in a field of its own; None where it is no text."""
     content = row.get("system")
-    return (
-        (Message("system", content.strip()),)
-        if isinstance(content, str) and content.strip()
-        else ()
-    )
+    if content is None:
+        return ()
+    if not isinstance(content, str):
+        return None
+    return (Message("system", content.strip()),) if content.strip() else ()
 
 
 def _history(row: Mapping[str, Any]) -> tuple[Message, ...] | None:
     """Earlier turns of a pair, each a question and its answer; None where they are not that."""
+    turns = row.get("history")
+    if turns is None or turns == "":
+        return ()
+    if not isinstance(turns, list | tuple):
+        return None
     messages: list[Message] = []
-    for turn in row.get("history") or ():
+    for turn in turns:
         if not isinstance(turn, list | tuple) or len(turn) != 2:
             return None
         if not all(isinstance(part, str) for part in turn):
@@ -217,13 +240,14 @@ def _from_prompt(row: Mapping[str, Any]) -> Sample | str:
 
 
 def _from_alpaca(row: Mapping[str, Any]) -> Sample | str:
-    instruction, context, history = row.get("instruction"), row.get("input"), _history(row)
-    if not isinstance(instruction, str) or history is None:
+    instruction, context = row.get("instruction"), row.get("input")
+    system, history = _system(row), _history(row)
+    if not isinstance(instruction, str) or system is None or history is None:
         return "malformed"
-    question = (
-        f"{instruction}\n\n{context}" if isinstance(context, str) and context else instruction
-    )
-    return answered(question, row.get("output"), (*_system(row), *history))
+    if not isinstance(context, str | None):
+        return "malformed"
+    question = f"{instruction}\n\n{context}" if context else instruction
+    return answered(question, row.get("output"), (*system, *history))
 
 
 _PARSERS: Mapping[Format, Callable[[Mapping[str, Any]], Sample | str]] = {

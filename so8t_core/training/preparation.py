@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from so8t_core.contract.errors import DataError
 from so8t_core.contract.settings.train import TrainSettings
-from so8t_core.training.dataset import SampleSet, SourceShare, chosen, encode_sources
+from so8t_core.training.dataset import SampleSet, SourceShare, chosen, encode_sources, require_known
 from so8t_core.training.encoding import Encoder
 from so8t_core.training.packing import PackedSet
+from so8t_core.training.portion import Portion, by_reason
 from so8t_core.training.sources import Source, read_cleansed, read_file
 
 
 @dataclass(frozen=True)
 class PreparedData:
-    """`held_out` is None where there is nothing to hold out, or none is wanted."""
+    """`held_out` is None where there is nothing to hold out, or none is wanted.
+
+    `notes`: what whoever trains on it must know.
+    """
 
     train: SampleSet | PackedSet
     held_out: SampleSet | None
     figures: Mapping[str, Any]
+    notes: tuple[str, ...]
 
-    def require_known_tokens(self, vocabulary: int) -> None:
-        """Raise `ModelError` where a token is beyond the model's table of that many."""
+    def require_known_tokens(self, vocabulary: int, pad_id: int) -> None:
+        """Raise `ModelError` where a token is beyond the model's table of that many.
+
+        `pad_id`: the token that batches are filled up with.
+        """
+        require_known(pad_id, vocabulary, "fills up with token")
         trained = self.train.samples if isinstance(self.train, PackedSet) else self.train
         for samples in (trained, self.held_out):
             if samples is not None:
@@ -36,7 +46,8 @@ def _own_sources(place: Path | str, settings: TrainSettings, seed: int) -> tuple
     form, unanswered = settings.dataset_format, settings.unanswered_rows
     source = read_file(place, form, unanswered)
     if (apart := settings.validation_dataset) is not None:
-        return source, read_file(apart, form, unanswered, "train.validation_dataset")
+        setting = "train.validation_dataset"
+        return source, read_file(apart, form, unanswered, setting, source.kind)
     count = len(source.samples)
     held = set(chosen(count, settings.validation_fraction, seed, "held_out"))
     if len(held) == count:
@@ -62,15 +73,16 @@ def _read(
 
 def _held_out(
     sources: tuple[Source, ...], encoder: Encoder, limit: int, seed: int, tick: Callable[[], None]
-) -> SampleSet | None:
-    """A seeded choice of at most `limit` held-out sequences; None where there is none."""
+) -> Portion:
+    """A seeded choice of at most `limit` held-out sequences."""
     samples = [sample for source in sources for sample in source.samples]
     encoded = []
     picked = chosen(len(samples), min(1.0, limit / len(samples)), seed, "eval") if samples else []
     for index in picked:
         tick()
         encoded += encoder.encode(samples[index])
-    return SampleSet(encoded[:limit]) if encoded[:limit] else None
+    kept = SampleSet(encoded[:limit]) if encoded[:limit] else None
+    return Portion(sources, encoder, len(picked), kept)
 
 
 def prepare(
@@ -107,29 +119,73 @@ def prepare(
     # what is not trained does not measure the training
     measured = tuple(one for one in held_out_sources if fractions.get(one.name, 1.0))
     held_out = _held_out(measured, encoder(), settings.eval_max_samples, seed, tick)
-    figures = _figures(sources, shares, for_training, train, held_out)
+    _require_asked(settings, held_out)
+    taken = sum(len(source.samples) for source in sources)
+    training = Portion(sources, for_training, taken, train)
+    figures = _figures(training, shares, train, held_out)
+    notes = _notes(settings, training, held_out)
     if not settings.packing:
-        return PreparedData(train, held_out, figures)
+        return PreparedData(train, held_out.samples, figures, notes)
     packed = PackedSet(train, settings.max_length_tokens)
     row_figures = {"packed_rows": len(packed), "packed_rows_filled": packed.filled}
-    return PreparedData(packed, held_out, {**figures, **row_figures})
+    return PreparedData(packed, held_out.samples, {**figures, **row_figures}, notes)
+
+
+def _require_asked(settings: TrainSettings, held_out: Portion) -> None:
+    """Raise `DataError` where rows were given to be measured on, and none can be."""
+    given = settings.validation_dataset if settings.dataset is not None else None
+    if given is None or not settings.eval_max_samples or held_out.samples is not None:
+        return
+    raise DataError(
+        f"Of {held_out.taken} held-out samples that were chosen none can be measured on: "
+        f"{by_reason(held_out.encoder.dropped)}.",
+        where=f"{given} (train.validation_dataset)",
+        hint="Mend the rows, raise train.max_length_tokens or train.eval_max_samples, or leave "
+        "train.validation_dataset out: a share of train.dataset is then held out.",
+    )
 
 
 def _figures(
-    sources: tuple[Source, ...],
-    shares: Mapping[str, SourceShare],
-    encoder: Encoder,
-    train: SampleSet,
-    held_out: SampleSet | None,
+    training: Portion, shares: Mapping[str, SourceShare], train: SampleSet, held_out: Portion
 ) -> dict[str, Any]:
-    dropped = Counter(encoder.dropped)
-    for source in sources:
-        dropped.update(source.dropped)
+    lengths = np.percentile(train.lengths, (50, 95, 100), method="inverted_cdf").tolist()
+    changed = training.encoder.changed
     return {
         "samples": len(train),
-        "samples_held_out": len(held_out) if held_out else 0,
-        "longest_sample_tokens": max(len(train[index].ids) for index in range(len(train))),
+        "samples_held_out": len(held_out.samples) if held_out.samples else 0,
+        "median_sample_tokens": lengths[0],
+        "p95_sample_tokens": lengths[1],
+        "longest_sample_tokens": lengths[2],
         "sources": {name: asdict(share) for name, share in shares.items()},
-        "dropped_samples": {reason: n for reason, n in sorted(dropped.items()) if n},
-        "changed_samples": {reason: n for reason, n in sorted(encoder.changed.items()) if n},
+        "dropped_samples": training.dropped,
+        "dropped_held_out": held_out.dropped,
+        "changed_samples": {reason: n for reason, n in sorted(changed.items()) if n},
     }
+
+
+def _notes(settings: TrainSettings, training: Portion, held_out: Portion) -> tuple[str, ...]:
+    told = [training.loss_note("to train on"), held_out.loss_note("held out")]
+    if settings.dataset is None and settings.validation_dataset is not None:
+        told.append("train.validation_dataset was not read: it goes with train.dataset.")
+    if held_out.samples is None and (why := _unmeasured(settings, training, held_out)) is not None:
+        told.append(
+            f"Nothing is held out: {why}. So no held-out loss is measured, and the questions of "
+            "train.sample_prompts are not answered."
+        )
+    return tuple(note for note in told if note is not None)
+
+
+def _unmeasured(settings: TrainSettings, training: Portion, held_out: Portion) -> str | None:
+    """Why nothing measures the training; None where that was asked for."""
+    if not settings.eval_max_samples:
+        return None
+    if held_out.taken:
+        return f"of {held_out.taken} samples chosen none is left"
+    if settings.dataset is None:
+        return "cleanse left nothing for it"
+    if not settings.validation_fraction:
+        return None
+    return (
+        f"a share of {settings.validation_fraction:g} (train.validation_fraction) of "
+        f"{training.taken} samples is none"
+    )

@@ -13,9 +13,12 @@ import pyarrow.parquet
 
 from so8t_core.contract.errors import DataError, InputInvalid, InputMissing
 from so8t_core.contract.hub import hub_rows
+from so8t_core.contract.plain import plain_text
 from so8t_core.contract.settings.tasks import HUB
 
 Row = dict[str, Any]
+_UNREADABLE = (pyarrow.ArrowException, OSError, ValueError, ArithmeticError, LookupError)
+"""Besides Arrow's own: damaged pages; text that is not UTF-8, times that Python has no word for."""
 _FORM = "Each line must hold one JSON object; a file that is one list of them is named .json."
 
 
@@ -93,9 +96,10 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
         with pyarrow.parquet.ParquetFile(path) as file:
             for batch in file.iter_batches():
                 yield from batch.to_pylist()
-    except (pyarrow.ArrowException, OSError) as error:  # OSError: damaged pages, by Arrow's choice
+    except _UNREADABLE as error:
+        told = plain_text(str(error) or type(error).__name__, limit=160)
         raise InputInvalid(
-            f"The file is no readable Parquet ({str(error).splitlines()[0][:160]}).",
+            f"The file is no readable Parquet ({told}).",
             where=str(path),
-            hint="Write or fetch it again.",
+            hint="Write or fetch it again; leave out columns that no format has.",
         ) from error

@@ -17,14 +17,18 @@ Split = Literal["train", "validation"]
 
 @dataclass(frozen=True)
 class Source:
-    """Samples of one origin, in file order; `dropped` counts rows without a sample, by reason."""
+    """Samples of one origin, in file order; `dropped` counts rows without a sample, by reason.
+
+    `kind`: the format of a data set of one's own.
+    """
 
     name: str
     samples: tuple[Sample, ...]
     dropped: Mapping[str, int]
+    kind: Format | None = None
 
 
-def _collect(name: str, parsed: Iterable[Sample | str]) -> Source:
+def _collect(name: str, parsed: Iterable[Sample | str], kind: Format | None = None) -> Source:
     samples: list[Sample] = []
     dropped: Counter[str] = Counter()
     for sample in parsed:
@@ -32,7 +36,7 @@ def _collect(name: str, parsed: Iterable[Sample | str]) -> Source:
             dropped[sample] += 1
         else:
             samples.append(sample)
-    return Source(name, tuple(samples), dict(dropped))
+    return Source(name, tuple(samples), dict(dropped), kind)
 
 
 def read_file(
@@ -40,9 +44,11 @@ def read_file(
     format_name: Format | Literal["auto"],
     unanswered: Literal["refuse", "drop"] = "drop",
     setting: str = "train.dataset",
+    alike: Format | None = None,
 ) -> Source:
     """A data set of one's own as one source named `file`; `setting` is what names its place.
 
+    `alike`: the format of the data set beside it, from which `auto` then allows no other.
     Raises `DataError` when it holds no usable row, no known format or several, or, where that is
     refused, a row that has no answer; and as `read_rows` does.
     """
@@ -50,11 +56,11 @@ def read_file(
     where = str(place)
     if not rows:
         raise DataError("The data set is empty.", where=where, hint=f"Give `{setting}` some rows.")
-    kind = only_format(rows, where) if format_name == "auto" else format_name
+    kind = only_format(rows, where, alike) if format_name == "auto" else format_name
     parsed = [parse_row(row, kind) for row in rows]
     if unanswered == "refuse":
         _refuse_unanswered(parsed, where)
-    source = _collect("file", parsed)
+    source = _collect("file", parsed, kind)
     if not source.samples:
         raise DataError(
             f"None of the {len(rows)} rows gives a sample in the format {kind}: {source.dropped}.",

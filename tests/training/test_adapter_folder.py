@@ -123,6 +123,9 @@ def test_of_data_and_a_checkpoint_of_the_users_own_nothing_is_claimed(
     train(context(root, dataset=str(rows), max_steps=1, train_gates=False, model_path=str(model)))
     text = (root / "train" / "adapter" / "README.md").read_text()
     assert "nothing is known of its licences" in text
+    assert "Japanese text" not in text
+    assert "Personal data was masked" not in text
+    assert ModelCard(text).data.language is None
     assert "| gate parameters | 0 |" in text
     assert "mean rotation" not in text
     assert "base_model" not in text  # nobody said what the checkpoint was made from

@@ -96,6 +96,15 @@ def test_a_tokenizer_without_chat_template_is_named(tmp_path: Path, new_run: New
         train(context(new_run("run"), model_path=bare))
 
 
+@pytest.mark.usefixtures("no_loading")
+def test_a_token_to_fill_up_with_that_the_model_does_not_know_is_named(
+    new_run: NewRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(phase, "_pad_id", lambda _: 1 << 20)
+    with pytest.raises(ModelError, match="fills up with token 1048576"):
+        train(context(new_run("run")))
+
+
 def test_a_checkpoint_of_other_data_or_settings_says_which_differ(
     tmp_path: Path, new_run: NewRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -184,10 +185,94 @@ def test_a_file_of_several_formats_is_refused_by_the_row_unless_one_is_named(
     tmp_path: Path,
 ) -> None:
     path = written(tmp_path, {"prompt": "q", "completion": "a"}, {"text": "b"}, {"text": "c"})
-    with pytest.raises(DataError, match="Row 2 has the format text, the first row prompt"):
+    with pytest.raises(DataError, match="Row 2 has the format text, row 1 prompt"):
         read_file(path, "auto")
     source = read_file(path, "text")
     assert (len(source.samples), source.dropped) == (2, {"no_text": 1})
+
+
+TALK = [{"role": "user", "content": "問い"}, {"role": "assistant", "content": "答え"}]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"messages": None, "prompt": "問い", "completion": "答え"},
+        {"prompt": None, "completion": None, "conversations": None, "messages": TALK},
+        {"messages": None, "instruction": "問い", "output": "答え", "history": ""},
+    ],
+    ids=["pair", "talk", "alpaca"],
+)
+def test_a_field_that_is_null_is_no_sign_of_a_format(tmp_path: Path, row: Any) -> None:
+    empty = dict.fromkeys(row)
+    source = read_file(written(tmp_path, empty, row, row), "auto")
+    assert source.samples == (ASKED, ASKED)
+    assert sum(source.dropped.values()) == 1
+
+
+def test_files_of_several_formats_that_were_joined_are_refused_by_the_row(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [{"messages": TALK, "prompt": None, "completion": None}]
+    rows += [{"messages": None, "prompt": "q", "completion": "a"}] * 9
+    with pytest.raises(DataError, match="Row 2 has the format prompt_completion, row 1 messages"):
+        read_file(written(tmp_path, *rows), "auto")
+    assert len(read_file(written(tmp_path, *rows), "prompt_completion").samples) == 9
+
+
+def test_a_row_without_an_answer_keeps_its_format_beside_other_fields(tmp_path: Path) -> None:
+    lost = {"prompt": "q", "completion": None, "text": "q"}
+    source = read_file(written(tmp_path, lost, {**lost, "completion": "a"}), "auto")
+    assert (len(source.samples), source.dropped) == (1, {"no_answer": 1})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"input": 21},
+        {"input": ["一", "二"]},
+        {"system": 5},
+        {"system": ["短く"]},
+        {"history": 5},
+        {"history": True},
+        {"history": 1.5},
+    ],
+    ids=str,
+)
+def test_what_is_no_text_beside_a_pair_is_malformed_and_never_left_out(
+    tmp_path: Path, change: Any
+) -> None:
+    pair = {"instruction": "問い", "output": "答え", "input": None, "system": None}
+    source = read_file(written(tmp_path, pair, {**pair, **change}), "auto")
+    assert (source.samples, source.dropped) == ((ASKED,), {"malformed": 1})
+
+
+def test_a_system_message_of_a_conversation_that_is_no_text_is_malformed(tmp_path: Path) -> None:
+    talk = {"messages": TALK}
+    source = read_file(written(tmp_path, talk, {**talk, "system": 5}), "auto")
+    assert (source.samples, source.dropped) == ((ASKED,), {"malformed": 1})
+
+
+def _not_utf8() -> Any:
+    bounds = np.array([0, 2], np.int32).tobytes()
+    buffers = [None, pyarrow.py_buffer(bounds), pyarrow.py_buffer(b"\xff\xfe")]
+    return pyarrow.Array.from_buffers(pyarrow.string(), 1, buffers)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        _not_utf8(),
+        pyarrow.array([2**30], pyarrow.int32()).cast(pyarrow.date32()),
+        pyarrow.array([2**62], pyarrow.timestamp("us")),
+        pyarrow.array([1], pyarrow.timestamp("us", tz="Mars/Base")),
+    ],
+    ids=["no_utf8", "date", "time", "zone"],
+)
+def test_columns_of_parquet_that_python_cannot_hold_are_named(tmp_path: Path, column: Any) -> None:
+    path = tmp_path / "data.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["文章"], "x": column}), path)
+    with pytest.raises(InputInvalid, match="no readable Parquet") as caught:
+        list(read_rows(path))
+    assert caught.value.where == str(path)
 
 
 def test_the_hub_is_asked_for_name_config_and_split(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,8 +50,8 @@ class TrainSettings(Section):
         "auto", "thinking", "alpaca", "messages", "prompt_completion", "text"
     ] = Field(
         "auto",
-        description="Format of `dataset`; auto tells it from the fields of its first row, and "
-        "refuses a row of another format.",
+        description="Format of `dataset`; auto tells it from the fields of its first row that are "
+        "not null, and refuses a row of another format.",
     )
     unanswered_rows: Literal["refuse", "drop"] = Field(
         "refuse",

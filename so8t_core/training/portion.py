@@ -1,0 +1,55 @@
+"""A portion of the data, to train on or held out: what it was read from, and what was lost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from so8t_core.training.dataset import SampleSet
+from so8t_core.training.encoding import Encoder
+from so8t_core.training.sources import Source
+
+_TOLD_SHARE = 0.1
+"""Where more than this share of the rows gives no sample, that is told and not only counted."""
+_NO_ROWS = frozenset({"too_short"})
+"""Reasons to drop what was no row, but the last token of a document."""
+
+
+@dataclass(frozen=True)
+class Portion:
+    """`samples`: what `encoder` made of `taken` samples of `sources`; None where it made none."""
+
+    sources: tuple[Source, ...]
+    encoder: Encoder
+    taken: int
+    samples: SampleSet | None
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """What gave no sample, counted by reason."""
+        dropped = Counter(self.encoder.dropped)
+        for source in self.sources:
+            dropped.update(source.dropped)
+        return {reason: n for reason, n in sorted(dropped.items()) if n}
+
+    def loss_note(self, what: str) -> str | None:
+        """What is told of rows without a sample: where they are many, or one was malformed.
+
+        Of what cleanse wrote, rows without an answer are its own account and meant to be there.
+        """
+        lost = Counter(self.encoder.dropped)
+        rows = self.taken
+        for source in self.sources:
+            if source.kind is not None:
+                lost.update(source.dropped)
+                rows += sum(source.dropped.values())
+        lost = Counter({reason: n for reason, n in lost.items() if reason not in _NO_ROWS})
+        if not lost["malformed"] and lost.total() <= _TOLD_SHARE * rows:
+            return None
+        return f"{lost.total():,} of {rows:,} rows {what} gave no sample ({by_reason(lost)})."
+
+
+def by_reason(dropped: Mapping[str, int]) -> str:
+    """Counts by reason, in words."""
+    return ", ".join(f"{reason} {count:,}" for reason, count in sorted(dropped.items()) if count)

@@ -1,0 +1,96 @@
+"""What is made ready for training is told: what was lost, what is held out, how long samples are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from so8t_core.contract.errors import DataError
+from so8t_core.contract.settings.train import TrainSettings
+from so8t_core.training.preparation import PreparedData, prepare
+from tests.training.trial import make_cleansed
+
+PAIR = {"prompt": "首都はどこですか。", "completion": "東京です。"}
+LONG = {**PAIR, "prompt": "問" * 90}
+BROKEN = {**PAIR, "prompt": 5}
+
+
+@pytest.fixture
+def prepared(tmp_path: Path, tokenizer: Any) -> Any:
+    def prepared(*rows: dict[str, Any], apart: Any = None, **settings: Any) -> PreparedData:
+        places: dict[str, Any] = {"dataset": rows or None, "validation_dataset": apart}
+        for name, content in places.items():
+            if content is not None:
+                places[name] = tmp_path / f"{name}.jsonl"
+                places[name].write_text("".join(json.dumps(row) + "\n" for row in content))
+        limits = {"max_length_tokens": 48 if rows else 200, "packing": False}
+        chosen = TrainSettings(**limits, **places, **settings)
+        cleansed = None if rows else make_cleansed(tmp_path)
+        return prepare(chosen, tokenizer, cleansed, 1, lambda: None)
+
+    return prepared
+
+
+def test_of_data_without_fault_nothing_is_told(prepared: Any) -> None:
+    assert prepared(*[PAIR] * 50, validation_fraction=0.1).notes == ()
+    assert prepared(*[PAIR] * 3, validation_fraction=0.0).notes == ()
+    assert prepared(*[PAIR] * 3, eval_max_samples=0).notes == ()
+    assert prepared(*[PAIR] * 10, LONG, apart=[PAIR]).notes == ()
+    assert prepared().notes == ()
+
+
+def test_one_malformed_row_is_told_and_many_of_any_other_reason(prepared: Any) -> None:
+    (note,) = prepared(*[PAIR] * 30, BROKEN, apart=[PAIR]).notes
+    assert note == "1 of 31 rows to train on gave no sample (malformed 1)."
+    (note,) = prepared(*[PAIR] * 7, LONG, apart=[PAIR]).notes
+    assert note == "1 of 8 rows to train on gave no sample (answer_beyond_length 1)."
+
+
+def test_what_is_lost_of_held_out_rows_is_counted_apart(prepared: Any) -> None:
+    data = prepared(*[PAIR] * 3, apart=[PAIR, LONG, BROKEN])
+    assert data.figures["dropped_held_out"] == {"answer_beyond_length": 1, "malformed": 1}
+    assert data.figures["dropped_samples"] == {}
+    (note,) = data.notes
+    assert "2 of 3 rows held out gave no sample" in note
+
+
+def test_a_validation_data_set_without_a_sample_is_an_error(prepared: Any, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="answer_beyond_length 2") as caught:
+        prepared(*[PAIR] * 3, apart=[LONG, LONG])
+    assert str(tmp_path / "validation_dataset.jsonl") in str(caught.value.where)
+    assert prepared(*[PAIR] * 3, apart=[LONG], eval_max_samples=0).held_out is None
+
+
+@pytest.mark.parametrize("other", [{"text": "文章"}, {"instruction": "問い", "output": "答え"}])
+def test_a_validation_data_set_of_another_format_is_an_error(
+    prepared: Any, other: dict[str, str]
+) -> None:
+    with pytest.raises(DataError, match=r"Row 2 has the .*, `train\.dataset` prompt_comp"):
+        prepared(*[PAIR] * 3, apart=[PAIR, other])
+    richer = [{**PAIR, "text": "文章", "messages": []}]  # has the format, beside another
+    assert prepared(*[PAIR] * 3, apart=richer).held_out is not None
+
+
+def test_that_nothing_is_held_out_is_told_with_its_reason(prepared: Any) -> None:
+    data = prepared(*[PAIR] * 24)
+    assert data.held_out is None
+    (note,) = data.notes
+    assert "0.02 (train.validation_fraction) of 24 samples is none" in note
+    assert "train.sample_prompts are not answered" in note
+    notes = prepared(apart=[PAIR]).notes  # beside cleanse's data
+    assert notes == ("train.validation_dataset was not read: it goes with train.dataset.",)
+
+
+def test_lengths_of_samples_are_told_by_median_and_percentile(prepared: Any) -> None:
+    rows = [{**PAIR, "completion": "東京です。" * (1 + n // 9)} for n in range(20)]
+    data = prepared(*rows, validation_fraction=0.0)
+    lengths = sorted(len(data.train[n].ids) for n in range(20))
+    assert [data.figures[f"{which}_sample_tokens"] for which in ("median", "p95", "longest")] == [
+        lengths[9],
+        lengths[18],
+        lengths[19],
+    ]
+    assert lengths[9] < lengths[18] == lengths[19] < 48
