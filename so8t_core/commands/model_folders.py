@@ -83,7 +83,12 @@ def fold_folder(arguments: Namespace) -> int:
 
     with tidy_ending():
         report = fold_checkpoint(
-            gated, output, adapter=arguments.adapter_path, dtype=dtype, onto=onto
+            gated,
+            output,
+            adapter=arguments.adapter_path,
+            dtype=dtype,
+            onto=onto,
+            project=export.fold_nearest_rotation,
         )
         figures = {**report.as_figures(), "proof": None}
         if not arguments.no_proof:
@@ -101,6 +106,7 @@ def _proof(
     from so8t_core.export.proof import prove_fold, record_proof, require_equal
     from so8t_core.model.int8 import store_as_int8
     from so8t_core.model.loading import load_gated, quiet_transformers
+    from so8t_core.model.projection import make_rotations
 
     def load_trained() -> Any:
         gated, adapter = arguments.model_path, arguments.adapter_path
@@ -112,6 +118,8 @@ def _proof(
             trained = load_tuned(gated, adapter, "cpu", torch.float32)
         if onto == "int8":
             store_as_int8(trained)
+        if settings.export.fold_nearest_rotation:
+            make_rotations(trained)
         return trained
 
     limits = _limits_of(settings.export, written)

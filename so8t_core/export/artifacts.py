@@ -128,6 +128,7 @@ class Artifacts:
             adapter=adapter,
             dtype=settings.folded_dtype,
             onto=settings.fold_onto,
+            project=settings.fold_nearest_rotation,
             pause=self.ctx.pause,
         )
         self.ctx.pause.point()
@@ -149,8 +150,12 @@ class Artifacts:
         return facts
 
     def _load_to_prove(self) -> Any:
-        """The trained model on the base that was folded onto."""
+        """The trained model on the base that was folded onto, with the rotations folded in."""
         trained = self.load_trained()
+        if self.ctx.settings.export.fold_nearest_rotation:
+            from so8t_core.model.projection import make_rotations
+
+            make_rotations(trained)
         if self.ctx.settings.export.fold_onto == "int8":
             from so8t_core.model.int8 import store_as_int8
 

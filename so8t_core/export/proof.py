@@ -18,7 +18,8 @@ from so8t_core.model.compare import LogitComparison, compare, logits_of
 from so8t_core.model.fold import REPORT_FILE
 from so8t_core.model.loading import load_base
 from so8t_core.model.prompts import prompt_ids
-from so8t_core.model.weights import CONFIG_FILE, tokenizer_code
+from so8t_core.model.tokenizer_code import tokenizer_code
+from so8t_core.model.weights import CONFIG_FILE
 
 _STOCK_TYPE = "phi3"
 _OUR_KEYS = ("auto_map", *GATE_KEYS)

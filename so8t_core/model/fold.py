@@ -20,6 +20,7 @@ from so8t_core.model.base import check_hashes, digest_of
 from so8t_core.model.compare import LogitComparison, compare_logits
 from so8t_core.model.numbers import check_numbers
 from so8t_core.model.output_folder import check_space, check_target, new_folder
+from so8t_core.model.projection import make_nearest
 from so8t_core.model.weight_writer import write_index, write_shard
 from so8t_core.model.weights import (
     CONFIG_FILE,
@@ -53,7 +54,9 @@ class FoldReport:
 
     `onto`: the base's weights as they are, or as an int8 base stores them.
     `mean_distance_rad` and `max_angle_rad` describe the rotations that were folded in,
-    `max_orthogonality_error` how far the worst of them is from a rotation (‖RᵀR - I‖_F).
+    `max_orthogonality_error` how far the worst of them is from a rotation (‖RᵀR - I‖_F);
+    `projection_distance_max`: how far (‖M - R‖_F) a `free` matrix lay from the rotation that was
+    folded in its place, 0 where they were folded as they are.
     """
 
     onto: FoldBase
@@ -63,6 +66,7 @@ class FoldReport:
     parametrisation: str
     mean_distance_rad: float
     max_angle_rad: float
+    projection_distance_max: float
     max_orthogonality_error: float
     tensors: int
     parameters: int
@@ -83,22 +87,26 @@ def fold_checkpoint(
     adapter: Path | None = None,
     dtype: Literal["float32", "bfloat16", "float16"] | None = None,
     onto: FoldBase = "original",
+    project: bool = False,
     pause: PauseGate | None = None,
 ) -> FoldReport:
     """Write the gated checkpoint, with the adapter merged, as the stock Phi-3 folder `output`.
 
     `adapter`: a PEFT folder trained on `gated`; its gates take the place of the checkpoint's.
     `dtype`: of the written weights; None keeps the stored one. `onto`: which base the update is
-    added to: the weights as stored, or `int8`, as a training on an int8 base saw them. Memory: one
-    tensor and its float32 copy. The folder appears whole or not at all; an older result at that
-    place is replaced. Raises `InputMissing`, `ModelError`, `ResourceError` or `UsageError`, saying
-    what is wrong.
+    added to: the weights as stored, or `int8`, as a training on an int8 base saw them. `project`:
+    fold the rotations nearest to `free` matrices, not these; the others are rotations already.
+    Memory: one tensor and its float32 copy. The folder appears whole or not at all; an older result
+    at that place is replaced. Raises `InputMissing`, `ModelError`, `ResourceError` or `UsageError`,
+    saying what is wrong.
     """
     model = ModelFolder.read(gated)
     check_target(output, (gated,) if adapter is None else (gated, adapter), REPORT_FILE)
     _check_gated(model)
     trained = Adapter.read(adapter, model) if adapter is not None else Adapter({}, {})
     rotations = _rotations(model, trained)
+    free = model.config["gate_parametrisation"] == "free"
+    moved = make_nearest(rotations) if project and free else 0.0
     plan = _plan(model, dtype)
     check_space(output, sum(entry.size_bytes for _, entry in plan))
     with new_folder(output) as partial:
@@ -110,7 +118,7 @@ def fold_checkpoint(
             write_index(partial, [entry for _, entry in plan])
         write_json(partial / CONFIG_FILE, _stock_config(model, dtype))
         model.copy_companions(partial)
-        report = _report(model, trained, rotations, onto, plan, partial)
+        report = _report(model, trained, rotations, moved, onto, plan, partial)
         write_json(partial / REPORT_FILE, report.as_figures())
     return report
 
@@ -277,6 +285,7 @@ def _report(
     model: ModelFolder,
     trained: Adapter,
     rotations: dict[str, torch.Tensor],
+    moved: float,
     onto: FoldBase,
     plan: list[tuple[str, TensorEntry]],
     written: Path,
@@ -299,6 +308,7 @@ def _report(
         parametrisation=str(model.config["gate_parametrisation"]),
         mean_distance_rad=float(distance(every).mean()),
         max_angle_rad=float(angles(every).max()),
+        projection_distance_max=moved,
         max_orthogonality_error=float(orthogonality_error(every.double()).max()),
         tensors=len(plan),
         parameters=sum(entry.elements for _, entry in plan),

@@ -127,6 +127,21 @@ def rotation(theta: Tensor, parametrisation: str) -> Tensor:
         return (identity + away).to(dtype)
 
 
+def nearest_rotation(matrices: Tensor) -> Tensor:
+    """The rotation P that is nearest to each matrix M: least ‖M - P‖_F with PᵀP = I, det P = 1.
+
+    `matrices`: (..., 8, 8). Returns their shape and dtype; computed in float64. With M = U S Vᵀ it
+    is P = U diag(1, ..., 1, det(U Vᵀ)) Vᵀ (Kabsch, Acta Crystallographica A32, 1976): the
+    orthogonal factor of M's polar decomposition, its weakest direction turned round where that one
+    mirrors.
+    """
+    left, _, right = torch.linalg.svd(matrices.to(torch.float64))
+    signs = torch.ones_like(left[..., 0])
+    signs[..., -1] = torch.linalg.det(left @ right).sign()
+    nearest: Tensor = ((left * signs[..., None, :]) @ right).to(matrices.dtype)
+    return nearest
+
+
 def whole(chosen: Tensor, blocks: Tensor, count: int) -> Tensor:
     """The matrices of all blocks of a layer, where only some turn: the others are the identity.
 

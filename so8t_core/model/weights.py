@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from so8t_core.contract.errors import InputMissing, ModelError
 from so8t_core.contract.files import canonical_json
+from so8t_core.model.tokenizer_code import TOKENIZER_CONFIG_FILE, tokenizer_code
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 CONFIG_FILE = "config.json"
 SINGLE_FILE = "model.safetensors"
 GENERATION_FILE = "generation_config.json"
-TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 INDEX_FILE = "model.safetensors.index.json"
 
 _COMPANIONS = (
@@ -39,8 +38,6 @@ _COMPANIONS = (
     "LICENSE*",
     "NOTICE*",
 )
-_IMPORTED = re.compile(r"^\s*(?:from|import)\s+\.(\w+)", re.MULTILINE)
-"""A module beside this one, in an import statement."""
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
 DTYPE_CODES = {
@@ -211,33 +208,6 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ModelError("A JSON object was expected.", where=str(path), hint="Fetch it again.")
     return value
-
-
-def tokenizer_code(path: Path) -> frozenset[str]:
-    """Names of the folder's own Python files that its tokenizer is made of; most have none.
-
-    Those that the auto_map of tokenizer_config.json names (transformers' form: MODULE.CLASS), and
-    those of the folder that they import from beside them.
-    """
-    try:
-        named = json.loads((path / TOKENIZER_CONFIG_FILE).read_text(encoding="utf-8"))["auto_map"]
-        values = list(named.values())
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return frozenset()  # there is none, or loading the tokenizer says what is wrong
-    found: set[str] = set()
-    waiting = [
-        one.partition(".")[0]
-        for value in values
-        for one in (value if isinstance(value, list) else [value])
-        if isinstance(one, str) and "--" not in one  # code of another repository
-    ]
-    while waiting:
-        name = f"{waiting.pop()}.py"
-        if name in found or Path(name).name != name or not (path / name).is_file():
-            continue
-        found.add(name)
-        waiting += _IMPORTED.findall((path / name).read_text(encoding="utf-8", errors="replace"))
-    return frozenset(found)
 
 
 def _shard_names(path: Path) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from so8t_core.model.int8 import store_as_int8
 from so8t_core.model.integrate import integrate
 from so8t_core.model.loading import load_base, load_gated, quiet_transformers
 from so8t_core.model.ops import reference
+from so8t_core.model.projection import make_rotations
 from so8t_core.model.weights import ModelFolder
 from so8t_core.training.base_model import KEPT_IN_FULL
 
@@ -92,6 +93,32 @@ def test_the_transposed_rotation_would_be_seen(turned: Path, tmp_path: Path) -> 
     right = load_base(tmp_path / "right", dtype=torch.float32)
     wrong = load_base(tmp_path / "wrong", dtype=torch.float32)
     assert compare_logits(right, wrong, PROMPTS).relative > 0.1
+
+
+def test_free_matrices_are_folded_as_they_are_or_as_the_nearest_rotations(
+    tiny: Path, tmp_path: Path
+) -> None:
+    free = ModelSettings.model_validate({"gate": {"parametrisation": "free"}})
+    integrate(tiny, tmp_path / "gated", free)
+    model = load_gated(tmp_path / "gated", dtype=torch.float32)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for gate in gates_of(model):
+            gate.theta += 0.2 * torch.randn(gate.theta.shape, generator=generator)
+    with quiet_transformers():
+        model.save_pretrained(tmp_path / "stretched")
+    as_they_are = fold_checkpoint(tmp_path / "stretched", tmp_path / "plain")
+    nearest = fold_checkpoint(tmp_path / "stretched", tmp_path / "projected", project=True)
+    assert as_they_are.projection_distance_max == 0.0
+    assert as_they_are.max_orthogonality_error > 0.1
+    assert nearest.projection_distance_max > 0.1
+    assert nearest.max_orthogonality_error < 1e-5
+    plain = load_base(tmp_path / "plain", dtype=torch.float32)
+    assert compare_logits(model, plain, PROMPTS).relative < 1e-5
+    projected = load_base(tmp_path / "projected", dtype=torch.float32)
+    assert compare_logits(model, projected, PROMPTS).relative > 0.01
+    make_rotations(model)
+    assert compare_logits(model, projected, PROMPTS).relative < 1e-5
 
 
 def test_nothing_of_ours_is_left(turned: Path, tmp_path: Path) -> None:

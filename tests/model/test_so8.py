@@ -226,5 +226,22 @@ def test_angles_and_distance_are_those_that_were_planted() -> None:
     assert float(so8.distance(matrix)) == pytest.approx(float(skewed.norm()), abs=1e-7)
 
 
+def test_the_nearest_rotation_undoes_a_stretch_and_never_mirrors() -> None:
+    turn = so8.rotation(random_theta(20, spread=0.5), "exp")
+    other = torch.randn(20, 8, 8, generator=torch.Generator().manual_seed(8), dtype=torch.float64)
+    stretch = torch.eye(8) + 0.1 * other @ other.mT  # symmetric, positive: the polar factor is R
+    assert torch.allclose(so8.nearest_rotation(turn @ stretch), turn, rtol=0, atol=1e-12)
+    mirrors = torch.diag(torch.tensor([1.0] * 7 + [-0.5], dtype=torch.float64))
+    nearest = so8.nearest_rotation(torch.cat([other, mirrors[None]]))
+    assert torch.allclose(torch.linalg.det(nearest), torch.ones(21, dtype=torch.float64))
+    assert so8.orthogonality_error(nearest).max() < 1e-12
+    assert torch.allclose(nearest[-1], torch.eye(8, dtype=torch.float64))
+    # no rotation is nearer than it: not the one that random turns of it give
+    away = torch.linalg.matrix_norm(other - nearest[:20])
+    for theta in random_theta(5, 20, spread=0.1, seed=9):
+        turned = so8.rotation(theta, "exp") @ nearest[:20]
+        assert (torch.linalg.matrix_norm(other - turned) > away).all()
+
+
 def test_orthogonality_error_sees_a_stretched_matrix() -> None:
     assert float(so8.orthogonality_error(torch.eye(8) * 1.1)) == pytest.approx(0.21 * 8**0.5)

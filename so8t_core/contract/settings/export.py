@@ -33,6 +33,12 @@ class ExportSettings(Section):
         description="Which weights adapter and rotations are folded onto: the base's own, or "
         "`int8`, the rounded ones that a training on an int8 base saw. docs/log.md compares them.",
     )
+    fold_nearest_rotation: bool = Field(
+        False,
+        description="Of gates with `free` matrices, fold the rotations nearest to them in place of "
+        "the matrices, so that the folded weights keep norms; fold.json says how far they lay. The "
+        "other parametrisations are rotations already.",
+    )
     proof_prompts: tuple[str, ...] = Field(
         (
             "日本の首都は東京です。四季の変化に富み、",
