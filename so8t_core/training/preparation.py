@@ -168,10 +168,8 @@ def _notes(settings: TrainSettings, training: Portion, held_out: Portion) -> tup
     if settings.dataset is None and settings.validation_dataset is not None:
         told.append("train.validation_dataset was not read: it goes with train.dataset.")
     if held_out.samples is None and (why := _unmeasured(settings, training, held_out)) is not None:
-        told.append(
-            f"Nothing is held out: {why}. So no held-out loss is measured, and the questions of "
-            "train.sample_prompts are not answered."
-        )
+        unanswered = ", and no answer to train.sample_prompts" if settings.sample_prompts else ""
+        told.append(f"Nothing is held out ({why}): there is no held-out loss{unanswered}.")
     return tuple(note for note in told if note is not None)
 
 
@@ -185,7 +183,5 @@ def _unmeasured(settings: TrainSettings, training: Portion, held_out: Portion) -
         return "cleanse left nothing for it"
     if not settings.validation_fraction:
         return None
-    return (
-        f"a share of {settings.validation_fraction:g} (train.validation_fraction) of "
-        f"{training.taken} samples is none"
-    )
+    many = f"{training.taken} {'sample' if training.taken == 1 else 'samples'}"
+    return f"train.validation_fraction, {settings.validation_fraction:g}, of {many} is none"

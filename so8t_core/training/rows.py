@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ def read_rows(place: Path | str, setting: str = "train.dataset") -> Iterator[Row
     `DataError` for a row that is none, `Unreachable` where the hub does not answer.
     """
     if isinstance(place, str) and place.startswith(HUB):
-        yield from hub_rows(place, split="train")
+        with _readable("The data set of the hub is not readable", place):
+            yield from hub_rows(place, split="train")
         return
     path = Path(place)
     if not path.is_file():
@@ -92,14 +94,23 @@ def _row(value: Any, where: str) -> Row:
 
 
 def _parquet_rows(path: Path) -> Iterator[Row]:
+    with (
+        _readable("The file is no readable Parquet", str(path)),
+        pyarrow.parquet.ParquetFile(path) as file,
+    ):
+        for batch in file.iter_batches():
+            yield from batch.to_pylist()
+
+
+@contextmanager
+def _readable(what: str, where: str) -> Iterator[None]:
+    """Raise `InputInvalid` for what Arrow cannot read, and for values that Python cannot hold."""
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches():
-                yield from batch.to_pylist()
+        yield
     except _UNREADABLE as error:
         told = plain_text(str(error) or type(error).__name__, limit=160)
         raise InputInvalid(
-            f"The file is no readable Parquet ({told}).",
-            where=str(path),
+            f"{what} ({told}).",
+            where=where,
             hint="Write or fetch it again; leave out columns that no format has.",
         ) from error

@@ -78,8 +78,11 @@ def test_that_nothing_is_held_out_is_told_with_its_reason(prepared: Any) -> None
     data = prepared(*[PAIR] * 24)
     assert data.held_out is None
     (note,) = data.notes
-    assert "0.02 (train.validation_fraction) of 24 samples is none" in note
-    assert "train.sample_prompts are not answered" in note
+    assert note == (
+        "Nothing is held out (train.validation_fraction, 0.02, of 24 samples is none): there is no "
+        "held-out loss, and no answer to train.sample_prompts."
+    )
+    assert prepared(*[PAIR] * 24, sample_prompts=()).notes[0].endswith("no held-out loss.")
     notes = prepared(apart=[PAIR]).notes  # beside cleanse's data
     assert notes == ("train.validation_dataset was not read: it goes with train.dataset.",)
 

@@ -307,6 +307,15 @@ def test_a_hub_that_gives_nothing_is_named(
         read_file("hub:someone/pairs", "auto")
 
 
+def test_a_row_of_the_hub_that_python_cannot_hold_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    column = pyarrow.array([2**62], pyarrow.timestamp("us"))
+    table = pyarrow.table({"text": ["文章"], "x": column})
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: datasets.Dataset(table))
+    with pytest.raises(InputInvalid, match="hub is not readable") as caught:
+        read_file("hub:someone/pairs", "auto")
+    assert caught.value.where == "hub:someone/pairs"
+
+
 def test_places_on_the_hub_are_checked_and_paths_made_absolute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
