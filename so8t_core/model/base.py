@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ from so8t_core.contract.files import (
 )
 from so8t_core.contract.settings.model import STARTER, TINY, ModelSettings
 from so8t_core.model.loading import quiet_transformers
-from so8t_core.model.weights import CONFIG_FILE, ModelFolder
+from so8t_core.model.weights import CONFIG_FILE, ModelFolder, read_json
 
 INTEGRATION_FILE = "integration.json"
 """What integration writes beside the weights; has the hashes of the shards."""
@@ -195,18 +194,22 @@ def _hash_at_the_hub(folder: Path, shard: str) -> str | None:
 
 
 def _recorded_hashes(model: ModelFolder) -> dict[str, str]:
+    """The hashes in integration.json, which must name every shard; none where there is no such."""
     record = model.path / INTEGRATION_FILE
-    if not record.is_file():
+    if not record.exists():
         return {}
-    try:
-        shards = json.loads(record.read_text(encoding="utf-8"))["shards"]
-        return {str(name): str(digest) for name, digest in shards.items()}
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    again = "Integrate the base again."
+    shards = read_json(record, "of the model", hint=again).get("shards")
+    if not isinstance(shards, dict) or not all(
+        isinstance(shards.get(shard), str) and _SHA256.fullmatch(shards[shard])
+        for shard in model.shards
+    ):
         raise ModelError(
-            "The record of integration is damaged.",
+            "The record of integration does not have the hash of each shard.",
             where=str(record),
-            hint="Integrate the base again.",
-        ) from error
+            hint=again,
+        )
+    return shards
 
 
 def digest_of_file(path: Path) -> str:

@@ -43,6 +43,10 @@ FoldBase = Literal["original", "int8"]
 
 REPORT_FILE = "fold.json"
 
+ORTHOGONALITY_LIMIT = 1e-4
+"""Largest ‖RᵀR - I‖_F of a rotation to fold: float32 gives some 1e-6, parameters that are too
+large for their parametrisation give more."""
+
 _GATE = ".rotation_gate.theta"
 _OUTPUT_PROJECTION = ".o_proj."
 _OURS = ("auto_map", *GATE_KEYS)
@@ -150,15 +154,10 @@ def _check_gates(model: ModelFolder, parametrisation: str) -> None:
     """Every gate that the configuration names is there, of the right shape, and no other is."""
     from so8t_core.model.so8 import BLOCK, parameter_shape
 
-    expected = model.config.get("gate_layers")
+    expected = _listed(model, "gate_layers")
     if expected is None:
         expected = list(range(model.config["num_hidden_layers"]))
-    if not (isinstance(expected, list) and expected and all(type(one) is int for one in expected)):
-        raise ModelError(
-            "The configuration's gate_layers are no list of layer numbers.",
-            where=f"{model.path / CONFIG_FILE}: gate_layers",
-            hint="Integrate the base again.",
-        )
+    blocks = _listed(model, "gate_blocks")
     wanted = {f"model.layers.{layer}.self_attn{_GATE}" for layer in expected}
     found = {name for name in model.tensors if name.endswith(_GATE)}
     for name in sorted(wanted ^ found):
@@ -167,7 +166,7 @@ def _check_gates(model: ModelFolder, parametrisation: str) -> None:
             where=str(model.path),
             hint="Integrate the base again.",
         )
-    blocks = parse_config(model).gate_blocks
+    parse_config(model)
     count = model.config["hidden_size"] // BLOCK if blocks is None else len(blocks)
     shape = (count, *parameter_shape(parametrisation))
     for name in sorted(found):
@@ -178,6 +177,20 @@ def _check_gates(model: ModelFolder, parametrisation: str) -> None:
                 where=str(model.path / entry.file),
                 hint="Integrate the base again.",
             )
+
+
+def _listed(model: ModelFolder, key: str) -> list[int] | None:
+    """The numbers of layers or blocks that a gated configuration lists; None for all."""
+    value = model.config.get(key)
+    if value is None:
+        return None
+    if not (isinstance(value, list) and value and all(type(one) is int for one in value)):
+        raise ModelError(
+            f"The configuration's {key} are no list of numbers.",
+            where=f"{model.path / CONFIG_FILE}: {key}",
+            hint="Integrate the base again.",
+        )
+    return value
 
 
 def _rotations(model: ModelFolder, trained: Adapter) -> dict[str, torch.Tensor]:
@@ -200,12 +213,28 @@ def _rotations(model: ModelFolder, trained: Adapter) -> dict[str, torch.Tensor]:
                 hint="Integrate the base again; if it was trained, the training diverged.",
             )
         chosen = rotation(theta.float(), parametrisation)
+        if parametrisation != "free":
+            _check_rotation(chosen, name, model)
         rotations[name.removesuffix(_GATE)] = (
             chosen
             if blocks is None
             else whole(chosen, torch.tensor(blocks), model.config["hidden_size"] // BLOCK)
         )
     return rotations
+
+
+def _check_rotation(matrices: torch.Tensor, name: str, model: ModelFolder) -> None:
+    """Raise `ModelError` where theta is too large for its rotation to be computed."""
+    from so8t_core.model.so8 import orthogonality_error
+
+    error = float(orthogonality_error(matrices.double()).max())
+    if not error <= ORTHOGONALITY_LIMIT:
+        raise ModelError(
+            f"The gate {name} gives no rotation: ‖RᵀR - I‖ is {error:.2g}, "
+            f"{ORTHOGONALITY_LIMIT:.0e} is allowed. Its parameters are too large.",
+            where=str(model.path),
+            hint="The training diverged; lower train.gate_learning_rate and train again.",
+        )
 
 
 def _plan(model: ModelFolder, dtype: str | None) -> list[tuple[str, TensorEntry]]:

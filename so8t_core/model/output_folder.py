@@ -36,7 +36,7 @@ def check_target(target: Path, sources: Sequence[Path], mark: str) -> None:
     check_place(target)
     resolved = target.resolve()
     for source in sources:
-        origin = source.resolve()
+        origin = Path(os.path.realpath(source))  # unlike resolve, lets loops of links be
         if resolved == origin or resolved in origin.parents or origin in resolved.parents:
             raise UsageError(
                 "The output folder must be another than the model's or the adapter's, and neither "

@@ -192,21 +192,22 @@ def read_config(path: Path) -> dict[str, Any]:
             where=str(path),
             hint="Give the folder that holds config.json and the .safetensors files.",
         )
-    return _read_json(file)
+    return read_json(file)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(
+    path: Path, whose: str = "of the model", *, hint: str = "Fetch the model again."
+) -> dict[str, Any]:
+    """The JSON object in a file from outside. Raises `ModelError` where there is none."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
         canonical_json(value).encode()  # no NaN, infinity or lone surrogate: it is written again
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(
-            "A file of the model cannot be read as JSON.",
-            where=str(path),
-            hint="Fetch the model again.",
+            f"A file {whose} cannot be read as JSON.", where=str(path), hint=hint
         ) from error
     if not isinstance(value, dict):
-        raise ModelError("A JSON object was expected.", where=str(path), hint="Fetch it again.")
+        raise ModelError(f"A file {whose} is no JSON object.", where=str(path), hint=hint)
     return value
 
 
@@ -237,7 +238,7 @@ def _shard_names(path: Path) -> tuple[str, ...]:
 
 
 def _weight_map(index: Path) -> dict[str, str]:
-    listed = _read_json(index).get("weight_map")
+    listed = read_json(index).get("weight_map")
     if isinstance(listed, dict) and listed and all(isinstance(one, str) for one in listed.values()):
         return listed
     raise ModelError(

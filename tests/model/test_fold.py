@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -257,6 +258,13 @@ def test_folding_twice_gives_the_same_digest(turned: Path, tmp_path: Path) -> No
     assert first == second
 
 
+@pytest.fixture(scope="module")
+def sound_adapter(gated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sound") / "adapter"
+    train_adapter(gated, folder)
+    return folder
+
+
 def rewrite(change: Callable[[dict[str, torch.Tensor]], None]) -> Callable[[Path], None]:
     def spoil(adapter: Path) -> None:
         weights = adapter / "adapter_model.safetensors"
@@ -275,7 +283,34 @@ def reconfigure(**changes: Any) -> Callable[[Path], None]:
     return spoil
 
 
+def without(key: str) -> Callable[[Path], None]:
+    def spoil(adapter: Path) -> None:
+        path = adapter / "adapter_config.json"
+        config = json.loads(path.read_text())
+        del config[key]
+        path.write_text(json.dumps(config))
+
+    return spoil
+
+
+def recast(name: str, dtype: torch.dtype) -> Callable[[Path], None]:
+    return rewrite(lambda tensors: tensors.update({name: tensors[name].to(dtype)}))
+
+
+def write(name: str, text: str) -> Callable[[Path], object]:
+    return lambda adapter: (adapter / name).write_text(text)
+
+
+def as_folder(name: str) -> Callable[[Path], None]:
+    def spoil(adapter: Path) -> None:
+        (adapter / name).unlink(missing_ok=True)
+        (adapter / name).mkdir()
+
+    return spoil
+
+
 STEM = "base_model.model.model.layers.0.self_attn"
+TAIL = ".o_proj.lora_A.weight"
 
 
 @pytest.mark.parametrize(
@@ -302,6 +337,54 @@ STEM = "base_model.model.model.layers.0.self_attn"
             ),
             "two sides",
         ),
+        (rewrite(lambda t: t.clear()), "holds no tensors"),
+        (
+            rewrite(lambda t: t.update({f"{STEM}.o_proj.lora_A.weight": torch.ones(())})),
+            "two sides",
+        ),
+        (rewrite(lambda t: t.update({f"{STEM}.o_proj.lora_A.weight": torch.ones(4)})), "two sides"),
+        (
+            rewrite(lambda t: t.update({f"{STEM}.o_proj.lora_B.weight": torch.ones(64, 4, 1)})),
+            "two sides",
+        ),
+        (
+            rewrite(
+                lambda t: t.update(
+                    {
+                        f"{STEM}.o_proj.lora_A.weight": torch.ones(0, 64),
+                        f"{STEM}.o_proj.lora_B.weight": torch.ones(64, 0),
+                    }
+                )
+            ),
+            "two sides",
+        ),
+        (recast(f"{STEM}.o_proj.lora_A.weight", torch.float8_e4m3fn), "dtype float8_e4m3fn"),
+        (recast(f"{STEM}.o_proj.lora_A.weight", torch.complex64), "dtype complex64"),
+        (recast(f"{STEM}.rotation_gate.theta", torch.int32), "dtype int32"),
+        (
+            rewrite(
+                lambda t: t.update(
+                    {STEM.removeprefix("base_model.model.") + TAIL: t[STEM + TAIL].clone()}
+                )
+            ),
+            "tensor twice",
+        ),
+        (without("peft_type"), "peft_type = None"),
+        (without("lora_alpha"), "lora_alpha: Field required"),
+        (reconfigure(lora_alpha=None), "lora_alpha: Input should be a valid number"),
+        (reconfigure(lora_alpha="x"), "lora_alpha: Input should be a valid number"),
+        (reconfigure(alpha_pattern=["o_proj"]), "alpha_pattern: Input"),
+        (reconfigure(alpha_pattern={"(": 4}), "does not give its scale"),
+        (reconfigure(alpha_pattern={"o_proj": "4"}), "alpha_pattern.o_proj: Input"),
+        (reconfigure(lora_bias=True), "lora_bias"),
+        (reconfigure(use_qalora=True), "use_qalora"),
+        (write("adapter_config.json", "[]"), "no JSON object"),
+        (write("adapter_config.json", "[" * 100_000), "JSON"),
+        (write("training.json", "[" * 100_000), "JSON"),
+        (write("training.json", "{}"), "record of its training"),
+        (as_folder("adapter_config.json"), "JSON"),
+        (as_folder("adapter_model.safetensors"), "damaged"),
+        (as_folder("gates.safetensors"), "damaged"),
         (reconfigure(use_dora=True), "use_dora"),
         (reconfigure(peft_type="IA3"), "peft_type"),
         (reconfigure(init_lora_weights="pissa"), "init_lora_weights"),
@@ -315,13 +398,27 @@ STEM = "base_model.model.model.layers.0.self_attn"
     ],
 )
 def test_an_adapter_that_cannot_be_merged_is_refused_and_nothing_is_written(
-    gated: Path, tmp_path: Path, spoil: Callable[[Path], object], what: str
+    gated: Path, sound_adapter: Path, tmp_path: Path, spoil: Callable[[Path], object], what: str
 ) -> None:
-    train_adapter(gated, tmp_path / "adapter")
+    shutil.copytree(sound_adapter, tmp_path / "adapter")
     spoil(tmp_path / "adapter")
-    with pytest.raises((ModelError, InputMissing), match=what):
+    with pytest.raises((ModelError, InputMissing), match=what) as refused:
         fold_checkpoint(gated, tmp_path / "folded", adapter=tmp_path / "adapter")
+    assert refused.value.where
+    assert refused.value.hint
     assert not list(tmp_path.glob("folded*"))
+
+
+@pytest.mark.parametrize("parametrisation", ["exp", "cayley"])
+def test_a_large_rotation_that_can_be_computed_is_folded(
+    tiny: Path, tmp_path: Path, parametrisation: str
+) -> None:
+    """‖A‖ = 100, the size up to which the bound on the orthogonality error is stated."""
+    settings = ModelSettings.model_validate({"gate": {"parametrisation": parametrisation}})
+    integrate(tiny, tmp_path / "gated", settings)
+    spoil_gates(lambda theta: theta + 100 / math.sqrt(2 * 28))(tmp_path / "gated")
+    report = fold_checkpoint(tmp_path / "gated", tmp_path / "folded")
+    assert 0 < report.max_orthogonality_error < 1e-5
 
 
 def test_a_stock_model_has_nothing_to_fold(tiny: Path, tmp_path: Path) -> None:
@@ -367,6 +464,12 @@ def respell(**changes: Any) -> Callable[[Path], None]:
         (spoil_gates(lambda theta: theta * float("nan")), "holds NaN"),
         (spoil_gates(lambda theta: theta[:, :27].contiguous()), "in place of"),
         (spoil_gates(lambda theta: theta.int()), "in place of"),
+        (spoil_gates(lambda theta: theta + 1e3), "gives no rotation"),
+        (respell(gate_blocks=[0.0, 1, 2, 3, 4, 5, 6, 7]), "gate_blocks"),
+        (write("integration.json", "[" * 100_000), "JSON"),
+        (write("integration.json", '{"shards": {}}'), "hash of each shard"),
+        (write("integration.json", '{"shards": {"model-gates.safetensors": 5}}'), "hash of each"),
+        (as_folder("integration.json"), "JSON"),
     ],
 )
 def test_a_checkpoint_that_cannot_be_folded_is_refused_and_nothing_is_written(
