@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,8 @@ from typing import Any
 import torch
 from peft import PeftModel
 
-from so8t_core.contract.errors import ModelError
-from so8t_core.contract.files import sha256_file
 from so8t_core.contract.settings.train import OPERATIONAL, TrainSettings
-from so8t_core.model.base import digest_of, digest_of_weights
-from so8t_core.model.weights import read_config
+from so8t_core.model.base import digest_of_weights
 from so8t_core.phases.base import Outcome, PhaseContext
 from so8t_core.training.adapter import (
     attach_adapter,
@@ -31,7 +28,6 @@ from so8t_core.training.base_model import (
     choose_dtype,
     load_base,
     load_own_tokenizer,
-    require_model,
 )
 from so8t_core.training.best import require_held_out
 from so8t_core.training.checkpoint import (
@@ -47,6 +43,12 @@ from so8t_core.training.footprint import Means, ModelShape
 from so8t_core.training.fused import fuse, fused_wanted
 from so8t_core.training.gate_terms import GateTerms, trained_gates
 from so8t_core.training.history import HistoryFile
+from so8t_core.training.inputs import (
+    TrainingInputs,
+    require_positions,
+    resolve_inputs,
+    training_identity,
+)
 from so8t_core.training.kernels import Kernels, settle_kernels
 from so8t_core.training.memory import no_room_for_model
 from so8t_core.training.preparation import PreparedData, prepare
@@ -59,49 +61,6 @@ from so8t_core.training.sharding import require_shardable, shard_base
 from so8t_core.training.surroundings import Surroundings
 from so8t_core.training.trackers import Trackers, require_trackers
 from so8t_core.training.trainer import SO8TTrainer
-
-
-@dataclass(frozen=True)
-class _Inputs:
-    """Where the model and the data come from; digests tell a resume whether they changed."""
-
-    model: Path
-    model_digest: str
-    cleansed: Path | None
-    outside: Mapping[str, str]
-
-
-def _resolve(ctx: PhaseContext) -> _Inputs:
-    settings = ctx.settings.train
-    outside: dict[str, str] = {}
-    if settings.model_path is not None:
-        model = settings.model_path
-        require_model(model)
-        model_digest = outside["base_model"] = digest_of(model)
-    else:
-        model = ctx.input_folder("integrate") / "checkpoint"
-        model_digest = ctx.inputs["integrate"].digest
-    for name in ("dataset", "validation_dataset"):
-        place: str | None = getattr(settings, name)
-        if place is not None and Path(place).is_file():
-            outside[name] = sha256_file(Path(place))
-    cleansed = None if settings.dataset is not None else ctx.input_folder("cleanse")
-    return _Inputs(model, model_digest, cleansed, outside)
-
-
-def _identity(
-    ctx: PhaseContext, inputs: _Inputs, data: PreparedData, threads: int, device: torch.device
-) -> dict[str, Any]:
-    chosen = ctx.settings.train.model_dump(mode="json", exclude=set(OPERATIONAL))
-    return {
-        **{f"train.{name}": value for name, value in chosen.items()},
-        "train.threads": threads if device.type == "cpu" else None,
-        "seed": ctx.settings.seed,
-        "base model": inputs.model_digest,
-        "training data": data.train.digest(),
-        "held-out data": data.held_out.digest() if data.held_out else None,
-        "device": device.type,
-    }
 
 
 def run(ctx: PhaseContext) -> Outcome:
@@ -121,19 +80,19 @@ def run(ctx: PhaseContext) -> Outcome:
     device = choose_device(settings)
     if settings.sharded(ranks.count):
         require_shardable(settings, device)
-    inputs = _resolve(ctx)
+    inputs = resolve_inputs(ctx)
     tokenizer = load_own_tokenizer(inputs.model)
     ctx.emit.progress(0, None, "steps", "reading and tokenising the data")
     data = prepare(settings, tokenizer, inputs.cleansed, ctx.settings.seed, ctx.pause.point)
     require_held_out(settings, data.held_out)
     data.require_known_tokens(ModelShape.of_folder(inputs.model).vocabulary, _pad_id(tokenizer))
-    _require_positions(inputs.model, data.figures["longest_sample_tokens"])
+    require_positions(inputs.model, data.figures["longest_sample_tokens"])
     for note in data.notes:
         ctx.emit.log("warning", note)
     kernels = ranks.from_first(partial(_kernels, ctx, device))
     choice = ranks.from_first(partial(_fit, ctx, inputs, data, device, kernels, ranks.count))
     ctx = _applied(ctx, choice.applied(settings))
-    identity = _identity(ctx, inputs, data, threads, device)
+    identity = training_identity(ctx, inputs, data, threads, device)
     # what `auto` means is no part of the identity: it is kept beside the checkpoints
     ctx = _applied(ctx, kernels.applied(ctx.settings.train))
     with closing(_surroundings(ctx, history, ranks)) as around:
@@ -173,20 +132,9 @@ def _kernels(ctx: PhaseContext, device: torch.device) -> Kernels:
     return settle_kernels(ctx.folder / "kernels.json", settings, device, dtype)
 
 
-def _require_positions(model: Path, longest: int) -> None:
-    """Raise `ModelError` where a sample is longer than the model has positions for."""
-    most = read_config(model).get("max_position_embeddings")
-    if isinstance(most, int) and longest > most:
-        raise ModelError(
-            f"The longest sample has {longest} tokens, and the model positions for {most}.",
-            where="train.max_length_tokens",
-            hint=f"Set it to {most} or less.",
-        )
-
-
 def _fit(
     ctx: PhaseContext,
-    inputs: _Inputs,
+    inputs: TrainingInputs,
     data: PreparedData,
     device: torch.device,
     kernels: Kernels,
@@ -302,7 +250,7 @@ def _start(around: Surroundings, snapshot: Snapshot | None, threads: int) -> Non
 
 def _build_trainer(
     ctx: PhaseContext,
-    inputs: _Inputs,
+    inputs: TrainingInputs,
     data: PreparedData,
     identity: Mapping[str, Any],
     around: Surroundings,
@@ -395,7 +343,7 @@ def _sampler(settings: TrainSettings, tokenizer: Any) -> SampleWriter:
 
 def _finish(
     ctx: PhaseContext,
-    inputs: _Inputs,
+    inputs: TrainingInputs,
     data: PreparedData,
     trainer: SO8TTrainer,
     around: Surroundings,

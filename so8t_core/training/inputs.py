@@ -1,0 +1,82 @@
+"""What a training starts from: model, data, and what makes it the same training at a resume."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from so8t_core.contract.errors import ModelError
+from so8t_core.contract.files import sha256_file
+from so8t_core.contract.settings.train import OPERATIONAL
+from so8t_core.model.base import digest_of
+from so8t_core.model.weights import read_config
+from so8t_core.phases.base import PhaseContext
+from so8t_core.training.base_model import require_model
+from so8t_core.training.preparation import PreparedData
+
+
+@dataclass(frozen=True)
+class TrainingInputs:
+    """Where the model and the data come from; digests tell a resume whether they changed."""
+
+    model: Path
+    model_digest: str
+    cleansed: Path | None
+    outside: Mapping[str, str]
+
+
+def resolve_inputs(ctx: PhaseContext) -> TrainingInputs:
+    """Those that the settings name, else what the phases before have made.
+
+    Raises `InputMissing` where there is no model.
+    """
+    settings = ctx.settings.train
+    outside: dict[str, str] = {}
+    if settings.model_path is not None:
+        model = settings.model_path
+        require_model(model)
+        model_digest = outside["base_model"] = digest_of(model)
+    else:
+        model = ctx.input_folder("integrate") / "checkpoint"
+        model_digest = ctx.inputs["integrate"].digest
+    for name in ("dataset", "validation_dataset"):
+        place: str | None = getattr(settings, name)
+        if place is not None and Path(place).is_file():
+            outside[name] = sha256_file(Path(place))
+    cleansed = None if settings.dataset is not None else ctx.input_folder("cleanse")
+    return TrainingInputs(model, model_digest, cleansed, outside)
+
+
+def training_identity(
+    ctx: PhaseContext,
+    inputs: TrainingInputs,
+    data: PreparedData,
+    threads: int,
+    device: torch.device,
+) -> dict[str, Any]:
+    """What a checkpoint must have been made with for a resume to go on with its numbers."""
+    chosen = ctx.settings.train.model_dump(mode="json", exclude=set(OPERATIONAL))
+    return {
+        **{f"train.{name}": value for name, value in chosen.items()},
+        "train.threads": threads if device.type == "cpu" else None,
+        "seed": ctx.settings.seed,
+        "base model": inputs.model_digest,
+        "training data": data.train.digest(),
+        "held-out data": data.held_out.digest() if data.held_out else None,
+        "device": device.type,
+    }
+
+
+def require_positions(model: Path, longest: int) -> None:
+    """Raise `ModelError` where a sample is longer than the model has positions for."""
+    most = read_config(model).get("max_position_embeddings")
+    if isinstance(most, int) and longest > most:
+        raise ModelError(
+            f"The longest sample has {longest} tokens, and the model positions for {most}.",
+            where="train.max_length_tokens",
+            hint=f"Set it to {most} or less.",
+        )
