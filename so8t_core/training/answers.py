@@ -56,16 +56,19 @@ class Answers:
     def _end(self, messages: Sequence[Message], full: str, before: str, until: str) -> int | None:
         """Where in the whole the last of these messages is closed; None where it is altered there.
 
-        What ends every conversation is not looked at first: a question in its place tells it apart.
+        A token right behind, which a question in its place would not leave there, ends the
+        conversation and not the answer.
         """
         if not (before and until and full.startswith(before)):
             return None
-        unended = until[: _alike(until, self._rendered(messages, ask=True))]
-        for known in (unended, until):
-            closers = list(self.control_words.finditer(known, len(before)))
-            if closers and full.startswith(known):
-                return closers[-1].end()
-        return len(until) if full.startswith(until) else None
+        kept = _alike(until, self._rendered(messages, ask=True))
+        closers = list(self.control_words.finditer(until, len(before)))
+        while len(closers) > 1 and closers[-1].end() > kept:
+            if until[closers[-2].end() : closers[-1].start()].strip():
+                break
+            closers.pop()
+        end = closers[-1].end() if closers else len(until)
+        return end if full.startswith(until[:end]) else None
 
     def _rendered(self, messages: Sequence[Message], *, ask: bool) -> str:
         """The beginning of a conversation; nothing where the template takes no such beginning."""
