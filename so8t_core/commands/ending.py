@@ -12,23 +12,28 @@ _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def tidy_ending() -> Iterator[None]:
-    """SIGTERM and SIGHUP raise SystemExit (128 and their number) in the body, as Ctrl-C raises.
+    """SIGTERM and SIGHUP end the body by SystemExit (128 and their number), as Ctrl-C would.
 
-    The first one counts; a signal that is ignored, as SIGHUP under nohup, stays so. For commands in
-    the main thread that hold temporary folders.
+    Whatever compiled code between makes of that exception, SystemExit is what comes out. Of the two
+    the first one counts, and the same again; a session that ends sends both, and the second must
+    not break the tidying off. One that is ignored, as SIGHUP under nohup, stays so. For the main
+    thread.
     """
     before = {number: signal.getsignal(number) for number in _ENDING}
     heard = [number for number in _ENDING if before[number] is not signal.SIG_IGN]
+    told: list[int] = []
 
     def end(number: int, _frame: FrameType | None) -> None:
-        for one in heard:
-            signal.signal(one, signal.SIG_IGN)
-        raise SystemExit(128 + number)
+        if number in told or not told:
+            told.append(number)
+            raise SystemExit(128 + number)
 
-    for number in heard:
-        signal.signal(number, end)
+    for one in heard:
+        signal.signal(one, end)
     try:
         yield
     finally:
-        for number in heard:
-            signal.signal(number, before[number])
+        for one in heard:
+            signal.signal(one, before[one])
+        if told:
+            raise SystemExit(128 + told[0])

@@ -108,18 +108,20 @@ def _proof(
     from so8t_core.model.loading import load_gated, quiet_transformers
     from so8t_core.model.projection import make_rotations
 
+    nearest = settings.export.fold_nearest_rotation
+
     def load_trained() -> Any:
         gated, adapter = arguments.model_path, arguments.adapter_path
         if adapter is None:
             trained: Any = load_gated(gated, dtype=torch.float32)
+            if nearest:
+                make_rotations(trained)
         else:
             from so8t_core.evaluation.models import load_tuned
 
-            trained = load_tuned(gated, adapter, "cpu", torch.float32)
+            trained = load_tuned(gated, adapter, "cpu", torch.float32, nearest=nearest)
         if onto == "int8":
             store_as_int8(trained)
-        if settings.export.fold_nearest_rotation:
-            make_rotations(trained)
         return trained
 
     limits = _limits_of(settings.export, written)

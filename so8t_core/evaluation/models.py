@@ -17,6 +17,7 @@ from so8t_core.contract.settings.evaluate import EvaluateSettings
 from so8t_core.model.adapter import Adapter
 from so8t_core.model.loading import load_gated
 from so8t_core.model.modeling_phi3_so8t import SO8TRotationGate
+from so8t_core.model.projection import make_rotations
 from so8t_core.model.so8 import rotate
 from so8t_core.model.weights import ModelFolder
 
@@ -28,9 +29,12 @@ def choose_dtype(settings: EvaluateSettings, device: str) -> torch.dtype:
     return torch.bfloat16 if settings.dtype == "bfloat16" else torch.float32
 
 
-def load_tuned(checkpoint: Path, adapter: Path, device: str, dtype: torch.dtype) -> nn.Module:
+def load_tuned(
+    checkpoint: Path, adapter: Path, device: str, dtype: torch.dtype, *, nearest: bool = False
+) -> nn.Module:
     """The gated checkpoint with the trained adapter beside it, LoRA not merged.
 
+    `nearest`: `free` matrices give way to the rotations nearest to them.
     Raises `InputMissing` where there is no adapter: an untrained model must not pass as tuned;
     `ModelError` for an adapter of another base, or a damaged one.
     """
@@ -46,12 +50,14 @@ def load_tuned(checkpoint: Path, adapter: Path, device: str, dtype: torch.dtype)
         for name, theta in trained.gates.items():
             gated.get_parameter(name).copy_(theta)
     config = PeftConfig.from_pretrained(str(adapter))
-    if trained.gates_beside:  # PEFT would look for them among the adapter's own tensors
+    if not trained.holds_every_gate:  # PEFT would look for each among the adapter's own tensors
         config.modules_to_save = None
     with warnings.catch_warnings():
         # peft asks transformers by its old name
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
         tuned: PeftModel = PeftModel.from_pretrained(gated, str(adapter), config=config).eval()
+    if nearest:
+        make_rotations(tuned)
     freeze_rotations(tuned)
     return tuned
 

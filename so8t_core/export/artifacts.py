@@ -44,7 +44,8 @@ def require_tools(ctx: PhaseContext) -> None:
 class Artifacts:
     """Makes the artifacts in the phase's folder.
 
-    `load_trained` gives the gated checkpoint with its adapter, nothing merged, in float32.
+    `load_trained` gives the gated checkpoint with its adapter, nothing merged, in float32, and with
+    the rotations that are folded in.
     `outputs` and `notes` grow with what is made.
     """
 
@@ -150,12 +151,8 @@ class Artifacts:
         return facts
 
     def _load_to_prove(self) -> Any:
-        """The trained model on the base that was folded onto, with the rotations folded in."""
+        """The trained model on the base that was folded onto."""
         trained = self.load_trained()
-        if self.ctx.settings.export.fold_nearest_rotation:
-            from so8t_core.model.projection import make_rotations
-
-            make_rotations(trained)
         if self.ctx.settings.export.fold_onto == "int8":
             from so8t_core.model.int8 import store_as_int8
 

@@ -42,12 +42,13 @@ class LoraPair:
 class Adapter:
     """`pairs` by the name of the weight that they update; `gates` by the name of their theta.
 
-    `gates_beside`: the gates are in gates.safetensors alone, not among the adapter's own tensors.
+    `holds_every_gate`: each gate of the checkpoint is among the adapter's own tensors, and not in
+    gates.safetensors or the checkpoint alone.
     """
 
     pairs: dict[str, LoraPair]
     gates: dict[str, torch.Tensor]
-    gates_beside: bool = False
+    holds_every_gate: bool = False
 
     @classmethod
     def read(cls, folder: Path, model: ModelFolder) -> Adapter:
@@ -64,7 +65,8 @@ class Adapter:
         own = {name: tensors.pop(name) for name in sorted(tensors) if _GATE.fullmatch(name)}
         gates = _join_gates(folder, own)
         pairs = _pair_up(folder, config, tensors)
-        adapter = cls(pairs, gates, gates_beside=bool(gates) and not own)
+        every = {name for name in model.tensors if _GATE.fullmatch(name)}
+        adapter = cls(pairs, gates, holds_every_gate=every <= own.keys())
         if not pairs and not gates:
             raise ModelError(
                 "The adapter holds no tensors.",

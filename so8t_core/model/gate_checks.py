@@ -11,6 +11,7 @@ from so8t_core.model.trial import Check, Trial
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from so8t_core.model.modeling_phi3_so8t import SO8TPhi3ForCausalLM, SO8TRotationGate
 
@@ -18,7 +19,7 @@ _GATE_GRADIENT = 1e-6
 _LARGEST_STEP = 0.05
 
 
-def gates_of(model: SO8TPhi3ForCausalLM) -> list[SO8TRotationGate]:
+def gates_of(model: nn.Module) -> list[SO8TRotationGate]:
     """The model's gates, in the order of its layers."""
     from so8t_core.model.modeling_phi3_so8t import SO8TRotationGate
 

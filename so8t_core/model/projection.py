@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
-
-    from so8t_core.model.modeling_phi3_so8t import SO8TPhi3ForCausalLM
+    from torch import nn
 
 
 def make_nearest(matrices: dict[str, torch.Tensor]) -> float:
@@ -26,7 +25,7 @@ def make_nearest(matrices: dict[str, torch.Tensor]) -> float:
     return moved
 
 
-def make_rotations(model: SO8TPhi3ForCausalLM) -> None:
+def make_rotations(model: nn.Module) -> None:
     """Put the nearest rotation in the place of every `free` matrix of a loaded model."""
     import torch
 

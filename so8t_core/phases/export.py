@@ -36,7 +36,10 @@ def run(ctx: PhaseContext) -> Outcome:
 def _export(ctx: PhaseContext) -> Outcome:
     checkpoint = ctx.input_folder("integrate") / "checkpoint"
     adapter = ctx.input_folder("train") / "adapter"
-    artifacts = Artifacts(ctx, lambda: load_tuned(checkpoint, adapter, "cpu", torch.float32))
+    nearest = ctx.settings.export.fold_nearest_rotation
+    artifacts = Artifacts(
+        ctx, lambda: load_tuned(checkpoint, adapter, "cpu", torch.float32, nearest=nearest)
+    )
     figures = artifacts.make()
     digest = sha256_text(canonical_json([artifacts.made_from("all"), lasting(figures)]))
     figures["measured"] = _measured(artifacts, figures)

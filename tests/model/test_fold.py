@@ -122,6 +122,20 @@ def test_free_matrices_are_folded_as_they_are_or_as_the_nearest_rotations(
     assert compare_logits(model, projected, PROMPTS).relative < 1e-5
 
 
+def test_an_adapters_free_matrices_are_proven_as_the_nearest_rotations(
+    tiny: Path, tmp_path: Path
+) -> None:
+    free = ModelSettings.model_validate({"gate": {"parametrisation": "free"}})
+    gated, adapter = tmp_path / "gated", tmp_path / "adapter"
+    integrate(tiny, gated, free)
+    as_trained = train_adapter(gated, adapter)
+    fold_checkpoint(gated, tmp_path / "folded", adapter=adapter, project=True)
+    folded = load_base(tmp_path / "folded", dtype=torch.float32)
+    assert compare_logits(as_trained, folded, PROMPTS).relative > 0.01
+    tuned = load_tuned(gated, adapter, "cpu", torch.float32, nearest=True)
+    assert compare_logits(tuned, folded, PROMPTS).relative < 1e-5
+
+
 def test_nothing_of_ours_is_left(turned: Path, tmp_path: Path) -> None:
     fold_checkpoint(turned, tmp_path / "folded")
     folder = ModelFolder.read(tmp_path / "folded")
@@ -209,11 +223,13 @@ def test_the_adapter_holds_lora_and_gates_under_the_names_we_promise(
         assert f"{stem}.o_proj.lora_A.weight" in names
 
 
-def test_gates_may_lie_beside_the_adapter(gated: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how_many", [1, 4])
+def test_gates_may_lie_beside_the_adapter(gated: Path, tmp_path: Path, how_many: int) -> None:
     adapted = train_adapter(gated, tmp_path / "adapter")
     weights = tmp_path / "adapter" / "adapter_model.safetensors"
     tensors = load_file(weights)
-    gates = {name: tensors.pop(name) for name in list(tensors) if name.endswith("theta")}
+    theirs = [name for name in tensors if name.endswith("theta")][:how_many]
+    gates = {name: tensors.pop(name) for name in theirs}
     save_file(tensors, weights)
     save_file(gates, tmp_path / "adapter" / "gates.safetensors")
     fold_checkpoint(gated, tmp_path / "folded", adapter=tmp_path / "adapter")
