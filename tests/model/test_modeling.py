@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
+from torch.distributed.tensor import DTensor
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, Phi3Config, Phi3ForCausalLM
 
 from so8t_core.model import register
@@ -238,6 +240,78 @@ def test_saving_and_loading_changes_nothing(gated: Path, tmp_path: Path, shard_s
     loaded = load_gated(tmp_path, dtype=torch.float32)
     with torch.inference_mode():
         assert torch.equal(loaded(ids(2, 20)).logits, model(ids(2, 20)).logits)
+
+
+def test_layers_are_never_split_between_devices_and_those_on_disk_compute_the_same(
+    gated: Path, tmp_path: Path
+) -> None:
+    model = rotated(gated)
+    with quiet_transformers():
+        model.save_pretrained(tmp_path / "turned")
+        spread = SO8TPhi3ForCausalLM.from_pretrained(
+            tmp_path / "turned",
+            device_map="auto",
+            max_memory={"cpu": 450_000},
+            offload_folder=tmp_path / "offloaded",
+        )
+    places = spread.hf_device_map
+    assert places["model.layers.0"] == "cpu"
+    assert places["model.layers.3"] == "disk"
+    assert {name for name in places if "layers" in name} == {f"model.layers.{n}" for n in range(4)}
+    with torch.inference_mode():
+        assert torch.equal(spread(ids(2, 20)).logits, model(ids(2, 20)).logits)
+
+
+def test_attention_weights_and_hidden_states_can_be_had(gated: Path) -> None:
+    model = rotated(gated, attn_implementation="eager")
+    with torch.no_grad():
+        given = model(ids(2, 9), output_attentions=True, output_hidden_states=True)
+        last = model.lm_head(given.hidden_states[-1])
+    assert [tuple(one.shape) for one in given.attentions] == [(2, 4, 9, 9)] * 4
+    for one in given.attentions:
+        assert torch.allclose(one.sum(-1), torch.ones(2, 4, 9), rtol=0, atol=1e-5)
+    assert [tuple(one.shape) for one in given.hidden_states] == [(2, 9, 64)] * 5
+    assert torch.allclose(last, given.logits, rtol=0, atol=1e-5)
+
+
+def _half(rank: int, checkpoint: Path, store: Path) -> None:
+    """One of two processes that share the matrices of a model, on a CPU."""
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2")
+    distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+    with quiet_transformers(), torch.inference_mode():
+        model = SO8TPhi3ForCausalLM.from_pretrained(checkpoint, tp_plan="auto")
+        held: Any = model.model.layers[0].self_attn.o_proj.weight
+        shape = (held.to_local() if isinstance(held, DTensor) else held).shape
+        torch.save((tuple(shape), model(ids(1, 20)).logits), store.with_name(f"half{rank}.pt"))
+    distributed.destroy_process_group()
+
+
+@pytest.mark.filterwarnings("ignore:Passing .tp_plan. directly:FutureWarning")
+def test_two_processes_that_share_the_matrices_give_the_same_logits(
+    gated: Path, tmp_path: Path
+) -> None:
+    """The plan of tensor parallelism is Phi-3's: o_proj's parts are summed before the gate."""
+    model = rotated(gated)
+    with quiet_transformers():
+        model.save_pretrained(tmp_path / "turned")
+    children = []
+    for rank in range(2):
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                _half(rank, tmp_path / "turned", tmp_path / "store")
+                code = 0
+            finally:
+                os._exit(code)
+        children.append(child)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0]
+    with torch.inference_mode():
+        expected = model(ids(1, 20)).logits
+    for rank in range(2):
+        shape, logits = torch.load(tmp_path / f"half{rank}.pt")
+        assert shape == (64, 32)
+        assert torch.allclose(logits, expected, rtol=0, atol=1e-4)
 
 
 def test_registering_twice_is_the_same_as_once(gated: Path) -> None:

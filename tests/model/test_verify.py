@@ -5,19 +5,25 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from so8t_core.contract.errors import ModelError, UsageError
+from so8t_core.contract.errors import ModelError, ResourceError, UsageError
 from so8t_core.contract.manifest import Manifest, utc_now
 from so8t_core.contract.rundir import RunDir
 from so8t_core.contract.settings import Settings
 from so8t_core.contract.settings.model import ModelSettings, VerifySettings
 from so8t_core.model import so8
+from so8t_core.model import verify as verify_module
+from so8t_core.model.fold import fold_checkpoint
+from so8t_core.model.integrate import integrate
+from so8t_core.model.loading import load_gated
 from so8t_core.model.modeling_phi3_so8t import SO8TRotationGate
+from so8t_core.model.trial import Check
 from so8t_core.model.verify import Verification, verify
 from so8t_core.phases import integrate as integrate_phase
 from so8t_core.phases import verify as verify_phase
@@ -84,7 +90,7 @@ def test_a_base_with_gates_on_chosen_blocks_passes_too(tiny: Path, tmp_path: Pat
 
 
 def failed_names(base: Path, tmp_path: Path) -> list[str]:
-    return [check.name for check in verified(base, tmp_path).failed]
+    return [check.name for check in verified(base, tmp_path, generate_tokens=3).failed]
 
 
 def test_a_transposed_fold_is_caught(
@@ -125,6 +131,104 @@ def test_a_frozen_gate_is_caught(
 
     monkeypatch.setattr(SO8TRotationGate, "rotation", halved)
     assert failed_names(tiny, tmp_path) == ["model_gradient"]
+
+
+def at_single_tokens(change: Callable[[SO8TRotationGate, Tensor], Tensor]) -> Any:
+    """A gate's `forward` that does something else where a token comes alone: with the cache."""
+    right = SO8TRotationGate.forward
+
+    def forward(gate: SO8TRotationGate, hidden: Tensor) -> Tensor:
+        turned = right(gate, hidden)
+        return change(gate, turned) if hidden.shape[1] == 1 else turned
+
+    return forward
+
+
+def test_a_gate_that_turns_otherwise_with_the_cache_is_caught(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twice = at_single_tokens(lambda gate, turned: so8.rotate(turned, gate.rotation()))
+    monkeypatch.setattr(SO8TRotationGate, "forward", twice)
+    assert failed_names(tiny, tmp_path) == ["cache"]
+
+
+def test_a_gate_that_is_no_identity_with_the_cache_is_caught(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stretched = at_single_tokens(lambda _, turned: turned * 1.000001)
+    monkeypatch.setattr(SO8TRotationGate, "forward", stretched)
+    assert failed_names(tiny, tmp_path) == ["identity_generation"]
+
+
+def test_a_model_that_loads_otherwise_than_it_was_saved_is_caught(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loaded_wrongly(*arguments: Any, **options: Any) -> Any:
+        model = load_gated(*arguments, **options)
+        with torch.no_grad():
+            model.model.norm.weight[3] *= 1.00001
+        return model
+
+    monkeypatch.setattr(verify_module, "load_gated", loaded_wrongly)
+    assert failed_names(tiny, tmp_path) == ["save_and_load"]
+
+
+def test_a_wrong_derivative_of_the_rotation_is_caught(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = so8.rotation
+
+    def halved(theta: Tensor, parametrisation: str) -> Tensor:
+        return right(theta.detach() * 0.5 + theta * 0.5, parametrisation)
+
+    monkeypatch.setattr(so8, "rotation", halved)
+    assert failed_names(tiny, tmp_path) == ["gate_gradient", "model_gradient"]
+
+
+def test_what_is_no_number_passes_no_check() -> None:
+    check = Check("norm", float("nan"), 1.0, "")
+    assert not check.passed
+    assert check.as_figures()["value"] is None
+    assert Check("norm", 1.0, 1.0, "").passed
+
+
+def test_a_checkpoint_that_was_written_wrongly_is_not_passed_on(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scattered(gate: SO8TRotationGate) -> None:
+        torch.nn.init.normal_(gate.theta, std=1e-3)
+
+    monkeypatch.setattr(SO8TRotationGate, "reset_parameters", scattered)
+    with pytest.raises(ModelError, match="differs from its base by"):
+        integrate_phase.run(dataclasses.replace(context(tiny, tmp_path), phase="integrate"))
+
+
+def test_a_base_whose_shard_is_not_the_one_on_record_is_not_verified(
+    tiny: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny, tmp_path / "base")
+    record = {"shards": {"model.safetensors": "0" * 64}}
+    (tmp_path / "base" / "integration.json").write_text(json.dumps(record))
+    with pytest.raises(ModelError, match="whose hash is on record"):
+        verified(tmp_path / "base", tmp_path)
+    assert not (tmp_path / "workspace").exists()
+
+
+@pytest.mark.parametrize("work", ["verify", "integrate", "fold"])
+def test_without_room_on_the_disk_nothing_is_begun(
+    tiny: Path, gated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work: str
+) -> None:
+    begin = {
+        "verify": lambda: verified(tiny, tmp_path),
+        "integrate": lambda: integrate(tiny, tmp_path / "out", ModelSettings()),
+        "fold": lambda: fold_checkpoint(gated, tmp_path / "out"),
+    }
+    full = shutil.disk_usage(tmp_path)._replace(free=64 << 20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    monkeypatch.setattr(verify_module, "load_base", None)  # verify's own fold would find out later
+    with pytest.raises(ResourceError, match="of disk and"):
+        begin[work]()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_base_without_tokenizer_is_verified_on_random_tokens(tiny: Path, tmp_path: Path) -> None:
