@@ -120,7 +120,10 @@ def test_a_series_cut_too_early_is_caught(
         return skewed + skewed @ skewed / 2
 
     monkeypatch.setattr(so8, "exp_minus_identity", short)
-    assert {"orthogonality", "norm"} <= set(failed_names(tiny, tmp_path))
+    result = verified(tiny, tmp_path, generate_tokens=3)
+    assert [check.name for check in result.checks] == NAMES
+    assert {"orthogonality", "norm", "fold"} <= {check.name for check in result.failed}
+    assert "no rotation" in result.checks[-1].meaning
 
 
 def test_a_frozen_gate_is_caught(
