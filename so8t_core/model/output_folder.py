@@ -44,8 +44,11 @@ def check_target(target: Path, sources: Sequence[Path], mark: str) -> None:
                 where=f"{target} and {source}",
                 hint="Choose another output folder.",
             )
-    if target.is_dir() and (not any(target.iterdir()) or (target / mark).is_file()):
-        return
+    try:
+        if target.is_dir() and (not any(target.iterdir()) or (target / mark).is_file()):
+            return
+    except OSError as error:
+        raise _no_place(target, str(error)) from error
     if target.exists():
         raise UsageError(
             f"The output exists and is no older result (it has no {mark}).",
@@ -71,14 +74,17 @@ def check_place(target: Path) -> None:
     existing = _nearest(target)
     if not existing.is_dir():
         raise _no_place(target, f"{existing} is no folder")
-    resolved, current = target.resolve(), Path.cwd()
-    if resolved == current or resolved in current.parents:
+    resolved = target.resolve()
+    if _holds_current(resolved):
         raise _no_place(target, "it is the current folder, or holds it")
     if os.path.ismount(resolved):
         raise _no_place(target, f"{target} is a mount point, which cannot be renamed")
     if shutil.disk_usage(existing).total == 0:
         raise _no_place(target, f"{existing} is not on a disk")
-    _check_partial(_partial_of(resolved))
+    try:
+        _check_partial(_partial_of(resolved))
+    except OSError as error:
+        raise _no_place(target, str(error)) from error
 
 
 def check_space(target: Path, needed_bytes: int) -> None:
@@ -98,16 +104,17 @@ def check_space(target: Path, needed_bytes: int) -> None:
 def new_folder(target: Path) -> Iterator[Path]:
     """Give an empty folder to fill; on success sync it and put it at `target`, whole.
 
-    An older folder there is moved aside until the new one has its place. When the body raises, the
-    older one is as it was, and nothing new is left, no parent folder either. Raises `UsageError`
-    where the folder cannot be made or another process is writing it, `ResourceError` when the disk
-    fills up.
+    An older folder there is moved aside until the new one has its place; one that came there in the
+    meantime is left alone. When the body raises, the older one is as it was, and nothing new is
+    left, no parent folder either. Raises `UsageError` where the folder cannot be made or another
+    process is writing it, `ResourceError` when the disk fills up.
     """
     place = target.resolve()
     partial = _partial_of(place)
     absent = [folder for folder in place.parents if not folder.exists()]
     try:
         lock = _claim(partial, place)
+        older = _identity(place)
     except OSError as error:
         _remove_empty(absent)
         raise _no_place(target, error.strerror or str(error)) from error
@@ -115,6 +122,8 @@ def new_folder(target: Path) -> Iterator[Path]:
         with full_disk_told(target):
             yield partial
             sync_folder(partial)
+        if _identity(place) != older:
+            raise _no_place(target, "another folder came to be there, or went, in the meantime")
         try:
             _put_in_place(partial, place)
         except OSError as error:
@@ -147,6 +156,23 @@ def full_disk_told(target: Path) -> Iterator[None]:
             where=str(target),
             hint="Free some space, or write to another disk.",
         ) from error
+
+
+def _identity(place: Path) -> tuple[int, int] | None:
+    """Which folder is there now, if any: its disk and its number on it."""
+    try:
+        status = place.lstat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _holds_current(folder: Path) -> bool:
+    try:
+        current = Path.cwd()
+    except FileNotFoundError:  # it was deleted
+        return False
+    return folder == current or folder in current.parents
 
 
 def _partial_of(place: Path) -> Path:

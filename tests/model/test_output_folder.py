@@ -124,6 +124,26 @@ def test_two_writers_of_one_output_do_not_meet(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "weights").read_text() == "first"
 
 
+def test_a_folder_that_came_in_the_meantime_is_left_alone(tmp_path: Path) -> None:
+    def fill_late() -> None:
+        with new_folder(tmp_path / "out"):
+            (tmp_path / "out").mkdir()
+            (tmp_path / "out" / "diary.txt").write_text("dear diary")
+
+    with pytest.raises(UsageError, match="in the meantime"):
+        fill_late()
+    assert tree(tmp_path) == ["out", "out/diary.txt"]
+
+
+def test_a_current_folder_that_is_gone_hinders_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    check_place(tmp_path / "out")
+
+
 def test_what_cannot_be_moved_away_stays_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
