@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from so8t_core.phases.base import Emitter, PauseGate
 
 GATE_SHARD = "model-gates.safetensors"
+_OUTPUT_KEYS = ("return_dict", "output_attentions", "output_hidden_states")
+"""How a model hands over its results: its caller's affair. With bare tuples Phi-3 fails itself."""
 MODELLING_FILES = ("modeling_phi3_so8t.py", "so8.py")
 
 
@@ -211,7 +213,7 @@ def _checked(
 def _config_json(
     base: ModelFolder, config: SO8TPhi3Config, settings: ModelSettings
 ) -> dict[str, Any]:
-    """The base's own config.json and what makes it a gated model."""
+    """The base's own config.json, less `_OUTPUT_KEYS`, and what makes it a gated model."""
     module = MODELLING_FILES[0].removesuffix(".py")
     changed: dict[str, Any] = {
         "model_type": GATED_TYPE,
@@ -228,7 +230,7 @@ def _config_json(
     kept = {
         key: value
         for key, value in base.config.items()
-        if settings.dtype == "auto" or key != "torch_dtype"
+        if key not in _OUTPUT_KEYS and (settings.dtype == "auto" or key != "torch_dtype")
     }
     return {**kept, **changed}
 

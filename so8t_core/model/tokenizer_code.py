@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -31,8 +32,8 @@ def tokenizer_code(path: Path) -> frozenset[str]:
     ]
     while waiting:
         name = f"{waiting.pop()}.py"
-        if name in found or Path(name).name != name or not (path / name).is_file():
-            continue
+        if name in found or Path(name).name != name or not os.path.isfile(path / name):
+            continue  # unlike Path's, False for a name that is too long
         found.add(name)
         waiting += _IMPORTED.findall((path / name).read_text(encoding="utf-8", errors="replace"))
     return frozenset(found)

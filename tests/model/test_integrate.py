@@ -21,6 +21,7 @@ from so8t_core.model.gate_checks import randomise
 from so8t_core.model.integrate import MODELLING_FILES, integrate
 from so8t_core.model.layers import select
 from so8t_core.model.loading import load_base, load_gated, load_tokenizer, quiet_transformers
+from so8t_core.model.modeling_phi3_so8t import SO8TPhi3ForCausalLM
 from so8t_core.model.weights import ModelFolder
 from so8t_core.phases.standalone import OpenGate, RecordingEmitter
 
@@ -107,6 +108,21 @@ def test_the_chosen_blocks_survive_integration_training_and_fold(
     folded = load_base(tmp_path / "folded", dtype=torch.float32)
     assert compare_logits(model, folded, [list(range(5, 25))]).relative < 1e-5
     assert "gate_blocks" not in folded.config.to_dict()
+
+
+def test_what_a_base_says_of_its_outputs_does_not_reach_the_checkpoint(
+    tiny: Path, tmp_path: Path
+) -> None:
+    """With these, transformers' own loading gives a model that cannot compute, or not be saved."""
+    base = tmp_path / "base"
+    shutil.copytree(tiny, base)
+    change_config(return_dict=False, output_attentions=True, output_hidden_states=True)(base)
+    integrate(base, tmp_path / "out", PLAIN)
+    with quiet_transformers():
+        model = SO8TPhi3ForCausalLM.from_pretrained(tmp_path / "out")
+    given = model(torch.arange(5, 9)[None])
+    assert given.logits.shape == (1, 4, 512)
+    assert given.attentions is None
 
 
 def test_gates_that_a_bases_configuration_still_names_are_not_believed(
@@ -237,6 +253,7 @@ def test_the_code_of_a_tokenizer_travels_along_and_no_other_code(
     (base / "modeling_x.py").write_text("raise SystemExit\n")
     config = base / "tokenizer_config.json"
     named = {"AutoTokenizer": [None, "tokenization_x.OwnTokenizer"], "AutoX": "../modeling_x.X"}
+    named["AutoY"] = "x" * 5000 + ".Y"
     written = {**json.loads(config.read_text()), "tokenizer_class": "OwnTokenizer"}
     config.write_text(json.dumps({**written, "auto_map": named}))
     integrate(base, out, ModelSettings(trust_remote_code=True))
