@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -169,11 +169,20 @@ def end_by(number: signal.Signals) -> Callable[..., Any]:
 OTHER = {signal.SIGTERM: signal.SIGHUP, signal.SIGHUP: signal.SIGTERM}
 
 
+@pytest.fixture
+def heard_signals() -> Iterator[None]:
+    """Whoever started the tests may have had them ignored, as nohup does."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in OTHER}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("heard_signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_end_leaves_nothing_half_made(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
-    before = signal.getsignal(number)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr("so8t_core.model.verify._all_checks", end_by(number))
     monkeypatch.setattr("so8t_core.model.integrate.write_index", end_by(number))
@@ -184,4 +193,4 @@ def test_a_signal_to_end_leaves_nothing_half_made(
             main(words)
         assert ended.value.code == 128 + number
         assert not any(tmp_path.iterdir())
-    assert signal.getsignal(number) is before
+    assert signal.getsignal(number) is signal.SIG_DFL
