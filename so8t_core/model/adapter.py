@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from so8t_core.contract.errors import InputMissing, ModelError
+from so8t_core.contract.files import sha256_file
 from so8t_core.model.base import digest_of_weights
 from so8t_core.model.lora_config import LoraConfig, read_lora_config
 from so8t_core.model.weights import DTYPE_CODES, ModelFolder, all_finite, dtype_name, read_json
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 GATE_WEIGHTS = "gates.safetensors"
 TRAINING_FACTS = "training.json"
+HASHES = "sha256"
+"""In it: the hashes of the files of tensors, by name. Adapters of earlier versions have none."""
 
 _PREFIX = "base_model.model."
 _PAIR = re.compile(r"(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
@@ -60,7 +63,7 @@ class Adapter:
         for any tensor that has no place.
         """
         config = read_lora_config(folder)
-        _check_base(folder, model)
+        _check_record(folder, model)
         tensors = _read_tensors(folder / ADAPTER_WEIGHTS)
         own = {name: tensors.pop(name) for name in sorted(tensors) if _GATE.fullmatch(name)}
         gates = _join_gates(folder, own)
@@ -97,14 +100,14 @@ class Adapter:
                 )
 
 
-def _check_base(folder: Path, model: ModelFolder) -> None:
-    """Compare the weights that a training of ours noted with these; others note none."""
+def _check_record(folder: Path, model: ModelFolder) -> None:
+    """Compare base and tensors with what a training of ours noted of them; others note nothing."""
     path = folder / TRAINING_FACTS
     if not path.exists():
         return
     facts = read_json(path, "of the adapter", hint=_TRAIN_AGAIN)
-    noted = facts.get("base_weights_digest")
-    if not isinstance(noted, str):
+    noted, hashes = facts.get("base_weights_digest"), facts.get(HASHES, {})
+    if not isinstance(noted, str) or not isinstance(hashes, dict):
         raise ModelError(
             "The adapter's record of its training is damaged.",
             where=str(path),
@@ -118,6 +121,14 @@ def _check_base(folder: Path, model: ModelFolder) -> None:
             where=str(folder),
             hint="Give the checkpoint that the adapter was trained on.",
         )
+    for name, sha256 in sorted(hashes.items()):
+        tensors = folder / Path(name).name
+        if not tensors.is_file() or sha256_file(tensors) != sha256:
+            raise ModelError(
+                f"{name} is not what the training wrote.",
+                where=str(folder),
+                hint=f"{_TRAIN_AGAIN} If it was changed on purpose, remove {TRAINING_FACTS}.",
+            )
 
 
 def _read_tensors(path: Path) -> dict[str, torch.Tensor]:

@@ -17,9 +17,15 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from so8t_core.contract.errors import InputMissing, ModelError
-from so8t_core.contract.files import canonical_json, replacing_folder, write_json, write_text
+from so8t_core.contract.files import (
+    canonical_json,
+    replacing_folder,
+    sha256_file,
+    write_json,
+    write_text,
+)
 from so8t_core.contract.settings.train import TrainSettings
-from so8t_core.model.adapter import TRAINING_FACTS
+from so8t_core.model.adapter import HASHES, TRAINING_FACTS
 from so8t_core.training.gate_terms import Gate, trained_gates
 
 GATE_MODULE = "rotation_gate"
@@ -109,8 +115,8 @@ def write_adapter(
     """Write the folder that `PeftModel.from_pretrained` loads, with the gates also on their own.
 
     `gates.safetensors` holds each gate's theta (float32) under its name in the base checkpoint;
-    `training.json` the facts and README.md the card, free of times, so that equal training gives
-    equal files.
+    `training.json` the facts with the hashes of both files of tensors, and README.md the card, free
+    of times, so that equal training gives equal files.
     """
     with replacing_folder(folder) as partial:
         model.save_pretrained(str(partial), safe_serialization=True, save_embedding_layers=False)
@@ -121,4 +127,5 @@ def write_adapter(
                 partial / "gates.safetensors",
                 metadata={"format": "pt"},
             )
-        write_json(partial / TRAINING_FACTS, dict(facts))
+        hashes = {path.name: sha256_file(path) for path in sorted(partial.glob("*.safetensors"))}
+        write_json(partial / TRAINING_FACTS, {**facts, HASHES: hashes})

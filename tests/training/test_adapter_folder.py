@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,10 +12,14 @@ from typing import Any
 import pytest
 import torch
 from huggingface_hub import ModelCard
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
+from so8t_core.contract.errors import ModelError
 from so8t_core.contract.settings import Settings
+from so8t_core.model.adapter import Adapter
 from so8t_core.model.card import front_matter, hub_datasets, hub_name, shown_base
+from so8t_core.model.weights import ModelFolder
 from so8t_core.training.adapter import load_adapter, write_adapter
 from so8t_core.training.base_model import set_evaluating
 from tests.training.trial import context, train
@@ -161,3 +166,21 @@ def test_data_sets_of_the_hub_are_named_and_local_ones_are_not() -> None:
     assert "datasets:\n- owner/pages\n" in front_matter(
         "tiny", library="peft", datasets=["owner/pages"]
     )
+
+
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "gates.safetensors"])
+def test_tensors_that_were_changed_since_are_not_folded(
+    straight: Any, model: Path, tmp_path: Path, name: str
+) -> None:
+    root, _, _ = straight
+    folder = shutil.copytree(root / "train" / "adapter", tmp_path / "adapter")
+    checkpoint = ModelFolder.read(model)
+    assert Adapter.read(folder, checkpoint).pairs
+    tensors = load_file(folder / name)
+    first = min(tensors)
+    save_file(tensors | {first: tensors[first] + 1.0}, folder / name, metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=f"{name} is not what the training wrote"):
+        Adapter.read(folder, checkpoint)
+    (folder / name).unlink()
+    with pytest.raises(ModelError, match=f"{name} is not what the training wrote"):
+        Adapter.read(folder, checkpoint)
