@@ -11,6 +11,7 @@ from so8t_core.contract.phases import PhaseName
 from so8t_core.contract.settings import Settings
 from so8t_core.model.card import (
     LIMITS,
+    LIMITS_OF_OWN_DATA,
     cell,
     data_section,
     front_matter,
@@ -19,11 +20,28 @@ from so8t_core.model.card import (
     table,
 )
 
-_LIMITS = f"""\
+_EVALUATED = """\
 ## Limits
 
 - It was evaluated only on what stands above. A benchmark without a row here was not run.
-{LIMITS}"""
+"""
+
+
+@dataclass(frozen=True)
+class _Taught:
+    """What may be said of a model by the data that it was trained on."""
+
+    text: str
+    model: str
+    language: str | None
+    limits: str
+
+    @classmethod
+    def by(cls, own_data: bool) -> _Taught:
+        """`own_data`: a data set of the user's own, of which nothing is known."""
+        if own_data:
+            return cls("a data set of its maker's own", "chat model", None, LIMITS_OF_OWN_DATA)
+        return cls("public Japanese web pages", "chat model for Japanese", "ja", LIMITS)
 
 
 @dataclass(frozen=True)
@@ -32,6 +50,7 @@ class CardFacts:
 
     name: str
     base: str
+    own_data: bool
     datasets: tuple[str, ...]
     provenance: Mapping[str, str]
     fold: Mapping[str, Any]
@@ -49,15 +68,18 @@ class CardFacts:
         figures: Mapping[str, Any],
     ) -> CardFacts:
         """From the phase's settings, its inputs' manifests and its own figures."""
+        own_data = settings.train.dataset is not None
+        cleansed = "cleanse" in inputs and not own_data
         return cls(
             name=settings.export.name,
             base=settings.model.base,
-            datasets=hub_datasets(settings),
+            own_data=own_data,
+            datasets=() if own_data else hub_datasets(settings),
             provenance={name: manifest.digest for name, manifest in sorted(inputs.items())},
             fold=figures["fold"],
             proof=figures["proof"],
             files=figures["gguf"],
-            data=inputs["cleanse"].figures if "cleanse" in inputs else None,
+            data=inputs["cleanse"].figures if cleansed else None,
             evaluation=inputs["evaluate"].figures if "evaluate" in inputs else None,
             measured=figures["measured"],
         )
@@ -65,35 +87,47 @@ class CardFacts:
 
 def render_folded_card(settings: Settings, proof: Mapping[str, Any]) -> str:
     """The card inside the folder of the folded checkpoint, for those who pass on that alone."""
-    base = settings.model.base
+    base, own_data = settings.model.base, settings.train.dataset is not None
+    taught = _Taught.by(own_data)
     return "\n".join(
         [
-            front_matter(base, library="transformers", datasets=hub_datasets(settings)),
+            front_matter(
+                base,
+                library="transformers",
+                language=taught.language,
+                datasets=() if own_data else hub_datasets(settings),
+            ),
             f"# {settings.export.name}\n\n"
-            f"A plain Phi-3 chat model for Japanese, made from {cell(shown_base(base))}: SO(8) "
-            "rotation gates and LoRA were trained on public Japanese web pages and folded into its "
-            "weights, so no code of its own is needed. Its logits differ by "
-            f"{proof['relative']:.1e} of their scale from those of the trained model. Data, scores "
-            "and licences stand in the card of the export that this folder is part of.\n",
-            f"## Limits\n\n{LIMITS}",
+            f"A plain Phi-3 {taught.model}, made from {cell(shown_base(base))}: SO(8) rotation "
+            f"gates and LoRA were trained on {taught.text} and folded into its weights, so no code "
+            f"of its own is needed. Its logits differ by {proof['relative']:.1e} of their scale "
+            "from those of the trained model. Data, scores and licences stand in the card of the "
+            "export that this folder is part of.\n",
+            f"## Limits\n\n{taught.limits}",
         ]
     )
 
 
 def render_card(facts: CardFacts) -> str:
     """The card in Markdown. It holds no times, and is equal for an equal export."""
+    taught = _Taught.by(facts.own_data)
     parts = [
-        front_matter(facts.base, library="transformers", datasets=facts.datasets),
+        front_matter(
+            facts.base,
+            library="transformers",
+            language=taught.language,
+            datasets=facts.datasets,
+        ),
         f"# {facts.name}\n\n"
-        f"A Phi-3 chat model for Japanese. Its base, {cell(shown_base(facts.base))}, was given "
-        "SO(8) rotation gates, trained on public Japanese web pages, and folded back into a plain "
+        f"A Phi-3 {taught.model}. Its base, {cell(shown_base(facts.base))}, was given "
+        f"SO(8) rotation gates, trained on {taught.text}, and folded back into a plain "
         f"Phi-3: no code of its own is needed. {facts.fold['folded_layers']} layers were folded "
         f"and {facts.fold['merged_weights']} low-rank updates merged; the folded logits differ "
         f"from the trained model's by {facts.proof['relative']:.1e} of their scale.\n",
         _files(facts.files),
         data_section(facts.data),
         _evaluation(facts),
-        _LIMITS,
+        _EVALUATED + taught.limits,
         table("Made from (SHA-256)", ("what", "digest"), facts.provenance.items()),
     ]
     return "\n".join(part for part in parts if part)
