@@ -315,32 +315,33 @@ def _add_phases(commands: _Commands) -> None:
             parser.add_argument("--output-path", type=Path, metavar="DIR", help="the result")
         if name == "export":
             _to_ollama(parser)
-            parser.add_argument(
-                "--fold-only",
-                action="store_true",
-                help="only fold a gated checkpoint into a stock one",
-            )
-            parser.add_argument(
-                "--adapter-path", type=Path, metavar="DIR", help="merge this adapter first"
-            )
-            parser.add_argument(
-                "--dtype",
-                choices=("float32", "bfloat16", "float16"),
-                help="of the result (default: export.folded_dtype where it is set, else the "
-                "checkpoint's)",
-            )
-            parser.add_argument(
-                "--onto",
-                choices=("original", "int8"),
-                help="the base's own weights, or as an int8 training saw them (default: as the "
-                "settings say)",
-            )
-            parser.add_argument(
-                "--no-proof",
-                action="store_true",
-                help="do not compare the fold's logits with the gated model's (it takes memory for "
-                "one model in float32)",
-            )
+            _to_fold(parser)
+
+
+def _to_fold(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--fold-only",
+        action="store_true",
+        help="only fold a gated checkpoint into a stock one",
+    )
+    parser.add_argument("--adapter-path", type=Path, metavar="DIR", help="merge this adapter first")
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16", "float16"),
+        help="of the result (default: export.folded_dtype where it is set, else the checkpoint's)",
+    )
+    parser.add_argument(
+        "--onto",
+        choices=("original", "int8"),
+        help="the base's own weights, or as an int8 training saw them (default: as the "
+        "settings say)",
+    )
+    parser.add_argument(
+        "--no-proof",
+        action="store_true",
+        help="do not compare the fold's logits with the gated model's (it takes memory for "
+        "one model in float32)",
+    )
 
 
 def _to_train(parser: ArgumentParser) -> None:

@@ -141,7 +141,8 @@ def test_a_current_folder_that_is_gone_hinders_no_other(
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
-    check_place(tmp_path / "out")
+    fill(tmp_path / "out", "new")
+    assert tree(tmp_path) == ["out", "out/weights"]
 
 
 def test_what_cannot_be_moved_away_stays_as_it_was(

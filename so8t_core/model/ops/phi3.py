@@ -3,7 +3,8 @@
 Phi-3 computes gate and up, and queries, keys and values, as one product each. Cutting them apart
 costs a copy of each piece forward and a sum of padded pieces backward; these kernels read and write
 the joined tensors instead. A turned head is read as its two halves, so that neighbouring numbers
-come together. Arithmetic in float32, rounded once.
+come together. Arithmetic in float32, rounded once. `_turn_back` is long, because Triton takes
+strides one by one.
 """
 
 # triton has no annotations

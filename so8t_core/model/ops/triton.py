@@ -354,6 +354,7 @@ def _turn_sums(
     parts,
     matrices,
     out,
+    count,
     blocks,
     block_stride,
     row_stride,
@@ -374,17 +375,19 @@ def _turn_sums(
     s5 = s0
     s6 = s0
     s7 = s0
-    # unrolled, so that all loads are on their way together
+    # unrolled, so that all loads are on their way together; as many for any number of tokens, so
+    # that one kernel does for all
     for part in tl.static_range(PARTS):
         at = base + part * 64 * blocks
-        s0 += tl.load(at + 0 * blocks, mask=mask, other=0.0)
-        s1 += tl.load(at + 1 * blocks, mask=mask, other=0.0)
-        s2 += tl.load(at + 2 * blocks, mask=mask, other=0.0)
-        s3 += tl.load(at + 3 * blocks, mask=mask, other=0.0)
-        s4 += tl.load(at + 4 * blocks, mask=mask, other=0.0)
-        s5 += tl.load(at + 5 * blocks, mask=mask, other=0.0)
-        s6 += tl.load(at + 6 * blocks, mask=mask, other=0.0)
-        s7 += tl.load(at + 7 * blocks, mask=mask, other=0.0)
+        there = mask & (part < count)
+        s0 += tl.load(at + 0 * blocks, mask=there, other=0.0)
+        s1 += tl.load(at + 1 * blocks, mask=there, other=0.0)
+        s2 += tl.load(at + 2 * blocks, mask=there, other=0.0)
+        s3 += tl.load(at + 3 * blocks, mask=there, other=0.0)
+        s4 += tl.load(at + 4 * blocks, mask=there, other=0.0)
+        s5 += tl.load(at + 5 * blocks, mask=there, other=0.0)
+        s6 += tl.load(at + 6 * blocks, mask=there, other=0.0)
+        s7 += tl.load(at + 7 * blocks, mask=there, other=0.0)
     for j in tl.static_range(8):
         at = matrices + block * block_stride + j * column_stride
         total = s0 * tl.load(at + 0 * row_stride, mask=mask, other=0.0)
@@ -467,9 +470,10 @@ def rotation_gradient(upstream: Tensor, turned: Tensor, matrices: Tensor) -> Ten
             parts,
             matrices,
             out,
+            len(parts),
             blocks,
             *_strides(matrices),
-            PARTS=len(parts),
+            PARTS=_BACKWARD_PARTS,
             BLOCKS=_BLOCKS,
             num_warps=_BLOCKS // 32,
         )
