@@ -61,9 +61,15 @@ class Bench:
             _use_liger(self.model)
 
     @classmethod
-    def open(cls, *arguments: Any) -> None:
-        """Set up this process."""
-        cls.here = cls(*arguments)
+    def open(
+        cls, turn: Any, model: Path, data: Path, scale: Scale, device: str, *rest: Any
+    ) -> None:
+        """Set up this process; `turn` counts them, so that they share all GPUs evenly."""
+        if device == "cuda":
+            with turn.get_lock():
+                torch.cuda.set_device(turn.value % torch.cuda.device_count())
+                turn.value += 1
+        cls.here = cls(model, data, scale, device, *rest)
 
 
 def _use_liger(model: Any) -> None:
@@ -116,9 +122,11 @@ class InThisProcess(Executor):
 
 def _pool(workers: int, arguments: tuple[Any, ...]) -> Executor:
     if workers == 0:
-        Bench.open(*arguments)
+        Bench.open(multiprocessing.Value("i", 0), *arguments)
         return InThisProcess()
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), Bench.open, arguments)
+    spawning = multiprocessing.get_context("spawn")
+    turn = spawning.Value("i", 0)
+    return ProcessPoolExecutor(workers, spawning, Bench.open, (turn, *arguments))
 
 
 def run(options: argparse.Namespace) -> None:
@@ -172,7 +180,7 @@ def main() -> None:
     two.add_argument("--model", type=Path, help="a Phi-3 folder instead of the bundle's model")
     two.add_argument("--budget-s", type=float, default=380.0)
     two.add_argument("--earlier", type=Path, nargs="*", default=[])
-    two.add_argument("--workers", type=int, default=3, help="processes; 0: this one")
+    two.add_argument("--workers", type=int, default=3, help="processes over all GPUs; 0: this one")
     two.add_argument("--device", choices=("cuda", "cpu"))
     for name, default in (
         ("rows", Scale.rows),
