@@ -62,5 +62,5 @@ def test_the_seeds_training_values_are_the_pipelines() -> None:
     assert (train.learning_rate, train.schedule, train.warmup_fraction) == (2e-4, "cosine", 0.1)
     assert (train.micro_batch_size, train.accumulation_steps) == (1, 16)
     assert (train.max_length_tokens, train.save_every_steps) == (2048, 500)
-    assert (train.keep_checkpoints, train.optimizer) == (5, "paged_adamw_8bit")
+    assert (train.keep_checkpoints, train.optimizer) == (5, "adamw_8bit")
     assert (train.orthogonality_weight, train.base_storage) == (0.01, "int8")

@@ -21,6 +21,12 @@ class StepOwner(Protocol):
     def before_update(self) -> None:
         """Just before the optimiser changes the weights."""
 
+    def finish_step(self) -> None:
+        """After the update."""
+
+    def settle(self) -> None:
+        """Before the step is evaluated or saved, or the training ends: everything is written."""
+
     def evaluation_due(self) -> bool:
         """After a step: whether to evaluate."""
 
@@ -52,5 +58,8 @@ class StepBounds(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
+        self._trainer.finish_step()
         control.should_evaluate = self._trainer.evaluation_due()
         control.should_save = self._trainer.checkpoint_due() is not None
+        if control.should_evaluate or control.should_save or control.should_training_stop:
+            self._trainer.settle()

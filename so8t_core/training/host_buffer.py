@@ -42,19 +42,40 @@ class HostBuffer:
     def copy(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Contiguous copies by the same names, equal to the bit, complete on return."""
         self.reserve(tensors.values())
-        if self._device.type == "cuda":
-            # paged states are memory of both sides, which this side reads itself
-            torch.cuda.current_stream(self._device).synchronize()
         copies: dict[str, Tensor] = {}
         at = 0
         for name, tensor in tensors.items():
             part = self._block[at : at + tensor.numel() * tensor.element_size()]
             copies[name] = part.view(tensor.dtype).view(tensor.shape)
-            copies[name].copy_(tensor, non_blocking=True)
+            if getattr(tensor, "is_paged", False):
+                part.copy_(_as_the_device_sees(tensor, self._device), non_blocking=True)
+            else:
+                copies[name].copy_(tensor, non_blocking=True)
             at += _room(tensor)
         if self._device.type == "cuda":
             torch.cuda.current_stream(self._device).synchronize()
         return copies
+
+
+class _Managed:
+    """Memory of both sides, in the words in which libraries hand over a device's memory."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.__cuda_array_interface__ = {
+            "shape": (tensor.numel() * tensor.element_size(),),
+            "typestr": "|u1",
+            "data": (tensor.data_ptr(), False),
+            "version": 3,
+        }
+
+
+def _as_the_device_sees(paged: Tensor, device: torch.device) -> Tensor:
+    """The bytes of bitsandbytes' paged tensor, uint8 (bytes,), on the device.
+
+    For torch it is a tensor of the host's; reading it as such fetches page after page, several
+    times as slowly as the device copies it.
+    """
+    return torch.as_tensor(_Managed(paged), device=device)
 
 
 def _room(tensor: Tensor) -> int:

@@ -97,8 +97,7 @@ def training_arguments(
         bf16=bf16,
         use_cpu=device.type == "cpu",
         seed=seed,
-        logging_strategy="steps",
-        logging_steps=1,
+        logging_strategy="no",
         logging_nan_inf_filter=False,
         save_strategy="no",
         eval_strategy="no",
@@ -107,6 +106,7 @@ def training_arguments(
         remove_unused_columns=False,
         label_names=["labels"],
         dataloader_pin_memory=device.type == "cuda",
+        accelerator_config={"non_blocking": True},  # copies of pinned memory: nobody waits
     )
     arguments._n_gpu = min(arguments.n_gpu, 1)  # never DataParallel; several GPUs need a launcher
     return arguments

@@ -17,12 +17,12 @@ Longer than other modules, because every hook of Trainer must be a method of the
 from __future__ import annotations
 
 import gc
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from functools import partial
+from itertools import chain, islice
 from typing import Any
 
 import torch
@@ -45,10 +45,11 @@ from so8t_core.training.checkpoint import (
 )
 from so8t_core.training.dataset import PaddingCollator, RunOrder, SampleSet
 from so8t_core.training.examination import Examination, Subject
+from so8t_core.training.finished_step import FinishedStep, Readings, StepBook, read_together
 from so8t_core.training.fused import ends_told
 from so8t_core.training.fused_lora import LoraBank
 from so8t_core.training.gate_terms import GateTerms, active_gates
-from so8t_core.training.guard import StepGuard, require_finite
+from so8t_core.training.guard import StepGuard
 from so8t_core.training.keeper import CheckpointKeeper
 from so8t_core.training.long_positions import chosen_by_sample
 from so8t_core.training.memory import Passes, first_line, lost_device_told, no_smaller_passes
@@ -76,6 +77,7 @@ class SO8TTrainer(Trainer):
     _given: list[dict[str, Any]]  # the step's micro-batches so far
     _passed: bool  # whether the step has had its first pass
     _step_targets: Tensor | int  # what the step's losses are divided by
+    _readings: Readings  # of the step, as soon as it has its gradients
 
     def __init__(
         self,
@@ -101,6 +103,9 @@ class SO8TTrainer(Trainer):
         self._ranks = around.ranks
         self._resume = resume
         self._names = parameter_names(model)
+        self._trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        # the Trainer asks for it at each step, and the walk over all modules takes milliseconds
+        model.zero_grad = partial(_forget_gradients, self._trained)  # type: ignore[method-assign]
         self._bank = RotationBank(active_gates(model))
         dtype = torch.bfloat16 if arguments.bf16 else torch.float32
         self._low = LoraBank(model, dtype)
@@ -109,6 +114,8 @@ class SO8TTrainer(Trainer):
         self.passes = Passes(rows, around.emit, resume.course["passes"] if resume else {})
         self.guard = StepGuard.from_settings(settings, resume.course["guard"] if resume else {})
         self._held_s = 0.0
+        self._coming: Iterator[Any] = iter(())
+        self._ahead: list[Any] = []
         base: Any = model.get_base_model()
         padding = PaddingCollator(pad_id, chosen_by_sample(base))
         packed = isinstance(samples, PackedSet)
@@ -131,6 +138,9 @@ class SO8TTrainer(Trainer):
         self._keeper = CheckpointKeeper(
             settings, around, self.args.device, arguments.max_steps, saved
         )
+        per_step = self._train_batch_size * arguments.gradient_accumulation_steps
+        share = per_step * self._ranks.count / len(samples)
+        self._book = StepBook(around, terms, self.args.device, arguments.max_steps, share)
         self.remove_callback(PrinterCallback)
         self.add_callback(StepBounds(self))
         self._begin_counting()
@@ -179,10 +189,16 @@ class SO8TTrainer(Trainer):
         self, epoch_iterator: Any, num_batches: int, device: torch.device
     ) -> tuple[list[Any], Tensor | int | None]:
         """The step's micro-batches, and what their losses are divided by."""
-        batches, targets = super().get_batch_samples(epoch_iterator, num_batches, device)
+        every = chain(self._ahead, epoch_iterator)
+        batches, targets = super().get_batch_samples(every, num_batches, device)
+        self._coming, self._ahead = epoch_iterator, []
         if self._pet is not None and batches:
             self._pet.count(batches, self.accelerator.gather, device)
         return batches, targets
+
+    def _read_ahead(self) -> None:
+        """Collate the next step's micro-batches while the device still has work."""
+        self._ahead = list(islice(self._coming, self.args.gradient_accumulation_steps))
 
     def compute_loss(
         self,
@@ -221,6 +237,9 @@ class SO8TTrainer(Trainer):
         while short is not None:
             self._begin_again(short)
             short = self._take(model, self._given, num_items_in_batch)
+        self.settle()
+        if self.accelerator.sync_gradients:
+            self._read_ahead()
         done = self.state.global_step + self._micro_batches / self.args.gradient_accumulation_steps
         self._around.emit.progress(done, self.args.max_steps, "steps")
         return torch.nan_to_num(self._last_loss)  # the Trainer's own sum would keep a NaN for ever
@@ -287,7 +306,7 @@ class SO8TTrainer(Trainer):
         self._low.open()
 
     def _clip_grad_norm(self, model: nn.Module) -> Any:
-        self._grad_norm = super()._clip_grad_norm(model)
+        self._grad_norm = self.accelerator.clip_grad_norm_(self._trained, self.args.max_grad_norm)
         return self._grad_norm
 
     def before_update(self) -> None:
@@ -295,10 +314,16 @@ class SO8TTrainer(Trainer):
 
         An optimiser leaves parameters without a gradient, and their states, as they are.
         """
-        self._rates = [group["lr"] for group in self._bare_optimizer().param_groups]
-        step, self._loss = self.state.global_step + 1, self.accelerator.reduce(self._loss, "mean")
-        self._task_loss = self.accelerator.reduce(self._task_loss, "mean")
-        self._bad = self.guard.judge(step, self._loss.item(), float(self._grad_norm))
+        self._rates = tuple(group["lr"] for group in self._bare_optimizer().param_groups)
+        self._readings = read_together(
+            self.accelerator.reduce(self._loss, "mean"),
+            self.accelerator.reduce(self._task_loss, "mean"),
+            self._grad_norm,
+            self._counts,
+            torch.as_tensor(self._step_targets, device=self.args.device),
+        )
+        step, found = self.state.global_step + 1, self._readings
+        self._bad = self.guard.judge(step, found.loss, found.grad_norm)
         if self._bad is None:
             return
         self.adapted.zero_grad(set_to_none=True)
@@ -309,60 +334,39 @@ class SO8TTrainer(Trainer):
         self._around.emit.log("warning", f"{told}.")
         self._around.emit.stats({"bad_steps": self.guard.seen.bad})
 
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Write the finished step to the series and tell the engine."""
-        if "loss" in logs:
-            self._finish_step()
-        self.control = self.callback_handler.on_log(self.args, self.state, self.control, logs)
+    def finish_step(self) -> None:
+        """After the update: count the step, which is written down by `settle`."""
+        total = partial(self._ranks.total, device=self.args.device)
+        tokens = round(total(self._readings.tokens))
+        self.counters["tokens"] += tokens
+        self.counters["targets"] += self._readings.targets
+        self._book.keep(
+            FinishedStep(
+                step=self.state.global_step,
+                readings=self._readings,
+                rates=self._rates,
+                pet={} if self._pet is None else self._pet.measured(total),
+                tokens=tokens,
+                all_tokens=self.counters["tokens"],
+                took_s=max(time.monotonic() - self._step_began - self._held_s, 1e-9),
+                skipped=self._bad is not None,
+            )
+        )
 
-    def _finish_step(self) -> None:
-        own = sum(int(count) for count in self._counts)
-        self._step_tokens = round(self._ranks.total(own, self.args.device))
-        self.counters["tokens"] += self._step_tokens
-        self.counters["targets"] += int(self._step_targets)
-        step = self.state.global_step
-        measured, layers = self.terms.measure_with_layers()
-        if self._pet is not None:
-            measured |= self._pet.measured(partial(self._ranks.total, device=self.args.device))
-        values: dict[str, float] = {
-            "loss": self._loss.item(),
-            "task_loss": self._task_loss.item(),
-            "learning_rate": self._rates[0],
-            "grad_norm": float(self._grad_norm),
-            **measured,
-        }
-        if len(self._rates) > 1:
-            values["gate_learning_rate"] = self._rates[1]
-        if self._bad is not None:
-            values = {name: value for name, value in values.items() if math.isfinite(value)}
-            values["skipped"], layers = 1, {}
-        require_finite(values, f"step {step}")
-        self._around.series.append({"step": step, **values, "tokens": self._step_tokens})
-        self._tell(step, {**values, **layers})
+    def settle(self) -> None:
+        """Write the finished step to the series and tell the engine, if that is still to be done.
+
+        It comes before everything that may end or save the training, and else when the next step's
+        first pass has been handed to the device.
+        """
+        if self._book.settled:
+            return
+        self._book.settle()
         if self._ranks.first:
             self._keeper.prepare(self._snapshot)
 
-    def _tell(self, step: int, values: Mapping[str, float]) -> None:
-        took_s = max(time.monotonic() - self._step_began - self._held_s, 1e-9)
-        tokens_per_s = self._step_tokens / took_s
-        samples = step * self._train_batch_size * self.args.gradient_accumulation_steps
-        samples *= self._ranks.count
-        stats: dict[str, Any] = {
-            "tokens_per_s": tokens_per_s,
-            "eta_s": (self.args.max_steps - step) * took_s,
-            "epoch": samples / len(self._samples),
-            "tokens": self.counters["tokens"],
-        }
-        if self.args.device.type == "cuda":
-            stats["gpu_memory_allocated_bytes"] = torch.cuda.memory_allocated()
-            stats["gpu_memory_reserved_bytes"] = torch.cuda.memory_reserved()
-            stats["gpu_memory_peak_bytes"] = torch.cuda.max_memory_allocated()
-        shown = {**values, "tokens_per_s": tokens_per_s}
-        self._around.trackers.append("train", step, shown)
-        emit = self._around.emit
-        emit.metric(step, shown)
-        emit.stats(stats)
-        emit.progress(step, self.args.max_steps, "steps")
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Nothing: the Trainer's summary of a training tells nothing that is not told already."""
 
     # ---- evaluation
 
@@ -419,6 +423,8 @@ class SO8TTrainer(Trainer):
 
     def _pause_point(self) -> None:
         asked = time.monotonic()
+        if self._around.pause.requested:
+            self.settle()
         self._around.pause.point(self._save_for_pause)
         self._held_s += time.monotonic() - asked
 
@@ -437,10 +443,12 @@ class SO8TTrainer(Trainer):
 
     def _save_for_pause(self) -> None:
         """Return when a checkpoint of this very moment is durable."""
+        self.settle()
         self._keep("pause")
         self._keeper.writer.wait()
 
     def _snapshot(self) -> Snapshot:
+        assert self._book.settled  # or its line would be missing before the marks
         beside: dict[str, Any] = {
             "counters": {**self.counters, **self.examination.counters()},
             "marks": self._around.marks(),
@@ -535,3 +543,10 @@ class SO8TTrainer(Trainer):
         require_same_identity(best, self._identity, str(path))
         put_weights(self.adapted, best.weights)
         self.adapter_step = step
+
+
+def _forget_gradients(parameters: Sequence[nn.Parameter], set_to_none: bool = True) -> None:
+    """`Module.zero_grad` of a model that trains these and nothing else."""
+    assert set_to_none
+    for parameter in parameters:
+        parameter.grad = None

@@ -22,7 +22,9 @@ from tests.training.trial import context, train
 
 @dataclass
 class AskingGate:
-    """Asks for a pause at the point of that number, those before the training itself included.
+    """Asks for a pause at the question of that number, those before the training included.
+
+    The trainer asks twice at each point: whether to hurry, and whether to pause.
 
     A soft one is lifted at once; `held` counts them.
     """
@@ -35,8 +37,9 @@ class AskingGate:
 
     @property
     def requested(self) -> bool:
-        self.points += 1
-        self.asked = self.points in (self.pause_at, self.soft_at)
+        if not self.asked:  # what is asked for stands until a point
+            self.points += 1
+            self.asked = self.points in (self.pause_at, self.soft_at)
         return self.asked
 
     def point(self, save: Callable[[], None] | None = None) -> None:

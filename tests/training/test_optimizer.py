@@ -156,5 +156,5 @@ def test_a_state_that_does_not_fit_is_named() -> None:
 def test_paging_without_a_gpu_falls_back_and_says_so() -> None:
     emit = RecordingEmitter()
     model = Adapted()
-    build_optimizer(model, model.gates, TrainSettings(), CPU, emit)
+    build_optimizer(model, model.gates, TrainSettings(optimizer="paged_adamw_8bit"), CPU, emit)
     assert [kind for kind, _ in emit.events] == ["fallback"]

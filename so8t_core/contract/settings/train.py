@@ -195,9 +195,10 @@ class TrainSettings(Section):
     weight_decay: float = Field(0.0, ge=0, description="AdamW's decay of LoRA; gates have none.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
     optimizer: Literal["paged_adamw_8bit", "adamw_8bit", "adamw"] = Field(
-        "paged_adamw_8bit",
-        description="AdamW with 8-bit states for LoRA (paged needs a GPU), or 32-bit for all. "
-        "The gates' states are always float32.",
+        "adamw_8bit",
+        description="AdamW with 8-bit states for LoRA, or 32-bit for all. Paged states leave a GPU "
+        "whose memory runs short; their updates take the host longer. The gates' states are always "
+        "float32.",
     )
     orthogonality_weight: float = Field(
         0.01,
