@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import math
 import os
 import select
 import subprocess
@@ -76,6 +77,8 @@ class InChild(Contender):
         except BrokenPipeError as error:
             raise self._failure("ended") from error
         answer = self._answer()
+        if not math.isfinite(answer["loss"]):
+            raise self._failure(f"a loss of {answer['loss']}")
         self.peak_bytes = max(self.peak_bytes, answer["peak_bytes"])
         self.tokens_per_s.append(tokens / answer["step_s"])
 
@@ -96,6 +99,7 @@ class InChild(Contender):
         return answer
 
     def _failure(self, what: str) -> PeerFailed:
+        self.end()  # or it might go on in somebody else's turn
         last = self.log.read_text(errors="replace").splitlines()[-LAST_LINES:]
         return PeerFailed("\n".join([what, *last]))
 
@@ -103,22 +107,19 @@ class InChild(Contender):
 def unsloth(options: argparse.Namespace, data: Tensor, folder: Path) -> dict[str, InChild]:
     """Unsloth in 4 bits with its checkpointing and without, both started, not yet ready."""
     write_checkpoint(options, data, folder)
-    contenders = {}
+    contenders, sizes = {}, [str(options.rows), str(options.length)]
     for name, checkpointing in (("unsloth_nf4", "unsloth"), ("unsloth_nf4_whole", "none")):
         log = options.out.with_name(f"{options.out.stem}.{name}.log")
-        paths = [str(options.unsloth), *filter(None, [os.environ.get("PYTHONPATH")])]
-        surroundings = os.environ | OFFLINE | {"PYTHONPATH": os.pathsep.join(paths)}
+        paths = [
+            str(options.unsloth),
+            *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)),
+        ]
+        searched = os.pathsep.join(map(os.path.abspath, paths))
+        surroundings = os.environ | OFFLINE | {"PYTHONPATH": searched}
         surroundings["UNSLOTH_COMPILE_LOCATION"] = str(folder / f"compiled_{name}")
         with log.open("w") as errors:
             process = subprocess.Popen(
-                [
-                    sys.executable,
-                    PEER,
-                    folder,
-                    checkpointing,
-                    str(options.rows),
-                    str(options.length),
-                ],
+                [sys.executable, PEER, folder, checkpointing, *sizes],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

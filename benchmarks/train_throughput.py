@@ -181,7 +181,7 @@ def rounds(
                 continue
             try:
                 contender.round(options.steps, tokens)
-            except PeerFailed as failure:
+            except (PeerFailed, torch.OutOfMemoryError) as failure:
                 leave_out(name, failure, result)
                 continue
             rate = contender.tokens_per_s[-1]
@@ -189,7 +189,7 @@ def rounds(
             options.out.write_text(json.dumps(result | summary(contenders), indent=1))
 
 
-def leave_out(name: str, failure: PeerFailed, result: dict[str, Any]) -> None:
+def leave_out(name: str, failure: Exception, result: dict[str, Any]) -> None:
     """Go on without a contender, and say why in the result."""
     print(f"{name} is left out: {failure}", flush=True)
     result["left_out"][name] = str(failure)
