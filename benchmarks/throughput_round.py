@@ -33,20 +33,22 @@ class Rows(Dataset[dict[str, Tensor]]):
 
 
 class Clock(TrainerCallback):
-    """The time of every step but the first."""
+    """The time of all steps but the first; in between nobody is made to wait for the device."""
 
     def __init__(self) -> None:
         self.began = self.ended = 0.0
         self.steps = 0
 
-    def on_step_end(self, *_: Any, **__: Any) -> None:
-        """Wait for the device and note the time."""
+    def on_step_end(self, arguments: Any, *_: Any, **__: Any) -> None:
+        """After the first step and the last wait for the device and note the time."""
+        self.steps += 1
+        if self.steps not in (1, arguments.max_steps):
+            return
         if GPU:
             torch.cuda.synchronize()
         self.ended = time.perf_counter()
-        if not self.steps:
+        if self.steps == 1:
             self.began = self.ended
-        self.steps += 1
 
     @property
     def step_s(self) -> float:
@@ -64,7 +66,6 @@ def stock_arguments(folder: Path, steps: int, rows: int) -> dict[str, Any]:
         "bf16": True,
         "use_cpu": not GPU,
         "optim": "adamw_bnb_8bit",
-        "logging_steps": 1,
         "save_strategy": "no",
         "report_to": [],
         "disable_tqdm": True,
