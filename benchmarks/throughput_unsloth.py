@@ -95,7 +95,10 @@ class InChild(Contender):
         line = self.process.stdout.readline()
         if not line:
             raise self._failure(f"exit status {self.process.wait()}")
-        answer: dict[str, Any] = json.loads(line)
+        try:
+            answer: dict[str, Any] = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise self._failure(f"not an answer: {line!r}") from error
         return answer
 
     def _failure(self, what: str) -> PeerFailed:
