@@ -90,7 +90,7 @@ def train(
 
     `seed`: of LoRA's start, and of the rows unless they have a `rows_seed` of their own.
     """
-    device = torch.device(options.device)
+    device = torch.device(options.device, 0 if options.device == "cuda" else None)
     settings = TrainSettings.model_validate(
         {"lora_dropout": 0.0, "train_gates": False, "gradient_checkpointing": False}
         | {"fused": "off", "liger": "off", **(ARMS | JOINED)[arm]}

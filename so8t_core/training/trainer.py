@@ -516,8 +516,11 @@ class SO8TTrainer(Trainer):
         gc.collect()
         gc.freeze()
         told = lost_device_told(self._around.run_root.name)
-        with self._keeper.writer, told, suppress(EndedEarly):
-            self._go_on()
+        try:
+            with self._keeper.writer, told, suppress(EndedEarly):
+                self._go_on()
+        finally:
+            gc.unfreeze()  # or no cycle of it would ever be collected in this process
         self.adapter_step = self.state.global_step
         if takes_best(self._settings) and self._ranks.first:
             self._take_best()
