@@ -22,17 +22,18 @@ from so8t_core.model.card import (
 )
 
 _FIGURES = (
-    ("optimiser steps", "steps"),
-    ("tokens seen", "tokens"),
-    ("tokens that gave a loss", "target_tokens"),
+    ("optimiser steps", "adapter_step"),
+    ("tokens seen", "adapter_tokens"),
+    ("tokens that gave a loss", "adapter_target_tokens"),
     ("LoRA parameters", "lora_parameters"),
     ("gate parameters", "gate_parameters"),
     ("base stored as", "base_storage"),
     ("arithmetic", "compute_dtype"),
     ("loss of the first step", "first_loss"),
-    ("loss of the last step", "final_loss"),
+    ("loss of its last step", "adapter_loss"),
     ("held-out loss before", "first_eval_loss"),
-    ("held-out loss after", "final_eval_loss"),
+    ("held-out loss after", "adapter_eval_loss"),
+    ("steps of the whole training", "steps"),
     ("mean rotation, radians", "rotation_angle_mean_rad"),
     ("largest rotation, radians", "rotation_angle_max_rad"),
 )
@@ -97,7 +98,7 @@ def render_adapter_card(
         ),
         f"# {settings.export.name}: adapter\n\n{gates} for {owner}, trained on {text}.\n",
         _LOADING,
-        table("Training", ("figure", "value"), shown),
+        table("Training", ("figure", "value"), shown) + _taken(figures),
         table("Settings", ("setting", "value"), [(name, chosen[name]) for name in _SETTINGS]),
         data_section(data),
         f"## Limits\n\n{LIMITS if data is not None else LIMITS_OF_OWN_DATA}",
@@ -112,6 +113,20 @@ def render_adapter_card(
         ),
     ]
     return "\n".join(parts)
+
+
+def _taken(figures: Mapping[str, Any]) -> str:
+    """Which step the adapter is of, where that is not the last, or should not have been."""
+    told = []
+    step, last = figures["adapter_step"], figures["steps"]
+    if step != last:
+        told.append(
+            f"The adapter is that of step {step:,}, where the held-out loss was lowest; training "
+            f"went on to step {last:,}."
+        )
+    if (lost := figures["lost_best_step"]) is not None:
+        told.append(f"Step {lost:,} had a lower held-out loss; its checkpoint was lost.")
+    return f"\n{' '.join(told)}\n" if told else ""
 
 
 def _figure(value: Any) -> str:

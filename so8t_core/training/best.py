@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from so8t_core.contract.errors import DataError
+from so8t_core.contract.errors import CheckpointError, DataError
 from so8t_core.contract.settings.train import TrainSettings
+from so8t_core.training.checkpoint import OtherFormat, Snapshot
+from so8t_core.training.history import LostBest
+from so8t_core.training.surroundings import Surroundings
 
 
 class EndedEarly(Exception):
@@ -46,6 +49,13 @@ class BestWatch:
         self.step, self.loss = step, loss
         return True
 
+    def look_anew(self, step: int | None, loss: float | None) -> None:
+        """Forget the lowest loss, whose weights are lost; those of this step, if any, are there.
+
+        What early stopping counts from stays: it is about losses alone.
+        """
+        self.step, self.loss = step, loss
+
     @property
     def ended(self) -> bool:
         """Whether the training has waited long enough for a gain."""
@@ -63,6 +73,26 @@ def takes_best(settings: TrainSettings) -> bool:
     if settings.adapter_from == "auto":
         return settings.early_stopping_patience > 0
     return settings.adapter_from == "best"
+
+
+def kept_best(
+    around: Surroundings, step: int, identity: Mapping[str, Any], instead: str
+) -> Snapshot | None:
+    """The checkpoint of the best step; None, told and noted, where it is damaged or not there.
+
+    `instead`: what is done then. Raises `OtherFormat` for one that another version wrote.
+    """
+    try:
+        return around.store.read(step, identity)
+    except OtherFormat:
+        raise
+    except CheckpointError as error:
+        lost = LostBest(step, error.what)
+    around.emit.fallback(instead, f"{around.store.path(step).name}: {lost.reason}")
+    known = around.history.now.lost_bests
+    if lost not in known:
+        around.history.change(lost_bests=(*known, lost))
+    return None
 
 
 def require_held_out(settings: TrainSettings, held_out: object | None) -> None:

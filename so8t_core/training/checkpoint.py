@@ -118,6 +118,12 @@ def write_checkpoint(folder: Path, snapshot: Snapshot) -> int:
 
 def read_checkpoint(folder: Path) -> Snapshot:
     """Read and verify a checkpoint. Raises `CheckpointError` when any byte was changed."""
+    if not folder.is_dir():
+        raise CheckpointError(
+            "The checkpoint is not there.",
+            where=str(folder),
+            hint="Bring it back; else an older one is taken where there is one.",
+        )
     try:
         _verify(folder)
         state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
@@ -271,6 +277,14 @@ class CheckpointStore:
             os.replace(old, leaving)
             shutil.rmtree(leaving)
         return path, size_bytes
+
+    def read(self, step: int, identity: Mapping[str, Any]) -> Snapshot:
+        """The checkpoint of a step. Raises `CheckpointError` where it is not whole or not ours."""
+        path = self.path(step)
+        snapshot = read_checkpoint(path)
+        _require_own_name(snapshot, path)
+        require_same_identity(snapshot, identity, str(path))
+        return snapshot
 
     def newest(self, check: Callable[[Snapshot], None]) -> tuple[Snapshot | None, list[str]]:
         """The newest checkpoint that is intact, and why newer ones were passed over.

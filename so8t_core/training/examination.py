@@ -22,6 +22,7 @@ from so8t_core.training.guard import require_finite
 from so8t_core.training.held_out import held_out_loss
 from so8t_core.training.memory import Passes, first_line, no_smaller_passes
 from so8t_core.training.samples import SampleWriter
+from so8t_core.training.series import read_series
 from so8t_core.training.surroundings import Surroundings
 
 
@@ -146,6 +147,14 @@ class Examination:
                 f"{self.best.patience} evaluations; it was lowest after step {self.best.step}.",
             )
         return lowest
+
+    def look_for_best_anew(self, step: int) -> None:
+        """Forget the best, whose checkpoint is lost; that of this step is there and may be it."""
+        measured = None
+        if step > 0 and self._scheduled(step) and self.evaluated_step == step:
+            *_, last = read_series(self._around.evaluations.path)
+            measured = last["eval_loss"]
+        self.best.look_anew(None if measured is None else step, measured)
 
     def write_samples(self, subject: Subject, step: int) -> None:
         """Have the model answer; may be paused between tokens, and is then begun anew."""

@@ -14,6 +14,7 @@ from so8t_core.training.adapter import trained_weights
 from so8t_core.training.base_model import weight_dtypes
 from so8t_core.training.fitting import Choice
 from so8t_core.training.gate_terms import trained_gates
+from so8t_core.training.history import History
 from so8t_core.training.preparation import PreparedData
 from so8t_core.training.series import read_series
 from so8t_core.training.surroundings import Surroundings
@@ -29,8 +30,10 @@ def training_figures(
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Everything a report shows of a finished training, and what its reader must know."""
     steps = list(read_series(around.series.path))
-    losses = [line["loss"] for line in steps if "loss" in line]  # a step left out may have none
-    evaluations = [line["eval_loss"] for line in read_series(around.evaluations.path)]
+    by_step = {line["step"]: line["loss"] for line in steps if "loss" in line}
+    losses = list(by_step.values())  # a step left out may have none
+    measured = {line["step"]: line["eval_loss"] for line in read_series(around.evaluations.path)}
+    evaluations = list(measured.values())
     gates = trained_gates(trainer.adapted)
     gate_parameters = sum(gate.module.theta.numel() for gate in gates)
     trained = sum(weight.numel() for weight in trained_weights(trainer.adapted).values())
@@ -50,6 +53,10 @@ def training_figures(
         "best_eval_loss": trainer.examination.best.loss,
         "best_step": trainer.examination.best.step,
         "adapter_step": trainer.adapter_step,
+        "adapter_loss": by_step.get(trainer.adapter_step),
+        "adapter_eval_loss": measured.get(trainer.adapter_step),
+        "adapter_tokens": trainer.adapter_counters["tokens"],
+        "adapter_target_tokens": trainer.adapter_counters["targets"],
         "lora_parameters": trained - gate_parameters,
         "gate_parameters": gate_parameters,
         **rotation,
@@ -64,11 +71,21 @@ def training_figures(
         "checkpoint_write_s_max": history.checkpoint_write_s_max,
         "resumes": history.starts - 1,
         "rejected_checkpoints": len(history.rejected_checkpoints),
+        "lost_best_step": _lost_step(history, measured, trainer.adapter_step),
         "train_s": history.train_s,
         **data.figures,
     }
-    notes = _notes(settings, trainer, rotation, history.rejected_checkpoints)
+    notes = _notes(settings, trainer, rotation, history)
     return figures, data.notes + notes
+
+
+def _lost_step(history: History, measured: Mapping[float, float], taken: int) -> int | None:
+    """The step of a lower held-out loss than the adapter's, whose checkpoint was lost."""
+    lost = [one.step for one in history.lost_bests if one.step in measured]
+    lowest = min(lost, key=lambda step: measured[step], default=None)
+    if lowest is None or taken not in measured or measured[lowest] >= measured[taken]:
+        return None
+    return lowest
 
 
 def memory_figures(choice: Choice, device: torch.device) -> dict[str, Any]:
@@ -106,9 +123,15 @@ def _notes(
     settings: TrainSettings,
     trainer: SO8TTrainer,
     rotation: Mapping[str, float],
-    rejected: tuple[str, ...],
+    history: History,
 ) -> tuple[str, ...]:
-    notes = [f"A damaged checkpoint was passed over: {reason}" for reason in rejected]
+    notes = [
+        f"A damaged checkpoint was passed over: {reason}" for reason in history.rejected_checkpoints
+    ]
+    notes += [
+        f"The checkpoint of step {lost.step}, the best until then, could not be used: {lost.reason}"
+        for lost in history.lost_bests
+    ]
     if bad := trainer.guard.seen.bad:
         notes.append(f"{bad} steps were left out: their loss or gradient was not usable.")
     if trainer.examination.best.ended:
@@ -116,6 +139,11 @@ def _notes(
             f"Training stopped early after step {trainer.state.global_step} of "
             f"{trainer.args.max_steps}: the held-out loss had not fallen for "
             f"{trainer.examination.best.patience} evaluations."
+        )
+    if (step := trainer.adapter_step) != (last := trainer.state.global_step):
+        notes.append(
+            f"The adapter is that of step {step}, where the held-out loss was lowest; training "
+            f"went on to step {last}."
         )
     if rotation:
         notes += rotation_notes(rotation, free=trainer.terms.free)

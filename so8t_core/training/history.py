@@ -15,6 +15,16 @@ _Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
+class LostBest:
+    """A step whose held-out loss was the lowest, and why its checkpoint could not be used."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
+    step: _Count
+    reason: str
+
+
+@dataclass(frozen=True)
 class History:
     """`starts`: processes that began; `threads`: CPU threads of the first of them.
 
@@ -30,6 +40,7 @@ class History:
     checkpoint_stall_s_max: _Seconds = 0.0
     checkpoint_write_s_max: _Seconds = 0.0
     rejected_checkpoints: tuple[str, ...] = ()
+    lost_bests: tuple[LostBest, ...] = ()
     train_s: _Seconds = 0.0
 
 

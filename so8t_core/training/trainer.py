@@ -34,14 +34,12 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 from so8t_core.contract.settings.train import TrainSettings
 from so8t_core.training.adapter import put_weights, trained_weights
 from so8t_core.training.base_model import set_evaluating
-from so8t_core.training.best import EndedEarly, takes_best
+from so8t_core.training.best import EndedEarly, kept_best, takes_best
 from so8t_core.training.callbacks import StepBounds
 from so8t_core.training.checkpoint import (
     Snapshot,
     not_fitting,
-    read_checkpoint,
     require_fitting,
-    require_same_identity,
 )
 from so8t_core.training.dataset import PaddingCollator, RunOrder, SampleSet
 from so8t_core.training.examination import Examination, Subject
@@ -517,11 +515,12 @@ class SO8TTrainer(Trainer):
         gc.freeze()
         told = lost_device_told(self._around.run_root.name)
         try:
+            self._verify_best()
             with self._keeper.writer, told, suppress(EndedEarly):
                 self._go_on()
         finally:
             gc.unfreeze()  # or no cycle of it would ever be collected in this process
-        self.adapter_step = self.state.global_step
+        self.adapter_step, self.adapter_counters = self.state.global_step, self.counters
         if takes_best(self._settings) and self._ranks.first:
             self._take_best()
 
@@ -536,16 +535,32 @@ class SO8TTrainer(Trainer):
         self.state.global_step = self._resume.step
         self.evaluate_if_due()
 
-    def _take_best(self) -> None:
-        """Put back the weights of the lowest held-out loss."""
-        step = self.examination.best.step
-        if step is None or step == self.state.global_step:
+    def _verify_best(self) -> None:
+        """Look for another best at once, and not after hours, where its checkpoint is lost."""
+        resume, step = self._resume, self.examination.best.step
+        if resume is None or not takes_best(self._settings) or step in (None, resume.step):
             return
-        path = self._around.store.path(step)
-        best = read_checkpoint(path)
-        require_same_identity(best, self._identity, str(path))
+        assert step is not None
+        instead = f"the lowest held-out loss from step {resume.step} on"
+
+        def is_kept() -> bool:
+            return kept_best(self._around, step, self._identity, instead) is not None
+
+        if not self._ranks.from_first(is_kept):
+            self.examination.look_for_best_anew(resume.step)
+
+    def _take_best(self) -> None:
+        """Put back the weights of the lowest held-out loss; the last stay where they are lost."""
+        last, step = self.state.global_step, self.examination.best.step
+        if step is None or step == last:
+            return
+        instead = f"an adapter from step {last}, the last, in place of step {step}, the best"
+        best = kept_best(self._around, step, self._identity, instead)
+        if best is None:
+            return
+        require_fitting(best, trained_weights(self.adapted), str(self._around.store.path(step)))
         put_weights(self.adapted, best.weights)
-        self.adapter_step = step
+        self.adapter_step, self.adapter_counters = step, dict(best.counters)
 
 
 def _forget_gradients(parameters: Sequence[nn.Parameter], set_to_none: bool = True) -> None:

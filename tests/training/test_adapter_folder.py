@@ -111,7 +111,8 @@ def test_the_card_shows_the_manifests_figures(straight: Any) -> None:
     text = (root / "train" / "adapter" / "README.md").read_text()
     figures = outcome.figures
     assert f"| tokens seen | {figures['tokens']:,} |" in text
-    assert f"| held-out loss after | {figures['final_eval_loss']:.4f} |" in text
+    assert f"| held-out loss after | {figures['adapter_eval_loss']:.4f} |" in text
+    assert "went on to step" not in text
     assert f"| mean rotation, radians | {figures['rotation_angle_mean_rad']:.4f} |" in text
     assert "| CC-BY-4.0 | 7 |" in text
     assert f"| trained weights | {outcome.digest} |" in text

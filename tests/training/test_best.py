@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,11 +10,12 @@ import pytest
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
-from so8t_core.contract.errors import CheckpointError, DataError
+from so8t_core.contract.errors import DataError
 from so8t_core.contract.settings.train import TrainSettings
 from so8t_core.phases.base import HardPause
 from so8t_core.training.adapter import weights_digest
 from so8t_core.training.best import BestWatch
+from so8t_core.training.checkpoint import CheckpointStore, Snapshot, read_checkpoint
 from so8t_core.training.series import read_series
 from tests.training.trial import PlannedGate, context, said, train
 
@@ -117,14 +120,101 @@ def test_which_checkpoint_the_adapter_is_made_from_is_a_setting(
     assert last.figures["adapter_step"] == last.figures["steps"] == outcome.figures["steps"]
     assert last.digest != outcome.digest
 
-    root = new_run("damaged")
+    root = new_run("without stopping")
     settings = {**OVERSHOOTING, "max_steps": outcome.figures["steps"], "adapter_from": "best"}
     settings["early_stopping_patience"] = 0
     assert train(context(root, **settings)).digest == outcome.digest
-    best = root / "train" / "checkpoints" / f"step-{outcome.figures['best_step']:08d}"
-    (best / "weights.safetensors").write_bytes(b"damaged")
-    with pytest.raises(CheckpointError, match=r"weights\.safetensors"):
-        train(context(root, **settings))
+
+
+def test_the_card_tells_the_adapters_own_step_and_losses(overshot: Any) -> None:
+    root, outcome, _ = overshot
+    folder, figures = root / "train" / "adapter", outcome.figures
+    best, last = figures["best_step"], figures["steps"]
+    assert best < last
+    text = (folder / "README.md").read_text()
+    steps = list(read_series(root / "train" / "series.jsonl"))
+    until = steps[:best]
+    assert f"| optimiser steps | {best} |" in text
+    assert f"| tokens seen | {sum(int(line['tokens']) for line in until):,} |" in text
+    assert f"| loss of its last step | {until[-1]['loss']:.4f} |" in text
+    assert f"| held-out loss after | {evaluations(root)[best]:.4f} |" in text
+    assert f"| steps of the whole training | {last} |" in text
+    assert f"The adapter is that of step {best}, where" in text
+    assert f"{steps[-1]['loss']:.4f}" not in text
+    assert f"{evaluations(root)[last]:.4f}" not in text
+    kept = CheckpointStore(root / "train" / "checkpoints", 9, owned=False).path(best)
+    assert figures["adapter_target_tokens"] == read_checkpoint(kept).counters["targets"]
+    assert figures["adapter_target_tokens"] < figures["target_tokens"]
+    assert json.loads((folder / "training.json").read_text())["steps"] == best
+    assert any(f"went on to step {last}" in note for note in outcome.notes)
+
+
+def damage(best: Path) -> None:
+    content = (best / "weights.safetensors").read_bytes()
+    (best / "weights.safetensors").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
+@pytest.mark.parametrize("harm", [damage, shutil.rmtree], ids=["damaged", "gone"])
+def test_a_lost_best_checkpoint_costs_the_best_and_not_the_training(
+    overshot: Any, tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    whole, outcome, _ = overshot
+    root = shutil.copytree(whole, tmp_path / "run", symlinks=True)
+    best, last = outcome.figures["best_step"], outcome.figures["steps"]
+    harm(root / "train" / "checkpoints" / f"step-{best:08d}")
+    for _ in range(2):  # the second time nothing is left to be lost
+        again = train(context(root, **OVERSHOOTING))
+    figures = again.figures
+    assert (figures["adapter_step"], figures["lost_best_step"]) == (last, best)
+    assert again.digest != outcome.digest
+    text = (root / "train" / "adapter" / "README.md").read_text()
+    assert f"Step {best} had a lower held-out loss; its checkpoint was lost." in text
+    assert sum("could not be used" in note for note in again.notes) == 1
+
+
+def test_a_best_that_is_lost_at_a_resume_is_looked_for_anew(overshot: Any, new_run: NewRun) -> None:
+    _, outcome, _ = overshot
+    root, best = new_run("resumed"), outcome.figures["best_step"]
+    settings = {**OVERSHOOTING, "early_stopping_patience": 0, "adapter_from": "best"}
+    settings |= {"max_steps": best + 3}
+    first = 3 + (best + 1) * (3 + 3) + 1  # evaluations and micro-batches have three points each
+    with pytest.raises(HardPause):
+        train(context(root, PlannedGate(pause_at=first), **settings))
+    shutil.rmtree(root / "train" / "checkpoints" / f"step-{best:08d}")
+    ctx = context(root, **settings)
+    figures = train(ctx).figures
+    (told,) = said(ctx, "fallback")
+    assert told["what"] == f"the lowest held-out loss from step {best + 1} on"
+    assert told["why"] == f"step-{best:08d}: The checkpoint is not there."
+    later = {step: loss for step, loss in evaluations(root).items() if step > best}
+    assert set(later) == {best + 1, best + 2, best + 3}
+    assert figures["adapter_step"] == figures["best_step"] == min(later, key=lambda s: later[s])
+    assert figures["best_eval_loss"] == min(later.values()) == figures["adapter_eval_loss"]
+
+
+def test_a_best_that_is_lost_while_training_gives_way_to_the_last(
+    overshot: Any, new_run: NewRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, outcome, _ = overshot
+    root = new_run("while")
+    best, last = outcome.figures["best_step"], outcome.figures["steps"]
+    settings = {**OVERSHOOTING, "max_steps": last, "early_stopping_patience": 0}
+    whole_write = CheckpointStore.write
+
+    def write(self: CheckpointStore, snapshot: Snapshot) -> tuple[Path, int]:
+        if snapshot.step == last:
+            damage(self.path(best))
+        return whole_write(self, snapshot)
+
+    monkeypatch.setattr(CheckpointStore, "write", write)
+    ctx = context(root, **settings, adapter_from="best")
+    again = train(ctx)
+    assert again.figures["adapter_step"] == last
+    (told,) = said(ctx, "fallback")
+    assert (
+        told["what"] == f"an adapter from step {last}, the last, in place of step {best}, the best"
+    )
+    assert told["why"].startswith(f"step-{best:08d}: weights.safetensors")
 
 
 def test_a_best_needs_something_to_judge_by(new_run: NewRun, tmp_path: Path) -> None:
