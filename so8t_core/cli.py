@@ -114,13 +114,16 @@ def _settings(parser: ArgumentParser, *, required: bool = False) -> None:
     _overrides(parser)
 
 
-def _overrides(parser: ArgumentParser) -> None:
+def _overrides(
+    parser: ArgumentParser,
+    told: str = "override one setting, such as train.max_steps=100; repeatable",
+) -> None:
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="override one setting, such as train.max_steps=100; repeatable",
+        help=told,
     )
 
 
@@ -150,6 +153,11 @@ def _add_runs(commands: _Commands) -> None:
         "resume demo-20260101-120000",
     )
     _run_name(parser)
+    _overrides(
+        parser,
+        "change a setting of the run that decides no result, such as "
+        "train.bad_step=skip; repeatable",
+    )
     parser.add_argument(
         "--all", action="store_true", help="all phases, where it was begun for one of them alone"
     )

@@ -9,6 +9,7 @@ from so8t_core.commands.ollama import export_to_ollama
 from so8t_core.commands.steer import launch, require_free, want_running
 from so8t_core.contract.control import ControlStore, this_user
 from so8t_core.contract.errors import UsageError
+from so8t_core.contract.rundir import RunDir
 from so8t_core.contract.runs import create_run, find_run
 
 
@@ -24,15 +25,7 @@ def phase(arguments: Namespace) -> int:
             )
         arguments.set = [*arguments.set, f"cleanse.executor={executor}"]
     if arguments.in_run is not None:
-        if arguments.config is not None or arguments.set:
-            raise UsageError(
-                "A run keeps the settings that it was made with.",
-                where="-c" if arguments.config is not None else "--set",
-                hint=f"Make a new run: so8t {arguments.command} -c FILE --set NAME=VALUE. What may "
-                "change while a run works is under Control in the interface (key c).",
-            )
-        run = find_run(arguments.in_run, arguments.runs_dir)
-        require_free(run)  # before a pause of its engine's is lifted
+        run = _run_of(arguments)
         want_running(run)
     elif arguments.config is not None:
         from so8t_core.contract.config import load_settings
@@ -45,6 +38,25 @@ def phase(arguments: Namespace) -> int:
             hint=f"For example: so8t {arguments.command} --run RUN, or -c FILE",
         )
     return launch(run, arguments, only=(arguments.command,))
+
+
+def _run_of(arguments: Namespace) -> RunDir:
+    """The run that is named, free, its settings changed where that is asked for and may be."""
+    if arguments.config is not None:
+        raise UsageError(
+            "A run keeps the settings that it was made with.",
+            where="-c",
+            hint=f"Make a new run: so8t {arguments.command} -c FILE --set NAME=VALUE. What may "
+            "change while a run works is under Control in the interface (key c), and some settings "
+            "can be changed by --set between its starts.",
+        )
+    run = find_run(arguments.in_run, arguments.runs_dir)
+    require_free(run)  # before a pause of its engine's is lifted
+    if arguments.set:
+        from so8t_core.engine.changed_settings import change_settings
+
+        change_settings(run, arguments.set)
+    return run
 
 
 def train(arguments: Namespace) -> int:
@@ -61,7 +73,7 @@ def train(arguments: Namespace) -> int:
     if arguments.force_new_run and arguments.in_run is not None:
         from so8t_core.engine.afresh import set_aside
 
-        run = find_run(arguments.in_run, arguments.runs_dir)
+        run = _run_of(arguments)
         aside = set_aside(run, "train")
         if aside is not None:
             print(f"{run.name}: the older training is kept in {aside.name}.")

@@ -211,9 +211,14 @@ def demo(arguments: Namespace) -> int:
 def resume(arguments: Namespace) -> int:
     """`so8t resume [RUN]`: lift a pause, or start an engine that goes on where the last ended.
 
-    With `--all` also with the phases that the run was not begun for.
+    With `--all` also with the phases that the run was not begun for, with `--set` on settings that
+    were changed.
     """
     run = find_run(arguments.run, arguments.runs_dir)
+    if arguments.set:
+        from so8t_core.engine.changed_settings import change_settings
+
+        change_settings(run, arguments.set)
     wish = want_running(run)
     if _engine_heard(run, wish):
         if has_terminal() and not (arguments.headless or arguments.detach):

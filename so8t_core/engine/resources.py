@@ -120,6 +120,7 @@ def shortage(
             return ResourceError(
                 f"{title} is short: {values[name]:.2f} GB left, {least:.2f} GB wanted.",
                 where=str(where),
-                hint=f"Free some, or lower `{setting}`; then resume the run: nothing is lost.",
+                hint="Free some, then resume the run: nothing is lost. Or set less as enough: "
+                f"`so8t resume RUN --set {setting}=NUMBER`.",
             )
     return None

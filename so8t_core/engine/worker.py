@@ -137,7 +137,8 @@ def as_known_error(error: Exception) -> So8tError | None:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return ResourceError(
             f"Memory ran out: {str(error).splitlines()[0] if str(error) else 'no details'}.",
-            hint="Use smaller batches, shorter sequences or gradient checkpointing; then resume.",
+            hint="See what else fills the memory, then resume the run. In a new one, set smaller "
+            "batches, shorter sequences or gradient checkpointing.",
         )
     return None
 

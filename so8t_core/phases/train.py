@@ -58,6 +58,7 @@ from so8t_core.training.samples import SampleWriter
 from so8t_core.training.schedule import step_count, training_arguments
 from so8t_core.training.series import START, SeriesFile
 from so8t_core.training.sharding import require_shardable, shard_base
+from so8t_core.training.steering import changed_steering
 from so8t_core.training.surroundings import Surroundings
 from so8t_core.training.trackers import Trackers, require_trackers
 from so8t_core.training.trainer import SO8TTrainer
@@ -96,7 +97,7 @@ def run(ctx: PhaseContext) -> Outcome:
     # what `auto` means is no part of the identity: it is kept beside the checkpoints
     ctx = _applied(ctx, kernels.applied(ctx.settings.train))
     with closing(_surroundings(ctx, history, ranks)) as around:
-        snapshot = _shared_snapshot(around, identity)
+        snapshot = _shared_snapshot(around, identity, settings)
         _start(around, snapshot, threads)
         around.trackers.start(
             ctx.run.root.name,
@@ -204,11 +205,15 @@ def _surroundings(ctx: PhaseContext, history: HistoryFile, ranks: Ranks) -> Surr
     )
 
 
-def _shared_snapshot(around: Surroundings, identity: Mapping[str, Any]) -> Snapshot | None:
+def _shared_snapshot(
+    around: Surroundings, identity: Mapping[str, Any], settings: TrainSettings
+) -> Snapshot | None:
     """The checkpoint that the first rank finds, on every rank."""
     ranks = around.ranks
     if ranks.first:
         snapshot = _find_snapshot(around, identity)
+        if snapshot is not None:
+            _tell_changes(around, changed_steering(snapshot, settings))
         ranks.agree(snapshot.step if snapshot else None)
         return snapshot
     step: int | None = ranks.agree(None)
@@ -234,6 +239,13 @@ def _find_snapshot(around: Surroundings, identity: Mapping[str, Any]) -> Snapsho
         where = str(around.store.path(snapshot.step))
         require_same_identity(snapshot, identity, where)
     return snapshot
+
+
+def _tell_changes(around: Surroundings, changes: tuple[str, ...]) -> None:
+    for change in changes:
+        around.emit.log("info", f"A setting was changed: {change}.")
+    known = around.history.now.changed_settings
+    around.history.change(changed_settings=(*known, *(one for one in changes if one not in known)))
 
 
 def _start(around: Surroundings, snapshot: Snapshot | None, threads: int) -> None:

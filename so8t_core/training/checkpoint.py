@@ -29,6 +29,7 @@ from torch import Tensor
 
 from so8t_core.contract.errors import CheckpointError, ResourceError
 from so8t_core.contract.files import PARTIAL_SUFFIX, replacing_folder, sha256_file, write_json
+from so8t_core.contract.settings.train import STEERING
 from so8t_core.training.optimizer import State
 from so8t_core.training.series import SeriesMark
 
@@ -205,12 +206,16 @@ def not_fitting(name: str, where: str) -> CheckpointError:
 
 
 def require_same_identity(snapshot: Snapshot, identity: Mapping[str, Any], where: str) -> None:
-    """Raise `CheckpointError` naming everything in which a resume would differ."""
-    names = sorted(snapshot.identity.keys() | identity.keys())
+    """Raise `CheckpointError` naming everything in which a resume would differ.
+
+    Older checkpoints hold what steers as well, which may be changed on the way.
+    """
+    steering = {f"train.{name}" for name in STEERING}
+    kept = {name: value for name, value in snapshot.identity.items() if name not in steering}
     differing = [
-        f"{name} (checkpoint: {snapshot.identity.get(name)!r}, now: {identity.get(name)!r})"
-        for name in names
-        if snapshot.identity.get(name) != identity.get(name)
+        f"{name} (checkpoint: {kept.get(name)!r}, now: {identity.get(name)!r})"
+        for name in sorted(kept.keys() | identity.keys())
+        if kept.get(name) != identity.get(name)
     ]
     if differing:
         raise CheckpointError(

@@ -132,6 +132,7 @@ def _notes(
         f"The checkpoint of step {lost.step}, the best until then, could not be used: {lost.reason}"
         for lost in history.lost_bests
     ]
+    notes += [f"A setting was changed on the way: {change}." for change in history.changed_settings]
     if bad := trainer.guard.seen.bad:
         notes.append(f"{bad} steps were left out: their loss or gradient was not usable.")
     if trainer.examination.best.ended:

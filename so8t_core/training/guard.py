@@ -12,7 +12,7 @@ from so8t_core.contract.settings.train import TrainSettings
 
 MEMORY_STEPS = 20
 """Explosions are told from the average of about so many good steps, once there were so many."""
-_REMEDY = "Lower train.learning_rate and train.gate_learning_rate, look for broken samples,"
+_REMEDY = "lower train.learning_rate and train.gate_learning_rate, look for broken samples,"
 
 
 @dataclass
@@ -29,15 +29,18 @@ class _Seen:
 
 @dataclass
 class StepGuard:
-    """Judges each step between its last backward pass and its update."""
+    """Judges each step between its last backward pass and its update. `run`: its name."""
 
     settings: TrainSettings
+    run: str
     seen: _Seen = field(default_factory=_Seen)
 
     @classmethod
-    def from_settings(cls, settings: TrainSettings, state: Mapping[str, Any]) -> StepGuard:
+    def from_settings(
+        cls, settings: TrainSettings, run: str, state: Mapping[str, Any]
+    ) -> StepGuard:
         """As the settings say, with the state of a checkpoint, or with none (`{}`)."""
-        return cls(settings, _Seen(**state))
+        return cls(settings, run, _Seen(**state))
 
     def judge(self, step: int, loss: float, grad_norm: float) -> str | None:
         """Why the step must not be taken; None for a good one.
@@ -84,18 +87,21 @@ class StepGuard:
     def _require_patience(self, step: int, why: str) -> None:
         settings, seen = self.settings, self.seen
         if settings.bad_step == "stop":
-            told = why
+            told, change = why, "train.bad_step=skip"
         elif seen.row > settings.max_bad_steps_in_a_row:
             told = f"{why} It is bad step number {seen.row} in a row."
+            change = f"train.max_bad_steps_in_a_row={2 * seen.row}"
         elif seen.bad > settings.max_bad_steps:
             told = f"{why} It is bad step number {seen.bad} in all."
+            change = f"train.max_bad_steps={2 * seen.bad}"
         else:
             return
+        other = " (or back_off)" if settings.bad_step == "stop" else ""
         raise PhaseError(
             told,
             where=f"train, step {step}",
-            hint=f"{_REMEDY} or set train.bad_step to skip or back_off (see train.max_bad_steps); "
-            "the last checkpoint is intact.",
+            hint=f"What is saved is intact: `so8t resume {self.run} --set {change}`{other} goes on "
+            f"from it and leaves such steps out. Or {_REMEDY} and begin a new run.",
         )
 
 
@@ -106,5 +112,6 @@ def require_finite(values: Mapping[str, float], where: str) -> None:
             raise PhaseError(
                 f"The {name.replace('_', ' ')} of {where} is {value}.",
                 where=f"train, {where}",
-                hint=f"{_REMEDY} and begin a new run; the last checkpoints may be as broken.",
+                hint=f"{_REMEDY.capitalize()} and begin a new run; the last checkpoints may be "
+                "as broken.",
             )

@@ -28,6 +28,7 @@ class LostBest:
 class History:
     """`starts`: processes that began; `threads`: CPU threads of the first of them.
 
+    `changed_settings`: what was set otherwise on the way, in words;
     `checkpoint_stall_s_max`: the longest that a checkpoint held the training up;
     `checkpoint_write_s_max`: the longest that one was being written beside it.
     """
@@ -41,6 +42,7 @@ class History:
     checkpoint_write_s_max: _Seconds = 0.0
     rejected_checkpoints: tuple[str, ...] = ()
     lost_bests: tuple[LostBest, ...] = ()
+    changed_settings: tuple[str, ...] = ()
     train_s: _Seconds = 0.0
 
 

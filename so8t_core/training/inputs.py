@@ -11,7 +11,7 @@ import torch
 
 from so8t_core.contract.errors import ModelError
 from so8t_core.contract.files import sha256_file
-from so8t_core.contract.settings.train import OPERATIONAL
+from so8t_core.contract.settings.train import OPERATIONAL, STEERING
 from so8t_core.model.base import digest_of
 from so8t_core.model.weights import read_config
 from so8t_core.phases.base import PhaseContext
@@ -59,7 +59,7 @@ def training_identity(
     device: torch.device,
 ) -> dict[str, Any]:
     """What a checkpoint must have been made with for a resume to go on with its numbers."""
-    chosen = ctx.settings.train.model_dump(mode="json", exclude=set(OPERATIONAL))
+    chosen = ctx.settings.train.model_dump(mode="json", exclude=set(OPERATIONAL | STEERING))
     return {
         **{f"train.{name}": value for name, value in chosen.items()},
         "train.threads": threads if device.type == "cpu" else None,

@@ -48,9 +48,10 @@ class Passes:
             raise ResourceError(
                 f"Memory ran out with one sample in a pass: {why}",
                 where=f"train, {where}",
-                hint="Lower train.max_length_tokens or train.lora_rank, set "
+                hint="Look in nvidia-smi for what else is on the GPU, then resume. In a new run "
+                "lower train.max_length_tokens or train.lora_rank, set "
                 "train.gradient_checkpointing: true, or store the base smaller "
-                "(train.base_storage: int8 or nf4); then resume.",
+                "(train.base_storage: int8 or nf4).",
             )
         before, self.rows = self.rows, -(-self.rows // 2)
         self._emit.fallback(

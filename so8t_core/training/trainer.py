@@ -63,6 +63,7 @@ from so8t_core.training.rotation_bank import RotationBank
 from so8t_core.training.samples import SampleWriter
 from so8t_core.training.schedule import build_schedule, lower_rates, seed_step
 from so8t_core.training.sharding import average_gradients
+from so8t_core.training.steering import steering_of
 from so8t_core.training.surroundings import Surroundings
 
 
@@ -110,7 +111,9 @@ class SO8TTrainer(Trainer):
         self.counters = dict(resume.counters) if resume else {"tokens": 0, "targets": 0}
         rows = arguments.per_device_train_batch_size
         self.passes = Passes(rows, around.emit, resume.course["passes"] if resume else {})
-        self.guard = StepGuard.from_settings(settings, resume.course["guard"] if resume else {})
+        self.guard = StepGuard.from_settings(
+            settings, around.run_root.name, resume.course["guard"] if resume else {}
+        )
         self._held_s = 0.0
         self._coming: Iterator[Any] = iter(())
         self._ahead: list[Any] = []
@@ -454,6 +457,7 @@ class SO8TTrainer(Trainer):
                 "best": self.examination.best.state(),
                 "guard": self.guard.state(),
                 "passes": self.passes.state(),
+                "steering": steering_of(self._settings),
             },
         }
         if self.optimizer is None:  # a training at its end, in an evaluation that was left undone

@@ -117,6 +117,9 @@ def test_a_run_whose_lock_is_held_is_refused_with_code_5(run: RunDir):
     lock.acquire()
     answer = so8t("resume", run.root, "--headless")
     assert answer.returncode == 0  # resuming a living engine means to let it go on
+    changing = so8t("resume", run.root, "--headless", "--set", "train.bad_step=skip")
+    assert changing.returncode == 5
+    assert load_settings(run.settings_file).train.bad_step == "stop"
     answer = subprocess.run(
         [sys.executable, "-m", "so8t_core.engine", run.root], capture_output=True, text=True
     )

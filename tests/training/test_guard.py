@@ -41,10 +41,12 @@ def lines(root: Path) -> list[dict[str, float]]:
 
 
 def judged(settings: dict[str, Any], steps: list[tuple[float, float]]) -> list[str | None]:
-    guard = StepGuard.from_settings(TrainSettings.model_validate(settings), {})
+    guard = StepGuard.from_settings(TrainSettings.model_validate(settings), "one", {})
     verdicts = []
     for number, (loss, norm) in enumerate(steps, start=1):
-        guard = StepGuard.from_settings(guard.settings, guard.state())  # as if resumed each time
+        guard = StepGuard.from_settings(
+            guard.settings, "one", guard.state()
+        )  # as if resumed each time
         verdicts.append(guard.judge(number, loss, norm))
     return verdicts
 

@@ -97,7 +97,7 @@ def test_one_row_that_does_not_fit_ends_with_a_word_and_an_intact_checkpoint(
     ):
         train(ctx)
     assert caught.value.hint is not None
-    assert "max_length_tokens" in caught.value.hint
+    assert "In a new run lower train.max_length_tokens" in caught.value.hint
     assert said(ctx, "checkpoint")[-1]["step"] == 2
     assert read_checkpoint(root / "train" / "checkpoints" / "step-00000002").step == 2
 

@@ -30,6 +30,20 @@ OPERATIONAL = frozenset(
         "parallel",
     }
 )
+STEERING = frozenset(
+    {
+        "bad_step",
+        "back_off_factor",
+        "max_bad_steps_in_a_row",
+        "max_bad_steps",
+        "loss_explosion",
+        "grad_norm_explosion",
+        "adapter_from",
+        "early_stopping_patience",
+        "early_stopping_min_delta",
+    }
+)
+"""What steers the steps to come and changes no number before them: free to change on the way."""
 
 
 class TrainSettings(Section):
