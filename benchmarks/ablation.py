@@ -37,6 +37,7 @@ from benchmarks.ablation_training import (
     Cell,
     Judged,
     Scale,
+    device_name,
     judge_base,
     judged_rows,
     load_base,
@@ -90,13 +91,12 @@ def base_scores() -> dict[str, Any]:
     """In a worker: the base's line."""
     bench = Bench.here
     scores = judge_base(bench.model, bench.judged, bench.scale)
-    device = bench.model.device
     return {
         "part": "a",
         "name": "base",
         "role": "base",
         "points": [{"step": 0, **scores}],
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else device.type,
+        "device": device_name(bench.model.device),
         "torch": torch.__version__,
         "rows_in_step": bench.scale.rows,
         "row_tokens": bench.scale.length,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,11 @@ _HEAD = (
     "English, prose: change",
     "mean rotation",
 )
+
+
+def _devices(results: Results) -> str:
+    made = Counter(cell["device"] for cell in results.cells)
+    return ", ".join(f"{device} ({count} trainings)" for device, count in made.items())
 
 
 def main_table(results: Results) -> str:
@@ -237,7 +243,7 @@ def sections(results: Results) -> str:
         ("Rates that were tried", tuning_table, "a"),
     ]
     intro = (
-        f"Measured on: {base['device']}, torch {base['torch']}. {base['steps']} steps of "
+        f"Measured on: {_devices(results)}, torch {base['torch']}. {base['steps']} steps of "
         f"{base['rows_in_step']} x {base['row_tokens']} tokens ({base['few_steps']} with few "
         f"documents), from {corpus['train_documents']:,} passages of {corpus['train_tokens']:,} "
         f"tokens. Bits per byte of held-out text: Japanese {base['judged_bytes']['test']:,} bytes "

@@ -196,6 +196,11 @@ class Group:
         return points
 
 
+def device_name(device: torch.device) -> str:
+    """What the tables call it."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 def finite(value: Any) -> Any:
     """The value with None for each number that JSON has no word for."""
     if isinstance(value, dict):
@@ -233,6 +238,7 @@ def run_group(
                 "tokens": cell.steps * scale.rows * scale.length,
                 "points": found,
                 "rotation_angle_mean": angle,
+                "device": device_name(group.device),
                 "group_s": spent_s,
                 "group_cells": len(cells),
             }

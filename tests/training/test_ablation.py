@@ -223,6 +223,7 @@ def result_of(cell, value):
         "parameters": 10,
         "points": [{"step": step, **scores} for step in cell.points],
         "rotation_angle_mean": 0.5 if cell.layout.gates else None,
+        "device": "cpu",
         "group_s": 0.0,
         "group_cells": 1,
     }
@@ -299,7 +300,7 @@ def test_the_tables_are_made_of_the_results(tmp_path, corpus, base):
     scores = {"validation": 3.0, "test": 3.0, "english_technical": 0.9, "english_prose": 1.0}
     line = {
         "name": "base", "part": "a", "role": "base", "points": [{"step": 0, **scores}],
-        "device": "cpu", "torch": "2", "rows_in_step": 2, "row_tokens": 16, "steps": 6,
+        "torch": "2", "rows_in_step": 2, "row_tokens": 16, "steps": 6,
         "few_steps": 4, "judged_bytes": {name: 30 for name, _ in SMALL.judged_rows},
         "corpus": corpus.facts(),
     }  # fmt: skip
@@ -309,6 +310,7 @@ def test_the_tables_are_made_of_the_results(tmp_path, corpus, base):
     # LoRA: seeds 1 to 3 at 2 - 0.128 + 0.01 k: mean 1.892, half width 4.303 * 0.01 / sqrt 3
     assert "| LoRA r 64 | 10 | 0.13 | 1.892 ± 0.025 |  | 0.100 ± 0.000 | 0.100 ± 0.000 |" in text
     assert "Not measured" not in text
+    assert text.startswith("Measured on: cpu (")
     assert "nan" not in text
     assert text.count("###") == 6
 
