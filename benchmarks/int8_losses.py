@@ -44,10 +44,12 @@ ARMS: dict[str, dict[str, Any]] = {
     "dequantized": {"base_storage": "int8", "int8_matmul": "dequantized"},
     "llm_int8": {"base_storage": "int8", "int8_matmul": "llm_int8"},
 }
-JOINED: dict[str, dict[str, Any]] = {
-    "ours": {"base_storage": "int8", "int8_matmul": "dequantized", "fused": "on"}
+OTHERS: dict[str, dict[str, Any]] = {
+    "ours": {"base_storage": "int8", "int8_matmul": "dequantized", "fused": "on"},
+    "float32": {"base_storage": "float32"},
 }
-"""The product's own way; `benchmarks/loss_curves.py` asks for it."""
+"""The product's own way, and arithmetic that rounds nowhere to 16 bits, which
+`benchmarks/loss_curves.py` asks for."""
 
 
 @contextlib.contextmanager
@@ -93,8 +95,9 @@ def train(
     device = torch.device(options.device, 0 if options.device == "cuda" else None)
     settings = TrainSettings.model_validate(
         {"lora_dropout": 0.0, "train_gates": False, "gradient_checkpointing": False}
-        | {"fused": "off", "liger": "off", **(ARMS | JOINED)[arm]}
+        | {"fused": "off", "liger": "off", **(ARMS | OTHERS)[arm]}
     )
+    rounds = settings.base_storage != "float32"
     model: Any = load_base(folder, settings, device, torch.bfloat16)
     model = attach_adapter(model, settings, seed).to(device)
     if settings.fused == "on":
@@ -108,7 +111,7 @@ def train(
 
     def loss_of(batch: Tensor) -> Tensor:
         given = batch.to(device)
-        with torch.autocast(device.type, torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=rounds):
             loss: Tensor = model(input_ids=given, labels=given, use_cache=False).loss
         return loss.float()
 

@@ -1,12 +1,15 @@
 """Whether our training learns as stock bf16 does: losses of both over the same steps and rows.
 
     python benchmarks/loss_curves.py BUNDLE OUT.json [--seeds 3] [--steps 200] [--device cpu]
+    python benchmarks/loss_curves.py BUNDLE OUT.json --device cpu --steps 10 --rows 2 --length 256
 
 BUNDLE is what `benchmarks/ablation.py prepare` wrote: a trained model and Japanese pages. Stock is
 a bf16 base under PEFT's LoRA and plain operations, ours an int8 base under the joined operations,
 without gates, which a stock training has none of. All see the same rows; a seed draws LoRA's start
 alone, so that the noise between seeds is as small as it gets. Reported: how far ours and stock are
-apart at equal seeds, and stock and stock at unequal ones. A curve's points are means of ten steps.
+apart at equal seeds, and stock and stock at unequal ones; and how far each is from the same
+training in float32 throughout, where nothing is rounded to 16 bits. A curve's points are means of
+ten steps.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from benchmarks import int8_losses
 from benchmarks.ablation_corpus import Corpus
 from benchmarks.ablation_training import load_base
 
-STOCK, OURS = "bf16", "ours"
+STOCK, OURS, EXACT = "bf16", "ours", "float32"
 TOGETHER = 10
 """Steps whose mean is a point of a curve."""
 
@@ -56,7 +59,7 @@ def medians(found: Sequence[dict[str, float]]) -> dict[str, float]:
 
 
 def compare(runs: Sequence[dict[str, dict[str, Any]]]) -> dict[str, Any]:
-    """Both distances, each the median over seeds or pairs of them, and whether ours is the less."""
+    """All distances, medians over seeds or pairs of them, and whether ours is in the noise."""
     ours = medians([apart(run[OURS], run[STOCK]) for run in runs])
     noise = medians(
         [apart(one[STOCK], other[STOCK]) for one, other in itertools.combinations(runs, 2)]
@@ -64,6 +67,8 @@ def compare(runs: Sequence[dict[str, dict[str, Any]]]) -> dict[str, Any]:
     return {
         "ours_from_stock": ours,
         "stock_from_stock_of_another_seed": noise,
+        "ours_from_float32": medians([apart(run[OURS], run[EXACT]) for run in runs]),
+        "stock_from_float32": medians([apart(run[STOCK], run[EXACT]) for run in runs]),
         "within_seed_noise": all(ours[name] <= noise[name] for name in ours),
     }
 
@@ -90,7 +95,7 @@ def main() -> None:
         load_base(options.bundle, None, torch.bfloat16).save_pretrained(folder)
         for seed in range(options.seeds):
             runs.append({})
-            for arm in (STOCK, OURS):
+            for arm in (STOCK, OURS, EXACT):
                 runs[-1][arm] = int8_losses.train(folder, corpus, arm, seed, options, 0)
                 print(seed, arm, runs[-1][arm]["held_out"], flush=True)
             result: dict[str, Any] = {

@@ -106,7 +106,8 @@ def training_arguments(
         remove_unused_columns=False,
         label_names=["labels"],
         dataloader_pin_memory=device.type == "cuda",
-        accelerator_config={"non_blocking": True},  # copies of pinned memory: nobody waits
+        # nobody waits for copies of pinned memory
+        accelerator_config={"non_blocking": device.type == "cuda"},
     )
     arguments._n_gpu = min(arguments.n_gpu, 1)  # never DataParallel; several GPUs need a launcher
     return arguments

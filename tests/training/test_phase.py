@@ -218,7 +218,14 @@ def test_free_gates_feel_the_orthogonality_term(
 ) -> None:
     free = make_model(tmp_path / "free", "free")
     weak, strong = (
-        train(context(new_run(f"w{weight}"), model_path=free, orthogonality_weight=weight))
+        train(
+            context(
+                new_run(f"w{weight}"),
+                model_path=free,
+                orthogonality_weight=weight,
+                gate_learning_rate=1e-2,
+            )
+        )
         for weight in (0.0, 10.0)
     )
     assert strong.figures["orthogonality_error_max"] < 0.5 * weak.figures["orthogonality_error_max"]
