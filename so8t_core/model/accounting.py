@@ -15,7 +15,7 @@ from so8t_core.model.weights import CONFIG_FILE, DTYPE_CODES, ModelFolder, all_f
 if TYPE_CHECKING:
     from so8t_core.model.modeling_phi3_so8t import SO8TPhi3Config
 
-GATED_TYPE = "phi3_so8t"
+GATED_TYPE, STOCK_TYPE = "phi3_so8t", "phi3"
 GATE_KEYS = ("gate_layers", "gate_blocks", "gate_parametrisation")
 """What a gated model's configuration has beyond Phi-3's."""
 
@@ -43,7 +43,7 @@ def gated_config(base: ModelFolder, settings: ModelSettings) -> SO8TPhi3Config:
             where=str(base.path),
             hint="Give its base model, or fold it first with `so8t export --fold-only`.",
         )
-    if kind != "phi3":
+    if kind != STOCK_TYPE:
         raise ModelError(
             f"This is no Phi-3 model: its model_type is {kind!r}.",
             where=str(base.path / CONFIG_FILE),

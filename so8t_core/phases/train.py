@@ -46,6 +46,7 @@ from so8t_core.training.history import HistoryFile
 from so8t_core.training.inputs import (
     TrainingInputs,
     require_positions,
+    require_trainable,
     resolve_inputs,
     training_identity,
 )
@@ -83,11 +84,12 @@ def run(ctx: PhaseContext) -> Outcome:
         require_shardable(settings, device)
     inputs = resolve_inputs(ctx)
     tokenizer = load_own_tokenizer(inputs.model)
+    require_trainable(inputs.model, settings)
     ctx.emit.progress(0, None, "steps", "reading and tokenising the data")
     data = prepare(settings, tokenizer, inputs.cleansed, ctx.settings.seed, ctx.pause.point)
     require_held_out(settings, data.held_out)
     data.require_known_tokens(ModelShape.of_folder(inputs.model).vocabulary, _pad_id(tokenizer))
-    require_positions(inputs.model, data.figures["longest_sample_tokens"])
+    require_positions(inputs.model, data)
     for note in data.notes:
         ctx.emit.log("warning", note)
     kernels = ranks.from_first(partial(_kernels, ctx, device))
@@ -143,7 +145,6 @@ def _fit(
 ) -> Choice:
     """Micro-batch and checkpointing as they are set, or as the memory allows."""
     settings = ctx.settings.train
-    longest = data.figures["longest_sample_tokens"]
     return settle(
         ctx.folder / "choice.json",
         ModelShape.of_folder(inputs.model),
@@ -153,7 +154,7 @@ def _fit(
             liger=kernels.liger,
             fused=kernels.fused,
         ),
-        length=settings.max_length_tokens if settings.packing else longest,
+        length=settings.max_length_tokens if settings.packing else max(data.longest.values()),
         memory_bytes=free_bytes(settings, device),
         ranks=ranks,
         emit=ctx.emit,

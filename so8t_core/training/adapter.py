@@ -16,7 +16,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from so8t_core.contract.errors import InputMissing, ModelError
+from so8t_core.contract.errors import ModelError
 from so8t_core.contract.files import (
     canonical_json,
     replacing_folder,
@@ -39,19 +39,13 @@ def _older_name() -> Iterator[None]:
         yield
 
 
-def load_adapter(base: nn.Module, folder: Path) -> PeftModel:
-    """A base model with a written adapter on it, LoRA and gates, in evaluation mode.
-
-    Raises `InputMissing` where there is no adapter.
-    """
-    if not (folder / "adapter_config.json").is_file():
-        raise InputMissing(
-            "There is no adapter.",
-            where=str(folder),
-            hint="Give the folder `adapter` that `so8t train` wrote.",
-        )
-    with _older_name():
-        return PeftModel.from_pretrained(base, str(folder)).eval()
+def no_gates() -> ModelError:
+    """That gates are to be trained and the model has none."""
+    return ModelError(
+        "The model has no SO(8) gates to train.",
+        where="train.train_gates",
+        hint="Run `so8t integrate` on it first, or set `train.train_gates: false`.",
+    )
 
 
 def attach_adapter(base: nn.Module, settings: TrainSettings, seed: int) -> PeftModel:
@@ -61,11 +55,7 @@ def attach_adapter(base: nn.Module, settings: TrainSettings, seed: int) -> PeftM
     """
     gated = any(name.endswith(GATE_MODULE) for name, _ in base.named_modules())
     if settings.train_gates and not gated:
-        raise ModelError(
-            "The model has no SO(8) gates to train.",
-            where="train.train_gates",
-            hint="Run `so8t integrate` on it first, or set `train.train_gates: false`.",
-        )
+        raise no_gates()
     torch.manual_seed(seed)
     config = LoraConfig(
         r=settings.lora_rank,

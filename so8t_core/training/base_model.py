@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -181,18 +181,21 @@ def _linears(base: Any, targets: Sequence[str]) -> dict[str, list[nn.Linear]]:
 def _require_targets(base: Any, targets: Sequence[str], where: str) -> None:
     unmatched = [target for target, modules in _linears(base, targets).items() if not modules]
     if unmatched:
-        there = sorted(
-            {
-                name.rpartition(".")[2]
-                for name, module in base.model.layers.named_modules()
-                if isinstance(module, nn.Linear)
-            }
-        )
-        raise ModelError(
-            f"The model's layers have no linear named {', '.join(unmatched)}.",
-            where=f"train.lora_targets, {where}",
-            hint=f"Their linears are {', '.join(there)}.",
-        )
+        there = {
+            name.rpartition(".")[2]
+            for name, module in base.model.layers.named_modules()
+            if isinstance(module, nn.Linear)
+        }
+        raise no_such_linears(unmatched, there, where)
+
+
+def no_such_linears(targets: Sequence[str], there: Iterable[str], where: str) -> ModelError:
+    """That LoRA was asked for on linears that the layers do not have."""
+    return ModelError(
+        f"The model's layers have no linear named {', '.join(targets)}.",
+        where=f"train.lora_targets, {where}",
+        hint=f"Their linears are {', '.join(sorted(there))}.",
+    )
 
 
 def _require_storage(base: Any, settings: TrainSettings, where: str) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from jinja2.exceptions import TemplateError
+from jinja2.exceptions import TemplateError, TemplateSyntaxError
 
 from so8t_core.contract.errors import ModelError
+from so8t_core.contract.plain import plain_text
 from so8t_core.training.formats import Message
 
 PLAIN_TEMPLATE = (
@@ -48,7 +50,7 @@ class ChatTemplate:
 
     @classmethod
     def of(cls, tokenizer: Any, chat_format: Literal["template", "plain"]) -> ChatTemplate:
-        """The tokenizer's own, or the plain one. Raises `ModelError` where it has none of its own.
+        """The tokenizer's own, or the plain one; `ModelError` where it has none, or it is no Jinja.
 
         Of several that it has by name, the one called `default`.
         """
@@ -63,12 +65,15 @@ class ChatTemplate:
                 where=str(tokenizer.name_or_path),
                 hint="Set `train.chat_format: plain`, or add the template to the tokenizer.",
             )
-        return cls(tokenizer, f"{_NO_CLOCK}{own}" if "strftime_now" in own else own)
+        template = cls(tokenizer, f"{_NO_CLOCK}{own}" if "strftime_now" in own else own)
+        with suppress(RefusedByTemplate):  # a question alone: many take none
+            template.render((Message("user", "?"),), ask=True)
+        return template
 
     def render(self, messages: Sequence[Message], *, ask: bool) -> str:
         """The conversation as text; `ask`: up to where an answer begins.
 
-        Raises `RefusedByTemplate`.
+        Raises `RefusedByTemplate`, and `ModelError` for a text that is no template.
         """
         try:
             text: str = self.tokenizer.apply_chat_template(
@@ -77,6 +82,13 @@ class ChatTemplate:
                 tokenize=False,
                 add_generation_prompt=ask,
             )
+        except TemplateSyntaxError as error:
+            raise ModelError(
+                f"The tokenizer's chat template is no valid Jinja, line {error.lineno}: "
+                f"{plain_text(str(error.message), limit=200)}",
+                where=str(self.tokenizer.name_or_path),
+                hint="Mend the template, or set `train.chat_format: plain`.",
+            ) from error
         except _REFUSALS as error:
             raise RefusedByTemplate(str(error) or type(error).__name__) from error
         return text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,8 +13,8 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from so8t_core.contract.errors import DataError, ModelError
-from so8t_core.contract.plain import plain_text
 from so8t_core.training.encoding import Encoded, Encoder
+from so8t_core.training.nothing_left import nothing_left
 from so8t_core.training.sources import Source
 
 IGNORED = -100
@@ -123,7 +122,7 @@ def encode_sources(
             targets=sum(one.targets for one in part),
         )
     if not usable:
-        raise _nothing_left(sources, encoder)
+        raise nothing_left(sources, encoder)
     if not mixed:
         raise DataError(
             f"The fractions leave none of {usable} samples to train on.",
@@ -131,40 +130,6 @@ def encode_sources(
             hint="Raise the fraction of a source that has samples.",
         )
     return SampleSet(mixed), shares
-
-
-def _nothing_left(sources: Sequence[Source], encoder: Encoder) -> DataError:
-    where = ", ".join(source.name for source in sources)
-    dropped = Counter(encoder.dropped)
-    for source in sources:
-        dropped.update(source.dropped)
-    reasons = {reason: count for reason, count in sorted(dropped.items()) if count}
-    if not reasons and not any(source.samples for source in sources):
-        return DataError(
-            "The data set is empty.",
-            where=where,
-            hint="Look at what cleanse kept (`so8t report`), or give a `train.dataset` with rows.",
-        )
-    if reasons.keys() == {"answer_beyond_length"}:
-        return DataError(
-            f"All labels are masked: in each of {reasons['answer_beyond_length']} samples the "
-            "answer lies beyond the longest length, so nothing would be learnt.",
-            where=f"{where}, train.max_length_tokens",
-            hint="Raise `train.max_length_tokens`, or shorten the questions.",
-        )
-    if "refused_by_template" in reasons:
-        return DataError(
-            f"No sample is left to train on: {reasons}. The chat template says: "
-            f"{plain_text(str(encoder.refusal), limit=200)}",
-            where=f"{where}, {encoder.tokenizer.name_or_path}",
-            hint="Bring the turns into the order that the template wants, or set "
-            "`train.chat_format: plain`.",
-        )
-    return DataError(
-        "No sample is left to train on.",
-        where=where,
-        hint=f"Dropped: {reasons}; check the data, `train.max_length_tokens` and the fractions.",
-    )
 
 
 class RunOrder(Sampler[int]):

@@ -98,11 +98,11 @@ class Encoder:
             if self.long_pairs == "drop":
                 self.dropped["too_long"] += 1
                 return []
-            self.changed["cut"] += 1
             encoded = Encoded(encoded.ids[: self.max_length], encoded.learnt[: self.max_length])
-        if not encoded.targets:
-            self.dropped["answer_beyond_length"] += 1
-            return []
+            if not encoded.targets:
+                self.dropped["answer_beyond_length"] += 1
+                return []
+            self.changed["cut"] += 1
         return [encoded]
 
     @property

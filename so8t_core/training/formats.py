@@ -142,10 +142,14 @@ def _from_turns(row: Mapping[str, Any]) -> Conversation | str:
     for turn in turns:
         if not isinstance(turn, Mapping):
             return "malformed"
-        role = _ROLES.get(str(turn.get("role") or turn.get("from")).lower())
+        named = turn.get("role") or turn.get("from")
+        if not named:
+            return "malformed"
+        role = _ROLES.get(str(named).lower())
         if role is None:
             return "unknown_role"
-        content = _text_of(turn.get("content") if "content" in turn else turn.get("value"))
+        said = turn.get("content")  # null in rows that were joined with those of the other names
+        content = _text_of(turn.get("value") if said is None else said)
         if content is None:
             return "malformed"
         messages.append(Message(role, content.strip()))

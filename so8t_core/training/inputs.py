@@ -11,11 +11,14 @@ import torch
 
 from so8t_core.contract.errors import ModelError
 from so8t_core.contract.files import sha256_file
-from so8t_core.contract.settings.train import OPERATIONAL, STEERING
+from so8t_core.contract.settings.train import OPERATIONAL, STEERING, TrainSettings
+from so8t_core.model.accounting import GATED_TYPE, STOCK_TYPE
 from so8t_core.model.base import digest_of
 from so8t_core.model.weights import read_config
 from so8t_core.phases.base import PhaseContext
-from so8t_core.training.base_model import require_model
+from so8t_core.training.adapter import no_gates
+from so8t_core.training.base_model import no_such_linears, require_model
+from so8t_core.training.footprint import ModelShape
 from so8t_core.training.preparation import PreparedData
 
 
@@ -71,12 +74,27 @@ def training_identity(
     }
 
 
-def require_positions(model: Path, longest: int) -> None:
+def require_trainable(model: Path, settings: TrainSettings) -> None:
+    """Raise `ModelError` where its config.json tells that there is nothing to attach to.
+
+    Linears are known of Phi-3 alone; those of another kind are looked for when it is loaded.
+    """
+    shape, kind = ModelShape.of_folder(model), read_config(model).get("model_type")
+    if settings.train_gates and not shape.gated_layers:
+        raise no_gates()
+    unmatched = [name for name in settings.lora_targets if name not in shape.linears]
+    if unmatched and kind in (GATED_TYPE, STOCK_TYPE):
+        raise no_such_linears(unmatched, shape.linears, str(model))
+
+
+def require_positions(model: Path, data: PreparedData) -> None:
     """Raise `ModelError` where a sample is longer than the model has positions for."""
     most = read_config(model).get("max_position_embeddings")
-    if isinstance(most, int) and longest > most:
-        raise ModelError(
-            f"The longest sample has {longest} tokens, and the model positions for {most}.",
-            where="train.max_length_tokens",
-            hint=f"Set it to {most} or less.",
-        )
+    for kind, longest in data.longest.items():
+        if isinstance(most, int) and longest > most:
+            raise ModelError(
+                f"The longest sample {kind} has {longest} tokens, and the model positions for "
+                f"{most}.",
+                where="train.max_length_tokens",
+                hint=f"Set it to {most} or less.",
+            )

@@ -11,7 +11,7 @@ from so8t_core.training.encoding import Encoder
 from so8t_core.training.sources import Source
 
 _TOLD_SHARE = 0.1
-"""Where more than this share of the rows gives no sample, that is told and not only counted."""
+"""Where more than this share of the rows is lost or cut, that is told and not only counted."""
 _NO_ROWS = frozenset({"too_short"})
 """Reasons to drop what was no row, but the last token of a document."""
 
@@ -48,6 +48,17 @@ class Portion:
         if not lost["malformed"] and lost.total() <= _TOLD_SHARE * rows:
             return None
         return f"{lost.total():,} of {rows:,} rows {what} gave no sample ({by_reason(lost)})."
+
+    def cut_note(self, what: str) -> str | None:
+        """What is told of conversations that were cut, where they are many."""
+        cut = self.encoder.changed["cut"]
+        if cut <= _TOLD_SHARE * self.taken:
+            return None
+        return (
+            f"{cut:,} of {self.taken:,} rows {what} were cut to train.max_length_tokens, "
+            f"{self.encoder.max_length}: the end of their answers, and the token that closes them, "
+            "is not there. Raise it, or set train.long_pairs: drop."
+        )
 
 
 def by_reason(dropped: Mapping[str, int]) -> str:

@@ -30,14 +30,23 @@ class PreparedData:
     figures: Mapping[str, Any]
     notes: tuple[str, ...]
 
+    @property
+    def longest(self) -> Mapping[str, int]:
+        """Tokens of the longest sample to train on, and of the longest one held out."""
+        portions = {"to train on": self._trained, "held out": self.held_out}
+        return {kind: int(part.lengths.max()) for kind, part in portions.items() if part}
+
+    @property
+    def _trained(self) -> SampleSet:
+        return self.train.samples if isinstance(self.train, PackedSet) else self.train
+
     def require_known_tokens(self, vocabulary: int, pad_id: int) -> None:
         """Raise `ModelError` where a token is beyond the model's table of that many.
 
         `pad_id`: the token that batches are filled up with.
         """
         require_known(pad_id, vocabulary, "fills up with token")
-        trained = self.train.samples if isinstance(self.train, PackedSet) else self.train
-        for samples in (trained, self.held_out):
+        for samples in (self._trained, self.held_out):
             if samples is not None:
                 samples.require_known_tokens(vocabulary)
 
@@ -165,12 +174,22 @@ def _figures(
 
 def _notes(settings: TrainSettings, training: Portion, held_out: Portion) -> tuple[str, ...]:
     told = [training.loss_note("to train on"), held_out.loss_note("held out")]
+    told += [training.cut_note("to train on"), held_out.cut_note("held out")]
     if settings.dataset is None and settings.validation_dataset is not None:
         told.append("train.validation_dataset was not read: it goes with train.dataset.")
+    if settings.dataset is not None and (unread := _fractions_set(settings)):
+        told.append(f"Not read, since train.dataset is read whole: {', '.join(unread)}.")
     if held_out.samples is None and (why := _unmeasured(settings, training, held_out)) is not None:
         unanswered = ", and no answer to train.sample_prompts" if settings.sample_prompts else ""
         told.append(f"Nothing is held out ({why}): there is no held-out loss{unanswered}.")
     return tuple(note for note in told if note is not None)
+
+
+def _fractions_set(settings: TrainSettings) -> list[str]:
+    """Those of cleanse's sources that are set otherwise than they are by themselves."""
+    names = [f"{source}_fraction" for source in ("instruction", "corpus", "safety", "thinking")]
+    fields = TrainSettings.model_fields
+    return [f"train.{name}" for name in names if getattr(settings, name) != fields[name].default]
 
 
 def _unmeasured(settings: TrainSettings, training: Portion, held_out: Portion) -> str | None:

@@ -19,16 +19,27 @@ Split = Literal["train", "validation"]
 class Source:
     """Samples of one origin, in file order; `dropped` counts rows without a sample, by reason.
 
-    `kind`: the format of a data set of one's own.
+    `kind`: the format of a data set of one's own; `place`: where the user said that it is.
     """
 
     name: str
     samples: tuple[Sample, ...]
     dropped: Mapping[str, int]
     kind: Format | None = None
+    place: str | None = None
+
+    @property
+    def where(self) -> str:
+        """What an error names."""
+        return self.place or f"cleanse/{self.name}"
 
 
-def _collect(name: str, parsed: Iterable[Sample | str], kind: Format | None = None) -> Source:
+def _collect(
+    name: str,
+    parsed: Iterable[Sample | str],
+    kind: Format | None = None,
+    place: str | None = None,
+) -> Source:
     samples: list[Sample] = []
     dropped: Counter[str] = Counter()
     for sample in parsed:
@@ -36,7 +47,7 @@ def _collect(name: str, parsed: Iterable[Sample | str], kind: Format | None = No
             dropped[sample] += 1
         else:
             samples.append(sample)
-    return Source(name, tuple(samples), dict(dropped), kind)
+    return Source(name, tuple(samples), dict(dropped), kind, place)
 
 
 def read_file(
@@ -60,7 +71,7 @@ def read_file(
     parsed = [parse_row(row, kind) for row in rows]
     if unanswered == "refuse":
         _refuse_unanswered(parsed, where)
-    source = _collect("file", parsed, kind)
+    source = _collect("file", parsed, kind, where)
     if not source.samples:
         raise DataError(
             f"None of the {len(rows)} rows gives a sample in the format {kind}: {source.dropped}.",

@@ -49,6 +49,14 @@ CASES: tuple[tuple[str, tuple[dict[str, Any], ...], dict[str, Any], type[So8tErr
     ("mixed", (PAIR, {"text": "文章"}), {}, DataError, "Row 2 has the format text"),
     ("all held out", (PAIR,), {"validation_fraction": 0.9}, DataError, "would be held out"),
     ("half a letter", ({"text": "a\ud800"},), {}, DataError, "not_unicode"),
+    (
+        "too long",
+        ({**PAIR, "prompt": "問" * 90},),
+        {"long_pairs": "drop"},
+        DataError,
+        "long_pairs: cut",
+    ),
+    ("no linear", (PAIR,), {"lora_targets": ("q_proj",)}, ModelError, "no linear named q_proj"),
 )
 
 
@@ -71,7 +79,27 @@ def test_a_data_set_that_cannot_be_used_is_named(
         train(context(new_run("run"), **own))
     assert words in str(caught.value)
     assert caught.value.where
+    assert "file" not in str(caught.value.where).split(", ")  # but as the user named it
     assert caught.value.hint
+    assert "fraction" not in caught.value.hint or "validation_fraction" in settings
+
+
+@pytest.mark.usefixtures("no_loading")
+def test_data_of_which_nothing_is_left_is_named_as_it_was_given(
+    tmp_path: Path, new_run: NewRun
+) -> None:
+    place = written(tmp_path, {**PAIR, "prompt": "問" * 90})
+    with pytest.raises(DataError, match="All labels are masked") as caught:
+        train(context(new_run("run"), dataset=place, validation_fraction=0.0))
+    assert caught.value.where == f"{place}, train.max_length_tokens"
+
+
+@pytest.mark.usefixtures("no_loading")
+def test_gates_of_a_base_that_has_none_are_refused_before_it_loads(
+    new_run: NewRun, model: Path
+) -> None:
+    with pytest.raises(ModelError, match=r"no SO\(8\) gates"):
+        train(context(new_run("run"), model_path=model.parent / "base"))
 
 
 @pytest.mark.usefixtures("no_loading")

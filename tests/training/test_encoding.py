@@ -120,6 +120,7 @@ def test_a_pair_whose_answer_was_cut_away_is_dropped_and_counted(tokenizer: Any)
     one = encoder(tokenizer, max_length=8)
     assert one.encode(PAIR) == []
     assert one.dropped["answer_beyond_length"] == 1
+    assert not one.changed["cut"]  # what is not there was not altered
 
 
 def test_a_tokenizer_without_template_is_an_error_that_names_the_way_out(tokenizer: Any) -> None:

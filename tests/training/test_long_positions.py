@@ -14,6 +14,7 @@ from torch import Tensor
 
 from so8t_core.contract.errors import ModelError
 from so8t_core.model.modeling_phi3_so8t import SO8TPhi3Config, SO8TPhi3ForCausalLM
+from so8t_core.phases import train as phase
 from so8t_core.training.dataset import PaddingCollator
 from so8t_core.training.encoding import Encoded
 from so8t_core.training.long_positions import choose_by_sample, chosen_by_sample, lengths_of
@@ -118,3 +119,35 @@ def test_samples_beyond_the_model_s_positions_are_refused_before_it_loads(
     with pytest.raises(ModelError, match="positions for 20") as raised:
         train(context(new_run("one"), model_path=short, max_steps=2))
     assert raised.value.where == "train.max_length_tokens"
+
+
+def test_held_out_samples_count_among_the_longest(
+    new_run: Callable[[str], Path], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the model's positions they are refused; unpacked, the estimate is made for them."""
+    places = {}
+    for name, times in (("dataset", 1), ("validation_dataset", 9)):
+        row = {"prompt": "首都は", "completion": "東京です。" * times}
+        places[name] = tmp_path / f"{name}.jsonl"
+        places[name].write_text(json.dumps(row) + "\n")
+    settings = {**places, "max_length_tokens": 200, "max_steps": 1}
+    lengths: list[int] = []
+
+    def settling(*_: Any, length: int, **__: Any) -> Any:
+        lengths.append(length)
+        raise ModelError("enough")
+
+    monkeypatch.setattr(phase, "settle", settling)
+    with pytest.raises(ModelError, match="enough"):
+        train(context(new_run("one"), **settings))
+    with pytest.raises(ModelError, match="enough"):
+        train(context(new_run("packed"), packing=True, **settings))
+    longest, packed = lengths
+    assert 45 < longest < packed == 200
+    short = shutil.copytree(model, tmp_path / "short")
+    config = json.loads((short / "config.json").read_text())
+    (short / "config.json").write_text(
+        json.dumps(config | {"max_position_embeddings": longest - 1})
+    )
+    with pytest.raises(ModelError, match=f"longest sample held out has {longest} tokens"):
+        train(context(new_run("two"), model_path=short, **settings))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
@@ -18,13 +19,12 @@ from so8t_core.contract.errors import (
     So8tError,
 )
 from so8t_core.phases.base import HardPause
-from so8t_core.training.adapter import load_adapter
 from so8t_core.training.base_model import load_own_tokenizer
 from so8t_core.training.dataset import RunOrder
 from so8t_core.training.history import HistoryFile
 from so8t_core.training.preparation import prepare
 from so8t_core.training.series import read_series
-from tests.training.trial import PlannedGate, context, make_model, said, train
+from tests.training.trial import OLDER_NAME, PlannedGate, context, make_model, said, train
 
 NewRun = Callable[[str], Path]
 
@@ -85,6 +85,7 @@ def test_the_base_is_8_bit_and_only_lora_and_gates_are_trained(straight: Any) ->
     assert outcome.figures["gate_parameters"] == layers * (width // 8) * 28
 
 
+@OLDER_NAME
 def test_the_adapter_loads_with_peft_and_its_gates_have_moved(straight: Any, model: Path) -> None:
     root, outcome, _ = straight
     folder = root / "train" / "adapter"
@@ -92,7 +93,7 @@ def test_the_adapter_loads_with_peft_and_its_gates_have_moved(straight: Any, mod
     ids = torch.arange(20)[None]
     with torch.no_grad():
         before = base(ids).logits
-        adapted = load_adapter(base, folder)
+        adapted = PeftModel.from_pretrained(base, str(folder))
         after = adapted(ids).logits
     assert not torch.equal(before, after)
     gates = load_file(folder / "gates.safetensors")

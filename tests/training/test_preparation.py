@@ -49,6 +49,30 @@ def test_one_malformed_row_is_told_and_many_of_any_other_reason(prepared: Any) -
     assert note == "1 of 8 rows to train on gave no sample (answer_beyond_length 1)."
 
 
+def test_many_rows_that_were_cut_are_told_of_both_parts(prepared: Any) -> None:
+    """They lack their end, and nothing else would say so."""
+    cut = {**PAIR, "completion": "東京です。" * 20}
+    assert prepared(*[PAIR] * 9, cut, apart=[PAIR]).notes == ()
+    notes = prepared(*[PAIR] * 8, cut, apart=[cut, cut]).notes
+    assert [note.partition(" were cut to train.max_length_tokens, 48")[0] for note in notes] == [
+        "1 of 9 rows to train on",
+        "2 of 2 rows held out",
+    ]
+    assert prepared(*[PAIR] * 8, cut, apart=[PAIR], long_pairs="drop").notes == (
+        "1 of 9 rows to train on gave no sample (too_long 1).",
+    )
+
+
+def test_fractions_that_mean_nothing_beside_one_s_own_data_are_told(prepared: Any) -> None:
+    settings = {"instruction_fraction": 0.0, "thinking_fraction": 2.0}
+    (note,) = prepared(*[PAIR] * 3, apart=[PAIR], **settings).notes
+    assert note == (
+        "Not read, since train.dataset is read whole: train.instruction_fraction, "
+        "train.thinking_fraction."
+    )
+    assert prepared(**settings).notes == ()
+
+
 def test_what_is_lost_of_held_out_rows_is_counted_apart(prepared: Any) -> None:
     data = prepared(*[PAIR] * 3, apart=[PAIR, LONG, BROKEN])
     assert data.figures["dropped_held_out"] == {"answer_beyond_length": 1, "malformed": 1}

@@ -210,6 +210,24 @@ def test_a_field_that_is_null_is_no_sign_of_a_format(tmp_path: Path, row: Any) -
     assert sum(source.dropped.values()) == 1
 
 
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_fields_of_a_turn_that_are_null_count_as_missing(tmp_path: Path, suffix: str) -> None:
+    """As where conversations of both spellings were joined: each turn has the fields of all."""
+    said = {"from": None, "value": None, "role": None, "content": None}
+    theirs = [{**said, "from": "human", "value": "問い"}, {**said, "from": "gpt", "value": "答え"}]
+    ours = [{**said, **turn} for turn in TALK]
+    neither = [said, *theirs[1:]]
+    rows = [{"conversations": turns} for turns in (theirs, ours, [*theirs[:1], said], neither)]
+    path = tmp_path / f"data.{suffix}"
+    if suffix == "parquet":
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    else:
+        path = written(tmp_path, *rows)
+    source = read_file(path, "auto")
+    assert source.samples == (ASKED, ASKED)
+    assert source.dropped == {"malformed": 2}
+
+
 def test_files_of_several_formats_that_were_joined_are_refused_by_the_row(tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [{"messages": TALK, "prompt": None, "completion": None}]
     rows += [{"messages": None, "prompt": "q", "completion": "a"}] * 9

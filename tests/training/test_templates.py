@@ -19,6 +19,7 @@ from tokenizers import (
 )
 from transformers import PreTrainedTokenizerFast
 
+from so8t_core.contract.errors import DataError, ModelError
 from so8t_core.training.dataset import encode_sources
 from so8t_core.training.encoding import Encoded, Encoder
 from so8t_core.training.formats import Conversation, Message
@@ -244,7 +245,6 @@ def test_a_template_s_refusals_are_counted_and_its_words_are_told(tokenizer: Any
     [
         "{{ messages[9].role + 1 }}",
         "{{ 1 / 0 }}",
-        "{% for %}",
         "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}",
     ],
 )
@@ -252,6 +252,29 @@ def test_a_broken_template_is_a_refusal(tokenizer: Any, template: str) -> None:
     one = encoder(tokenizer, template)
     assert one.encode(Conversation(PAIR)) == []
     assert one.refusal
+
+
+@pytest.mark.parametrize("template", ["{% for %}", "a\n{{ messages[0].content ", "{{ 1 | no }}"])
+def test_a_text_that_is_no_template_is_named_by_its_line(tokenizer: Any, template: str) -> None:
+    lines = template.count("\n") + 1
+    with pytest.raises(ModelError, match=f"no valid Jinja, line {lines}: ") as caught:
+        encoder(tokenizer, template)
+    assert "chat_format: plain" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["nothing", "{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}"],
+)
+def test_a_template_that_writes_no_answer_is_told_as_what_it_is(
+    tokenizer: Any, template: str
+) -> None:
+    source = Source("file", (Conversation(PAIR),) * 3, {"no_question": 5}, place="hub:my/own")
+    with pytest.raises(DataError, match="does not write what the assistant says") as caught:
+        encode_sources([source], {}, encoder(tokenizer, template), 1, lambda: None)
+    assert str(caught.value.where).startswith("hub:my/own, the chat template of ")
+    assert "chat_format: plain" in str(caught.value.hint)
+    assert "max_length" not in str(caught.value.hint)
 
 
 def test_of_several_templates_the_default_is_taken(tokenizer: Any) -> None:

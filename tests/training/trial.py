@@ -19,6 +19,7 @@ from typing import Any
 
 import pyarrow
 import pyarrow.parquet
+import pytest
 
 from so8t_core.contract.manifest import Manifest, utc_now
 from so8t_core.contract.rundir import RunDir
@@ -27,6 +28,8 @@ from so8t_core.phases.base import HardPause, Outcome, PhaseContext
 from so8t_core.phases.standalone import OpenGate, RecordingEmitter
 
 _PATIENCE_S = 120
+OLDER_NAME = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
+"""For who loads with PEFT 0.21, which still asks transformers by the older of two names."""
 
 QUICK: dict[str, Any] = {
     "max_length_tokens": 48,
