@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from pydantic import ValidationError
 
 from so8t_core.cli import main
@@ -172,7 +173,7 @@ def test_checkpointing_takes_a_share_or_a_word() -> None:
 
 
 def test_the_estimate_is_printed_without_a_start(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "phi3", **PHI}))
     line = ["train", "--estimate", "--json", "--set", f"model.base={tmp_path}"]
@@ -185,5 +186,25 @@ def test_the_estimate_is_printed_without_a_start(
     printed = capsys.readouterr().out
     assert f"{facts['parts']['base'] / 1e9:.2f} GB" in printed
     assert re.search(r"^buckets +0\.00 MB$", printed, re.MULTILINE)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert main(["train", "--estimate", *line[3:]]) == 0
+    assert re.search(
+        r"^may fill +no limit: .* --set train\.memory_gb", capsys.readouterr().out, re.M
+    )
+    assert main(line) == 0
+    assert json.loads(capsys.readouterr().out)["memory_bytes"] is None
+    for name in ("micro_batch_size", "gradient_checkpointing"):
+        auto = [*line, "--set", f"train.{name}=auto"]
+        assert main(auto) == 2
+        refused = capsys.readouterr()
+        assert not refused.out
+        assert "train.memory_gb=24" in refused.err
+        assert main([*auto, "--set", "train.memory_gb=12"]) == 0
+        capsys.readouterr()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (12 * 10**9, 24 * 10**9))
+    assert main(auto) == 0
+    assert json.loads(capsys.readouterr().out)["memory_bytes"] == round(12e9 * 0.92)
+    monkeypatch.undo()
     assert main(["train", "--estimate", "--set", "model.base=owner/name"]) == 2
     assert "could be read" in capsys.readouterr().err
