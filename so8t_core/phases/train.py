@@ -45,6 +45,7 @@ from so8t_core.training.gate_terms import GateTerms, trained_gates
 from so8t_core.training.history import HistoryFile
 from so8t_core.training.inputs import (
     TrainingInputs,
+    holds_whole_share,
     require_positions,
     require_trainable,
     resolve_inputs,
@@ -86,7 +87,17 @@ def run(ctx: PhaseContext) -> Outcome:
     tokenizer = load_own_tokenizer(inputs.model)
     require_trainable(inputs.model, settings)
     ctx.emit.progress(0, None, "steps", "reading and tokenising the data")
-    data = prepare(settings, tokenizer, inputs.cleansed, ctx.settings.seed, ctx.pause.point)
+    whole_share = ranks.from_first(
+        lambda: holds_whole_share(_store(ctx, owned=False).told_identity())
+    )
+    data = prepare(
+        settings,
+        tokenizer,
+        inputs.cleansed,
+        ctx.settings.seed,
+        ctx.pause.point,
+        whole_share=whole_share,
+    )
     require_held_out(settings, data.held_out)
     data.require_known_tokens(ModelShape.of_folder(inputs.model).vocabulary, _pad_id(tokenizer))
     require_positions(inputs.model, data)
@@ -95,7 +106,7 @@ def run(ctx: PhaseContext) -> Outcome:
     kernels = ranks.from_first(partial(_kernels, ctx, device))
     choice = ranks.from_first(partial(_fit, ctx, inputs, data, device, kernels, ranks.count))
     ctx = _applied(ctx, choice.applied(settings))
-    identity = training_identity(ctx, inputs, data, threads, device)
+    identity = training_identity(ctx, inputs, data, threads, device, whole_share=whole_share)
     # what `auto` means is no part of the identity: it is kept beside the checkpoints
     ctx = _applied(ctx, kernels.applied(ctx.settings.train))
     with closing(_surroundings(ctx, history, ranks)) as around:

@@ -283,6 +283,20 @@ class CheckpointStore:
             shutil.rmtree(leaving)
         return path, size_bytes
 
+    def told_identity(self) -> Mapping[str, Any] | None:
+        """What the newest checkpoint says that it was made with; nothing is verified yet.
+
+        None where there is no checkpoint, or none that can be read.
+        """
+        for path in self.paths():
+            try:
+                identity = json.loads((path / "state.json").read_text(encoding="utf-8"))["identity"]
+            except (OSError, ValueError, KeyError, TypeError):
+                continue  # `newest` says why
+            if isinstance(identity, dict):
+                return identity
+        return None
+
     def read(self, step: int, identity: Mapping[str, Any]) -> Snapshot:
         """The checkpoint of a step. Raises `CheckpointError` where it is not whole or not ours."""
         path = self.path(step)

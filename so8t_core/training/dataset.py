@@ -85,10 +85,15 @@ def _rank(seed: int, source: str, index: int) -> bytes:
     return hashlib.sha256(f"{seed}:{source}:{index}".encode()).digest()
 
 
+def ranked(count: int, seed: int, source: str) -> list[int]:
+    """Indices of `count` samples in a seeded order."""
+    return sorted(range(count), key=lambda index: _rank(seed, source, index))
+
+
 def chosen(count: int, fraction: float, seed: int, source: str) -> list[int]:
     """Indices of `count` samples that make `fraction` of them: whole passes, then a seeded part."""
     passes, rest = divmod(round(count * fraction), count) if count else (0, 0)
-    part = sorted(range(count), key=lambda index: _rank(seed, source, index))[:rest]
+    part = ranked(count, seed, source)[:rest] if rest else []
     return [*range(count)] * passes + sorted(part)
 
 

@@ -21,6 +21,9 @@ from so8t_core.training.base_model import no_such_linears, require_model
 from so8t_core.training.footprint import ModelShape
 from so8t_core.training.preparation import PreparedData
 
+HELD_OUT_ROWS = "held-out rows"
+"""In the identity of a training: which rows were held out. Older ones have no such entry."""
+
 
 @dataclass(frozen=True)
 class TrainingInputs:
@@ -60,8 +63,13 @@ def training_identity(
     data: PreparedData,
     threads: int,
     device: torch.device,
+    *,
+    whole_share: bool,
 ) -> dict[str, Any]:
-    """What a checkpoint must have been made with for a resume to go on with its numbers."""
+    """What a checkpoint must have been made with for a resume to go on with its numbers.
+
+    `whole_share`: see `encode_data`.
+    """
     chosen = ctx.settings.train.model_dump(mode="json", exclude=set(OPERATIONAL | STEERING))
     return {
         **{f"train.{name}": value for name, value in chosen.items()},
@@ -71,7 +79,16 @@ def training_identity(
         "training data": data.train.digest(),
         "held-out data": data.held_out.digest() if data.held_out else None,
         "device": device.type,
+        **({} if whole_share else {HELD_OUT_ROWS: "measured ones"}),
     }
+
+
+def holds_whole_share(identity: Mapping[str, Any] | None) -> bool:
+    """Whether a training began when all of `train.validation_fraction` was held out.
+
+    `identity`: of its checkpoints; None where it has none yet.
+    """
+    return identity is not None and HELD_OUT_ROWS not in identity
 
 
 def require_trainable(model: Path, settings: TrainSettings) -> None:

@@ -18,12 +18,20 @@ _NO_ROWS = frozenset({"too_short"})
 
 @dataclass(frozen=True)
 class Portion:
-    """`samples`: what `encoder` made of `taken` samples of `sources`; None where it made none."""
+    """`samples`: what `encoder` made of `taken` samples of `sources`; None where it made none.
+
+    Only of held-out ones some may not be taken.
+    """
 
     sources: tuple[Source, ...]
     encoder: Encoder
     taken: int
     samples: SampleSet | None
+
+    @property
+    def left(self) -> int:
+        """Samples of the sources that were not taken."""
+        return sum(len(source.samples) for source in self.sources) - self.taken
 
     @property
     def dropped(self) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,15 @@ import numpy as np
 
 from so8t_core.contract.errors import DataError
 from so8t_core.contract.settings.train import TrainSettings
-from so8t_core.training.dataset import SampleSet, SourceShare, chosen, encode_sources, require_known
-from so8t_core.training.encoding import Encoder
+from so8t_core.training.dataset import (
+    SampleSet,
+    SourceShare,
+    chosen,
+    encode_sources,
+    ranked,
+    require_known,
+)
+from so8t_core.training.encoding import Encoded, Encoder
 from so8t_core.training.packing import PackedSet
 from so8t_core.training.portion import Portion, by_reason
 from so8t_core.training.sources import Source, read_cleansed, read_file
@@ -51,14 +58,62 @@ class PreparedData:
                 samples.require_known_tokens(vocabulary)
 
 
-def _own_sources(place: Path | str, settings: TrainSettings, seed: int) -> tuple[Source, Source]:
-    form, unanswered = settings.dataset_format, settings.unanswered_rows
-    source = read_file(place, form, unanswered)
-    if (apart := settings.validation_dataset) is not None:
-        setting = "train.validation_dataset"
-        return source, read_file(apart, form, unanswered, setting, source.kind)
+@dataclass(frozen=True)
+class _Examiner:
+    """Makes the held-out sequences, at most as many as an evaluation takes."""
+
+    settings: TrainSettings
+    encoder: Encoder
+    seed: int
+    tick: Callable[[], None]
+
+    def choose(self, sources: tuple[Source, ...]) -> Portion:
+        """A seeded choice of samples that are there for nothing else."""
+        limit = self.settings.eval_max_samples
+        samples = [sample for source in sources for sample in source.samples]
+        share = min(1.0, limit / len(samples)) if samples else 0.0
+        picked = chosen(len(samples), share, self.seed, "eval")
+        encoded: list[Encoded] = []
+        for index in picked:
+            self.tick()
+            encoded += self.encoder.encode(samples[index])
+        return self._portion(sources, len(picked), encoded)
+
+    def hold_out(self, source: Source) -> tuple[Source, Portion]:
+        """What is left to train on, and of a seeded share of the rows only what is measured.
+
+        Raises `DataError` where nothing would be left.
+        """
+        count = len(source.samples)
+        share = round(count * self.settings.validation_fraction)
+        held: set[int] = set()
+        encoded: list[Encoded] = []
+        for index in ranked(count, self.seed, "held_out")[:share]:
+            if len(encoded) >= self.settings.eval_max_samples:
+                break
+            self.tick()
+            held.add(index)
+            encoded += self.encoder.encode(source.samples[index])
+        kept, out = _parted(source, held)
+        return kept, self._portion((out,), len(held), encoded)
+
+    def hold_out_share(self, source: Source) -> tuple[Source, Portion]:
+        """The same where all of the share is held out, measured or not, as it used to be."""
+        fraction = self.settings.validation_fraction
+        held = chosen(len(source.samples), fraction, self.seed, "held_out")
+        kept, out = _parted(source, set(held))
+        return kept, self.choose((out,))
+
+    def _portion(
+        self, sources: tuple[Source, ...], taken: int, encoded: Sequence[Encoded]
+    ) -> Portion:
+        measured = encoded[: self.settings.eval_max_samples]
+        return Portion(sources, self.encoder, taken, SampleSet(measured) if measured else None)
+
+
+def _parted(source: Source, held: set[int]) -> tuple[Source, Source]:
+    """What is trained and what is held out; raises `DataError` where the former is nothing."""
     count = len(source.samples)
-    held = set(chosen(count, settings.validation_fraction, seed, "held_out"))
     if len(held) == count:
         raise DataError(
             f"All {count} samples of the data set would be held out, and none trained.",
@@ -70,28 +125,16 @@ def _own_sources(place: Path | str, settings: TrainSettings, seed: int) -> tuple
     return replace(source, samples=kept), Source(source.name, out, {})
 
 
-def _read(
-    settings: TrainSettings, cleansed: Path | None, seed: int
-) -> tuple[tuple[Source, ...], tuple[Source, ...]]:
-    if settings.dataset is not None:
-        train, held_out = _own_sources(settings.dataset, settings, seed)
-        return (train,), (held_out,)
-    assert cleansed is not None
-    return read_cleansed(cleansed, "train"), read_cleansed(cleansed, "validation")
-
-
-def _held_out(
-    sources: tuple[Source, ...], encoder: Encoder, limit: int, seed: int, tick: Callable[[], None]
-) -> Portion:
-    """A seeded choice of at most `limit` held-out sequences."""
-    samples = [sample for source in sources for sample in source.samples]
-    encoded = []
-    picked = chosen(len(samples), min(1.0, limit / len(samples)), seed, "eval") if samples else []
-    for index in picked:
-        tick()
-        encoded += encoder.encode(samples[index])
-    kept = SampleSet(encoded[:limit]) if encoded[:limit] else None
-    return Portion(sources, encoder, len(picked), kept)
+def _own_sources(
+    place: Path | str, settings: TrainSettings, examiner: _Examiner, *, whole_share: bool
+) -> tuple[Source, Portion]:
+    form, unanswered = settings.dataset_format, settings.unanswered_rows
+    source = read_file(place, form, unanswered)
+    if (apart := settings.validation_dataset) is not None:
+        setting = "train.validation_dataset"
+        given = read_file(apart, form, unanswered, setting, source.kind)
+        return source, examiner.choose((given,))
+    return examiner.hold_out_share(source) if whole_share else examiner.hold_out(source)
 
 
 def prepare(
@@ -100,10 +143,13 @@ def prepare(
     cleansed: Path | None,
     seed: int,
     tick: Callable[[], None],
+    *,
+    whole_share: bool = False,
 ) -> PreparedData:
     """Read, encode and mix; `tick` is called between samples.
 
     `cleansed`: cleanse's folder, used where the settings name no data set of their own.
+    `whole_share`: for a training that began when all of `validation_fraction` was held out.
     Raises `DataError` when nothing is left, `ModelError` for an unusable tokenizer.
     """
 
@@ -117,17 +163,24 @@ def prepare(
         )
 
     for_training = encoder()
-    sources, held_out_sources = _read(settings, cleansed, seed)
+    examiner = _Examiner(settings, encoder(), seed, tick)
     fractions = {
         "instruction": settings.instruction_fraction,
         "corpus": settings.corpus_fraction,
         "safety": settings.safety_fraction,
         "thinking": settings.thinking_fraction,
     }
+    sources: tuple[Source, ...]
+    if settings.dataset is not None:
+        own, held_out = _own_sources(settings.dataset, settings, examiner, whole_share=whole_share)
+        sources = (own,)
+    else:
+        assert cleansed is not None
+        sources = read_cleansed(cleansed, "train")
+        apart = read_cleansed(cleansed, "validation")
+        # what is not trained does not measure the training
+        held_out = examiner.choose(tuple(one for one in apart if fractions[one.name]))
     train, shares = encode_sources(sources, fractions, for_training, seed, tick)
-    # what is not trained does not measure the training
-    measured = tuple(one for one in held_out_sources if fractions.get(one.name, 1.0))
-    held_out = _held_out(measured, encoder(), settings.eval_max_samples, seed, tick)
     _require_asked(settings, held_out)
     taken = sum(len(source.samples) for source in sources)
     training = Portion(sources, for_training, taken, train)
@@ -162,6 +215,8 @@ def _figures(
     return {
         "samples": len(train),
         "samples_held_out": len(held_out.samples) if held_out.samples else 0,
+        "rows_held_out": held_out.taken + held_out.left,
+        "rows_held_out_unmeasured": held_out.left,
         "median_sample_tokens": lengths[0],
         "p95_sample_tokens": lengths[1],
         "longest_sample_tokens": lengths[2],
@@ -179,6 +234,12 @@ def _notes(settings: TrainSettings, training: Portion, held_out: Portion) -> tup
         told.append("train.validation_dataset was not read: it goes with train.dataset.")
     if settings.dataset is not None and (unread := _fractions_set(settings)):
         told.append(f"Not read, since train.dataset is read whole: {', '.join(unread)}.")
+    if settings.dataset is not None and settings.validation_dataset is None and held_out.left:
+        told.append(
+            f"{held_out.left:,} of {held_out.taken + held_out.left:,} rows held out are neither "
+            "trained nor measured: this training began when so8t still held out all of "
+            "train.validation_fraction. A new one trains on them."
+        )
     if held_out.samples is None and (why := _unmeasured(settings, training, held_out)) is not None:
         unanswered = ", and no answer to train.sample_prompts" if settings.sample_prompts else ""
         told.append(f"Nothing is held out ({why}): there is no held-out loss{unanswered}.")

@@ -202,7 +202,7 @@ def test_the_estimate_is_printed_without_a_start(
         assert main([*auto, "--set", "train.memory_gb=12"]) == 0
         capsys.readouterr()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (12 * 10**9, 24 * 10**9))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (12 * 10**9, 24 * 10**9))
     assert main(auto) == 0
     assert json.loads(capsys.readouterr().out)["memory_bytes"] == round(12e9 * 0.92)
     monkeypatch.undo()

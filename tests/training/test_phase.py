@@ -282,3 +282,25 @@ def test_deterministic_operations_are_chosen_while_it_trains_and_not_afterwards(
     assert seen[-1]
     assert not torch.are_deterministic_algorithms_enabled()
     assert told.digest == plain.digest
+
+
+def test_a_training_of_before_goes_on_with_the_rows_that_it_held_out(
+    new_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its checkpoints do not say which rows were held out, and all of the share was."""
+    rows = tmp_path / "rows.jsonl"
+    pairs = [{"prompt": f"{n}番は何ですか。", "completion": f"{n}です。"} for n in range(60)]
+    rows.write_text("".join(json.dumps(row) + "\n" for row in pairs))
+    own = {"dataset": str(rows), "validation_fraction": 0.5, "eval_max_samples": 4}
+    root = new_run("before")
+    with monkeypatch.context() as before:
+        before.setattr("so8t_core.phases.train.holds_whole_share", lambda _: True)
+        with pytest.raises(HardPause):
+            train(context(root, PlannedGate(pause_at=9), **own))
+        whole = train(context(new_run("whole"), **own))
+    resumed = train(context(root, **own))
+    assert resumed.digest == whole.digest
+    assert resumed.figures["rows_held_out_unmeasured"] == 26
+    fresh = train(context(new_run("fresh"), **own))
+    assert fresh.figures["samples"] == resumed.figures["samples"] + 26
+    assert fresh.figures["rows_held_out_unmeasured"] == 0

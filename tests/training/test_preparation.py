@@ -121,3 +121,50 @@ def test_lengths_of_samples_are_told_by_median_and_percentile(prepared: Any) -> 
         lengths[19],
     ]
     assert lengths[9] < lengths[18] == lengths[19] < 48
+
+
+def numbered(count: int) -> list[dict[str, Any]]:
+    return [{"prompt": f"{n}番は何ですか。", "completion": f"{n}です。"} for n in range(count)]
+
+
+def test_of_the_share_only_what_is_measured_is_held_out(prepared: Any) -> None:
+    rows = numbered(200)
+    for most, held in ((0, 0), (16, 16), (64, 40)):
+        data = prepared(*rows, validation_fraction=0.2, eval_max_samples=most)
+        assert data.figures["samples"] == 200 - held
+        assert data.figures["samples_held_out"] == data.figures["rows_held_out"] == held
+        assert data.figures["rows_held_out_unmeasured"] == 0
+        assert data.notes == ()
+    again = prepared(*rows, validation_fraction=0.2)
+    assert again.held_out.digest() == data.held_out.digest()
+    assert again.train.digest() == data.train.digest()
+    trained = {tuple(data.train[n].ids) for n in range(len(data.train))}
+    measured = {tuple(data.held_out[n].ids) for n in range(40)}
+    assert len(trained | measured) == 200
+
+
+def test_rows_are_held_out_until_enough_of_them_can_be_measured(prepared: Any) -> None:
+    pairs = [row for one in numbered(50) for row in (one, LONG)]
+    figures = prepared(*pairs, validation_fraction=0.5, eval_max_samples=10).figures
+    assert figures["samples_held_out"] == 10
+    lost = figures["dropped_held_out"]["answer_beyond_length"]
+    assert figures["rows_held_out"] == 10 + lost
+    assert lost + figures["dropped_samples"]["answer_beyond_length"] == 50
+    assert figures["samples"] == 40
+    texts = [{"text": f"{n}番の電車が走ります。" * 40} for n in range(20)]
+    figures = prepared(*texts, validation_fraction=0.5, eval_max_samples=9).figures
+    assert figures["samples_held_out"] == 9
+    assert figures["rows_held_out"] == 1  # a document gives several sequences
+
+
+def test_a_training_that_held_the_whole_share_out_counts_what_it_leaves(
+    tmp_path: Path, tokenizer: Any
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(json.dumps(row) + "\n" for row in numbered(100)))
+    chosen = TrainSettings(dataset=str(rows), validation_fraction=0.2, eval_max_samples=5)
+    data = prepare(chosen, tokenizer, None, 1, lambda: None, whole_share=True)
+    assert data.figures["samples_held_out"] == 5
+    assert (data.figures["rows_held_out"], data.figures["rows_held_out_unmeasured"]) == (20, 15)
+    (note,) = data.notes
+    assert note.startswith("15 of 20 rows held out are neither trained nor measured")

@@ -81,7 +81,8 @@ class TrainSettings(Section):
         0.02,
         ge=0,
         lt=1,
-        description="Share of `dataset` that is held out when there is no `validation_dataset`.",
+        description="Most of `dataset`, as a share, that is held out when there is no "
+        "`validation_dataset`: as many rows as `eval_max_samples` measures.",
     )
     instruction_fraction: float = Field(
         1.0,
