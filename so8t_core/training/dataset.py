@@ -23,9 +23,13 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class SourceShare:
-    """What an epoch holds of one source; tokens without padding, targets give a loss."""
+    """What an epoch holds of one source; tokens without padding, targets give a loss.
+
+    `cut`: how many of its rows were cut to the longest length.
+    """
 
     rows: int
+    cut: int
     samples: int
     tokens: int
     targets: int
@@ -113,6 +117,7 @@ def encode_sources(
     shares: dict[str, SourceShare] = {}
     for source in sources:
         encoded: list[Encoded] = []
+        cut_before = encoder.changed["cut"]
         for sample in source.samples:
             tick()
             encoded += encoder.encode(sample)
@@ -122,6 +127,7 @@ def encode_sources(
         mixed += part
         shares[source.name] = SourceShare(
             rows=len(source.samples),
+            cut=encoder.changed["cut"] - cut_before,
             samples=len(part),
             tokens=sum(len(one.ids) for one in part),
             targets=sum(one.targets for one in part),

@@ -57,16 +57,16 @@ class Portion:
             return None
         return f"{lost.total():,} of {rows:,} rows {what} gave no sample ({by_reason(lost)})."
 
-    def cut_note(self, what: str) -> str | None:
-        """What is told of conversations that were cut, where they are many."""
-        cut = self.encoder.changed["cut"]
-        if cut <= _TOLD_SHARE * self.taken:
-            return None
-        return (
-            f"{cut:,} of {self.taken:,} rows {what} were cut to train.max_length_tokens, "
-            f"{self.encoder.max_length}: the end of their answers, and the token that closes them, "
-            "is not there. Raise it, or set train.long_pairs: drop."
-        )
+
+def cut_note(cut: int, rows: int, what: str, length: int) -> str | None:
+    """What is told of conversations that were cut to so many tokens, where they are many."""
+    if cut <= _TOLD_SHARE * rows:
+        return None
+    return (
+        f"{cut:,} of {rows:,} rows {what} were cut to train.max_length_tokens, {length}: the end "
+        "of their answers, and the token that closes them, is not there. Raise it, or set "
+        "train.long_pairs: drop."
+    )
 
 
 def by_reason(dropped: Mapping[str, int]) -> str:

@@ -21,7 +21,7 @@ from so8t_core.training.dataset import (
 )
 from so8t_core.training.encoding import Encoded, Encoder
 from so8t_core.training.packing import PackedSet
-from so8t_core.training.portion import Portion, by_reason
+from so8t_core.training.portion import Portion, by_reason, cut_note
 from so8t_core.training.sources import Source, read_cleansed, read_file
 
 
@@ -185,7 +185,7 @@ def prepare(
     taken = sum(len(source.samples) for source in sources)
     training = Portion(sources, for_training, taken, train)
     figures = _figures(training, shares, train, held_out)
-    notes = _notes(settings, training, held_out)
+    notes = (*_cuts(settings, shares, held_out), *_notes(settings, training, held_out))
     if not settings.packing:
         return PreparedData(train, held_out.samples, figures, notes)
     packed = PackedSet(train, settings.max_length_tokens)
@@ -227,9 +227,23 @@ def _figures(
     }
 
 
+def _cuts(
+    settings: TrainSettings, shares: Mapping[str, SourceShare], held_out: Portion
+) -> tuple[str, ...]:
+    """What is told of cut rows: of each source, since a small one may be lost among the others."""
+    length = settings.max_length_tokens
+    own = settings.dataset is not None
+    told = [
+        cut_note(share.cut, share.rows, "to train on" if own else f"of {name}", length)
+        for name, share in shares.items()
+    ]
+    cut = held_out.encoder.changed["cut"]
+    told.append(cut_note(cut, held_out.taken, "held out", length))
+    return tuple(note for note in told if note is not None)
+
+
 def _notes(settings: TrainSettings, training: Portion, held_out: Portion) -> tuple[str, ...]:
     told = [training.loss_note("to train on"), held_out.loss_note("held out")]
-    told += [training.cut_note("to train on"), held_out.cut_note("held out")]
     if settings.dataset is None and settings.validation_dataset is not None:
         told.append("train.validation_dataset was not read: it goes with train.dataset.")
     if settings.dataset is not None and (unread := _fractions_set(settings)):

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from so8t_core.contract.errors import DataError
@@ -61,6 +63,19 @@ def test_many_rows_that_were_cut_are_told_of_both_parts(prepared: Any) -> None:
     assert prepared(*[PAIR] * 8, cut, apart=[PAIR], long_pairs="drop").notes == (
         "1 of 9 rows to train on gave no sample (too_long 1).",
     )
+
+
+def test_cuts_of_a_small_source_are_told_beside_large_ones(tmp_path: Path, tokenizer: Any) -> None:
+    """Thinking answers that all lose their end, among many that do not."""
+    folder = make_cleansed(tmp_path)
+    path = folder / "corpus" / "train.parquet"
+    rows = [{"id": f"c{n}", "text": "電車"} for n in range(200)]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    settings = TrainSettings(max_length_tokens=64, packing=False, eval_max_samples=0)
+    data = prepare(settings, tokenizer, folder, 1, lambda: None)
+    share = data.figures["sources"]["thinking"]
+    assert (share["rows"], share["cut"], data.figures["sources"]["corpus"]["cut"]) == (2, 2, 0)
+    assert any(note.startswith("2 of 2 rows of thinking were cut") for note in data.notes)
 
 
 def test_fractions_that_mean_nothing_beside_one_s_own_data_are_told(prepared: Any) -> None:
