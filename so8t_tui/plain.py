@@ -67,6 +67,9 @@ class Narrator:
     def _engine_started(self, event: Event, _state: RunState) -> list[str]:
         return [self._words("engine {pid}", pid=event.payload["pid"])]
 
+    def _pending(self, event: Event, _state: RunState) -> list[str]:
+        return [f"{self._word('pending')} {outside(event.payload['reason'])}"]
+
     def _started(self, event: Event, _state: RunState) -> list[str]:
         self._progress_ts = event.ts
         attempt = event.payload["attempt"]
@@ -174,6 +177,7 @@ _TELLERS: Mapping[str, _Teller] = {
     "pause_requested": Narrator._pause_requested,
     "paused": Narrator._paused,
     "resumed": Narrator._resumed,
+    "phase_pending": Narrator._pending,
     "phase_started": Narrator._started,
     "phase_done": Narrator._done,
     "phase_skipped": Narrator._skipped,

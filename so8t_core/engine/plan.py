@@ -88,7 +88,10 @@ def decide(run: RunDir, settings: Settings, spec: PhaseSpec, *, hashes: bool = T
     try:
         outside = external_inputs(spec.name, settings)
     except So8tError as error:
-        return Decision("run", f"an input cannot be read: {error.what}")
+        where = f" ({error.where})" if error.where else ""
+        return Decision("run", f"an input cannot be read: {error.what}{where}")
+    except OSError as error:
+        return Decision("run", f"an input cannot be read: {error}")
     for name, digest in outside.items():
         if manifest.inputs.get(name) != digest:
             return Decision("run", f"{name.replace('_', ' ')} changed")

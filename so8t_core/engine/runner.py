@@ -106,11 +106,18 @@ class Engine:
             raise
         if ending == "stopped":
             code, reason = EXIT_PAUSED, "stopped; resume it whenever you like"
+        elif ending == "failed":
+            code, reason = EXIT_FAILED, "failed"
         else:
-            code, reason = (EXIT_FAILED if ending == "failed" else EXIT_DONE), ending
+            code, reason = EXIT_DONE, f"done{self._still_failed()}"
         self._book.tell(Draft("engine_stopped", {"exit_code": code, "reason": reason}))
         snapshots.finish()
         return code
+
+    def _still_failed(self) -> str:
+        """What an ending must add of phases that failed before and were not asked for now."""
+        names = [name for name, view in self._book.state.phases.items() if view.state == "failed"]
+        return f"; failed before, and not run again: {', '.join(names)}" if names else ""
 
     async def _whole_run(self) -> Ending:
         """Drive the phases, again where a resume came while they were being stopped."""
@@ -166,7 +173,10 @@ class Engine:
         return () if all(phases[name].state in {"done", "skipped"} for name in begun) else begun
 
     async def _finish(self, ending: Ending) -> None:
-        """Say how the run stands, and notify; parts of a run that go well leave it unfinished."""
+        """Say how the run stands, and notify; parts of a run that go well leave it unfinished.
+
+        A phase that failed before and was not asked for now does not make this work a failure.
+        """
         by_state: dict[str, list[str]] = {}
         for name, view in self._book.state.phases.items():
             by_state.setdefault(view.state, []).append(name)
@@ -174,11 +184,11 @@ class Engine:
             f"{len(names)} {state}" if state == "done" else f"{state}: {', '.join(names)}"
             for state, names in by_state.items()
         )
-        failed = ending == "failed" or "failed" in by_state
+        failed = ending == "failed"
         if failed or not by_state.keys() - {"done", "skipped"}:
             told = {"outcome": "failed" if failed else "done", "message": message}
             self._book.tell(Draft("run_finished", told))
-        outcome: Literal["done", "failed"] = "failed" if ending == "failed" else "done"
+        outcome: Literal["done", "failed"] = "failed" if failed else "done"
         await asyncio.gather(*self._telling)
         call = asyncio.create_task(notify(outcome, self._run, self._settings.notify, message))
         signalled = asyncio.create_task(self._steering.signalled.wait())

@@ -72,6 +72,23 @@ def resolve_base(settings: ModelSettings, *, seed: int) -> Path:
     return _from_hub(settings)
 
 
+def own_base(settings: ModelSettings) -> Path | None:
+    """The folder of the user's that `model.base` names; None for built models and the hub's.
+
+    A relative name is one of the hub's unless there is such a folder now.
+    """
+    base = Path(settings.base)
+    return base if base.is_absolute() or base.is_dir() else None
+
+
+def base_input(folder: Path | None) -> dict[str, str]:
+    """How a manifest names a folder of the user's among its inputs; nothing where there is none.
+
+    Raises as `digest_of`.
+    """
+    return {} if folder is None else {"base_model": digest_of(folder)}
+
+
 def _ignore(_: object) -> None:
     """Drop a builder's report: the cache keeps the folder alone."""
 

@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from so8t_core.cleanse.classifier import classifier_digest
-from so8t_core.cleanse.earlier import EarlierRuns
+from so8t_core.cleanse.inputs import input_digests
 from so8t_core.cleanse.pipeline import Cleansing, Result
-from so8t_core.contract.settings.cleanse import CleanseSettings
 from so8t_core.phases.base import Emitter, Outcome, PauseGate, PhaseContext
 
 _PURPOSE = (
@@ -66,16 +64,8 @@ def run(ctx: PhaseContext) -> Outcome:
         outputs=tuple(ctx.folder / name for name in sorted(result.files)),
         figures=result.figures,
         notes=(_PURPOSE,),
-        extra_inputs=_extra_inputs(settings),
+        extra_inputs=input_digests(settings),
     )
-
-
-def _extra_inputs(settings: CleanseSettings) -> dict[str, str]:
-    """What decides the result and is no phase: the corpus of earlier runs, and the classifier."""
-    inputs = EarlierRuns(settings.earlier_runs).digests()
-    if settings.safety_classifier is not None:
-        inputs["safety_classifier"] = classifier_digest(settings.safety_classifier)
-    return inputs
 
 
 def _summary(result: Result) -> str:

@@ -10,6 +10,7 @@ from so8t_core.contract.errors import DataError, ModelError
 from so8t_core.contract.files import canonical_json, sha256_text, write_json
 from so8t_core.contract.plain import plain_text
 from so8t_core.evaluation.choice import choose_items, start_token
+from so8t_core.evaluation.inputs import input_digests
 from so8t_core.evaluation.items import Items
 from so8t_core.evaluation.ledger import ItemLedger
 from so8t_core.evaluation.measure import SIDES, Measuring, Side, SideResults
@@ -17,7 +18,6 @@ from so8t_core.evaluation.models import choose_dtype, load_tuned
 from so8t_core.evaluation.readers import TorchReader
 from so8t_core.evaluation.speed import speed_figures
 from so8t_core.evaluation.summary import Summary
-from so8t_core.evaluation.task_files import file_digests
 from so8t_core.evaluation.tasks import Texts, require_harness
 from so8t_core.evaluation.telling import Teller
 from so8t_core.model.base import resolve_base
@@ -40,7 +40,7 @@ def run(ctx: PhaseContext) -> Outcome:
         require_harness()
     checkpoint = ctx.input_folder("integrate") / "checkpoint"
     adapter = ctx.input_folder("train") / "adapter"
-    digests = file_digests(ctx.settings.evaluate)
+    digests = input_digests(ctx.settings)
     tokenizer = _tokenizer(ctx, checkpoint)
     encoder = _encoder(ctx, tokenizer)
     items = _items(ctx, encoder)

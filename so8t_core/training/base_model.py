@@ -23,6 +23,7 @@ from so8t_core.model.loading import load_tokenizer, quiet_transformers
 from so8t_core.training.footprint import recomputed_layers
 from so8t_core.training.liger import apply_liger, liger_wanted
 from so8t_core.training.long_positions import choose_by_sample
+from so8t_core.training.outside import require_model
 
 KEPT_IN_FULL = ("lm_head", "rotation_gate", "embed_tokens")
 """Modules that quantisation must leave alone; naming any replaces transformers' own default."""
@@ -58,16 +59,6 @@ def choose_dtype(settings: TrainSettings, device: torch.device) -> torch.dtype:
     if settings.dtype == "auto":
         return torch.bfloat16 if device.type == "cuda" else torch.float32
     return torch.bfloat16 if settings.dtype == "bfloat16" else torch.float32
-
-
-def require_model(folder: Path) -> None:
-    """Raise `InputMissing` unless the folder holds a model."""
-    if not (folder / "config.json").is_file():
-        raise InputMissing(
-            "There is no model to train.",
-            where=str(folder),
-            hint="Give the folder that `so8t integrate` wrote as `train.model_path`.",
-        )
 
 
 def load_own_tokenizer(folder: Path) -> Any:

@@ -10,15 +10,14 @@ from typing import Any
 import torch
 
 from so8t_core.contract.errors import ModelError
-from so8t_core.contract.files import sha256_file
 from so8t_core.contract.settings.train import OPERATIONAL, STEERING, TrainSettings
 from so8t_core.model.accounting import GATED_TYPE, STOCK_TYPE
-from so8t_core.model.base import digest_of
 from so8t_core.model.weights import read_config
 from so8t_core.phases.base import PhaseContext
 from so8t_core.training.adapter import no_gates
-from so8t_core.training.base_model import no_such_linears, require_model
+from so8t_core.training.base_model import no_such_linears
 from so8t_core.training.footprint import ModelShape
+from so8t_core.training.outside import outside_digests
 from so8t_core.training.preparation import PreparedData
 
 HELD_OUT_ROWS = "held-out rows"
@@ -38,21 +37,15 @@ class TrainingInputs:
 def resolve_inputs(ctx: PhaseContext) -> TrainingInputs:
     """Those that the settings name, else what the phases before have made.
 
-    Raises `InputMissing` where there is no model.
+    Raises `InputMissing` where there is no model or no file of data.
     """
     settings = ctx.settings.train
-    outside: dict[str, str] = {}
+    outside = outside_digests(settings)
     if settings.model_path is not None:
-        model = settings.model_path
-        require_model(model)
-        model_digest = outside["base_model"] = digest_of(model)
+        model, model_digest = settings.model_path, outside["base_model"]
     else:
         model = ctx.input_folder("integrate") / "checkpoint"
         model_digest = ctx.inputs["integrate"].digest
-    for name in ("dataset", "validation_dataset"):
-        place: str | None = getattr(settings, name)
-        if place is not None and Path(place).is_file():
-            outside[name] = sha256_file(Path(place))
     cleansed = None if settings.dataset is not None else ctx.input_folder("cleanse")
     return TrainingInputs(model, model_digest, cleansed, outside)
 

@@ -12,10 +12,11 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
-from so8t_core.contract.errors import DataError, InputInvalid, InputMissing
+from so8t_core.contract.errors import DataError, InputInvalid
 from so8t_core.contract.hub import hub_rows
 from so8t_core.contract.plain import plain_text
 from so8t_core.contract.settings.tasks import HUB
+from so8t_core.training.outside import require_file
 
 Row = dict[str, Any]
 _UNREADABLE = (pyarrow.ArrowException, OSError, ValueError, ArithmeticError, LookupError)
@@ -36,11 +37,7 @@ def read_rows(place: Path | str, setting: str = "train.dataset") -> Iterator[Row
             yield from hub_rows(place, split="train")
         return
     path = Path(place)
-    if not path.is_file():
-        told = "is a folder, not a file" if path.is_dir() else "is not there"
-        raise InputMissing(
-            f"The data set {told}.", where=str(path), hint=f"Name a file in `{setting}`."
-        )
+    require_file(path, setting)
     reader = {".jsonl": _json_lines, ".json": _json_file, ".parquet": _parquet_rows}.get(
         path.suffix.lower()
     )

@@ -9,7 +9,7 @@ import pytest
 
 from so8t_core.contract.config import load_settings, phase_settings_digest
 from so8t_core.contract.manifest import Manifest, utc_now
-from so8t_core.contract.phases import SPEC
+from so8t_core.contract.phases import SPEC, PhaseName
 from so8t_core.contract.rundir import RunDir
 from so8t_core.engine.plan import decide, needs_of, prepare_folder
 from so8t_core.model.base import digest_of
@@ -30,12 +30,14 @@ def run(tmp_path: Path) -> RunDir:
     return RunDir(tmp_path / "run")
 
 
-def write_manifest(run: RunDir, settings, inputs: dict[str, str]) -> None:
-    folder = run.phase("verify")
+def write_manifest(
+    run: RunDir, settings, inputs: dict[str, str], phase: PhaseName = "verify"
+) -> None:
+    folder = run.phase(phase)
     folder.mkdir(parents=True)
     Manifest(
-        phase="verify", run=run.name, inputs=inputs, digest="d", outputs=(), figures={}, attempt=1,
-        settings_sha256=phase_settings_digest(settings, SPEC["verify"]),
+        phase=phase, run=run.name, inputs=inputs, digest="d", outputs=(), figures={}, attempt=1,
+        settings_sha256=phase_settings_digest(settings, SPEC[phase]),
         started_at=utc_now(), finished_at=utc_now(), active_s=0.0,
     ).write(folder)  # fmt: skip
 
@@ -49,9 +51,69 @@ def test_a_base_model_that_changed_in_its_folder_is_verified_again(base: Path, r
     assert decide(run, settings, SPEC["verify"]).reason == "base model changed"
 
 
+def test_a_base_model_that_is_gone_is_not_taken_for_one_of_the_hub(base: Path, run: RunDir):
+    settings = load_settings(None, [f"model.base={base}"])
+    write_manifest(run, settings, {"base_model": digest_of(base)})
+    base.rename(base.with_name("elsewhere"))
+    decision = decide(run, settings, SPEC["verify"])
+    assert decision.action == "run"
+    assert str(base) in decision.reason
+
+
+@pytest.mark.parametrize("name", ["dataset", "validation_dataset"])
+def test_training_runs_again_where_its_data_changed_or_is_gone(
+    base: Path, run: RunDir, tmp_path: Path, name: str
+):
+    data = tmp_path / "data.jsonl"
+    data.write_text('{"text": "one"}\n')
+    other = tmp_path / "other.jsonl"
+    other.write_text('{"text": "other"}\n')
+    places = {"dataset": other, "validation_dataset": other, name: data}
+    settings = load_settings(
+        None,
+        [f"train.model_path={base}", *(f"train.{key}={place}" for key, place in places.items())],
+    )
+    outside = external_inputs("train", settings)
+    assert outside.keys() == {"base_model", "dataset", "validation_dataset"}
+    write_manifest(run, settings, outside, "train")
+    assert decide(run, settings, SPEC["train"]).action == "reuse"
+    data.write_text('{"text": "two"}\n')
+    assert decide(run, settings, SPEC["train"]).reason == f"{name.replace('_', ' ')} changed"
+    data.unlink()
+    reason = decide(run, settings, SPEC["train"]).reason
+    assert reason == f"an input cannot be read: The data set is not there. ({data})"
+
+
+def test_training_runs_again_where_its_own_base_changed_or_is_gone(base: Path, run: RunDir):
+    settings = load_settings(None, [f"train.model_path={base}", "train.dataset=hub:owner/name"])
+    write_manifest(run, settings, external_inputs("train", settings), "train")
+    assert decide(run, settings, SPEC["train"]).action == "reuse"
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps(config | {"rms_norm_eps": 0.5}))
+    assert decide(run, settings, SPEC["train"]).reason == "base model changed"
+    base.rename(base.with_name("elsewhere"))
+    reason = decide(run, settings, SPEC["train"]).reason
+    assert reason == f"an input cannot be read: There is no model to train. ({base})"
+
+
+def test_cleansing_runs_again_where_an_earlier_run_or_the_classifier_is_gone(
+    run: RunDir, tmp_path: Path
+):
+    for setting in ("earlier_runs", "safety_classifier"):
+        value = tmp_path / setting
+        given = f"[{value}]" if setting == "earlier_runs" else f"{value}"
+        settings = load_settings(None, [f"cleanse.{setting}={given}"])
+        place = RunDir(tmp_path / f"run-{setting}")
+        write_manifest(place, settings, {}, "cleanse")
+        decision = decide(place, settings, SPEC["cleanse"])
+        assert decision.action == "run"
+        assert str(value) in decision.reason
+
+
 def test_phases_that_read_no_base_have_no_external_inputs(base: Path):
     settings = load_settings(None, [f"model.base={base}"])
-    assert external_inputs("verify", settings).keys() == {"base_model"}
+    for name in ("verify", "integrate", "evaluate"):
+        assert external_inputs(name, settings).keys() == {"base_model"}
     assert external_inputs("train", settings) == {}
 
 

@@ -496,6 +496,19 @@ def test_a_run_of_which_only_a_part_was_done_is_not_called_done(new_trial):
     assert trial.state().message == "8 done"
 
 
+def test_a_part_that_goes_well_is_no_failure_because_another_phase_failed_before(new_trial):
+    trial = new_trial()
+    trial.wish("evaluate", "invalid 1")
+    assert trial.finish()[0] == 4
+    code, _ = trial.finish("train")
+    assert code == 0
+    last = [event for event in events_of(trial) if event.kind == "engine_stopped"][-1]
+    assert last.payload["reason"] == "done; failed before, and not run again: evaluate"
+    finished = [e.payload["outcome"] for e in events_of(trial) if e.kind == "run_finished"]
+    assert finished == ["failed"]  # of the first engine alone
+    assert states_of(trial)["evaluate"] == "failed"
+
+
 def test_a_run_with_skipped_phases_says_which(new_trial):
     trial = new_trial("engine.skip=[crawl]")
     trial.finish()

@@ -186,7 +186,7 @@ def test_benchmarks_have_a_figure_for_each_metric_and_side(with_tasks: tuple[Out
     assert refusals["unsafe"]["should_refuse"] is True
     assert refusals["safe"]["prompts"] == 2
     assert set(with_tasks[0].extra_inputs) == {
-        "benchmark_jcommonsenseqa", "benchmark_jsquad", "benchmark_xstest",
+        "base_model", "benchmark_jcommonsenseqa", "benchmark_jsquad", "benchmark_xstest",
     }  # fmt: skip
 
 
