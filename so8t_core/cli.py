@@ -22,6 +22,7 @@ from typing import Any
 
 from so8t_core import __version__
 from so8t_core.commands import steer
+from so8t_core.commands.launcher import require_started_once
 from so8t_core.contract.errors import EXIT_DONE, EXIT_FAILED, So8tError, StoreError
 from so8t_core.contract.phases import PHASE_NAMES
 from so8t_core.contract.runs import DEFAULT_RUNS_DIR
@@ -508,6 +509,8 @@ def _lost_output(error: OSError, arguments: Namespace) -> int:
 
 def _act(arguments: Namespace) -> int:
     """Do the command. Raises `So8tError` for whatever the system refuses, its output included."""
+    if hasattr(arguments, "headless"):  # it starts an engine
+        require_started_once(os.environ)
     try:
         code = int(arguments.action(arguments))
     except OSError as error:

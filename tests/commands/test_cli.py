@@ -279,3 +279,29 @@ def test_a_finished_run_is_readable_where_nothing_may_be_written(capsys):
         assert sorted(run.root.rglob("*")) == before
         for path in (run.root, *run.root.rglob("*")):
             path.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    "words", [("train", "--run", "none"), ("demo",), ("resume",)], ids=" ".join
+)
+def test_what_a_launcher_started_several_times_is_refused_before_any_run_is_made(
+    words: tuple[str, ...],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(["--runs-dir", str(tmp_path / "runs"), *words]) == 2
+    told = capsys.readouterr().err
+    assert "started this command 2 times" in told
+    assert "so8t train --gpus 2" in told
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("count", ["1", "", "many"])
+def test_a_launcher_of_one_process_is_no_hindrance(
+    count: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setenv("WORLD_SIZE", count)
+    main(["--runs-dir", str(tmp_path), "train", "--run", "none"])
+    assert "started this command" not in capsys.readouterr().err
