@@ -42,7 +42,7 @@ from so8t_core.training.fitting import Choice, free_bytes, settle
 from so8t_core.training.footprint import Means, ModelShape
 from so8t_core.training.fused import fuse, fused_wanted
 from so8t_core.training.gate_terms import GateTerms, trained_gates
-from so8t_core.training.history import HistoryFile
+from so8t_core.training.history import HistoryFile, LostCurve
 from so8t_core.training.inputs import (
     TrainingInputs,
     holds_whole_share,
@@ -189,7 +189,7 @@ def _history(ctx: PhaseContext, ranks: Ranks) -> HistoryFile:
 
 def _threads_before(ctx: PhaseContext) -> int:
     """The threads that the newest checkpoint was computed with, else this machine's own choice."""
-    snapshot, _ = _store(ctx).newest(lambda _: None)
+    snapshot, _ = _store(ctx).newest()
     before = snapshot.identity.get("train.threads") if snapshot is not None else None
     return before if isinstance(before, int) else torch.get_num_threads()
 
@@ -234,12 +234,7 @@ def _shared_snapshot(
 
 def _find_snapshot(around: Surroundings, identity: Mapping[str, Any]) -> Snapshot | None:
     """The checkpoint to go on from; damaged newer ones are passed over and said."""
-
-    def check(snapshot: Snapshot) -> None:
-        around.series.check(snapshot.marks["series"])
-        around.evaluations.check(snapshot.marks["evaluations"])
-
-    snapshot, rejected = around.store.newest(check)
+    snapshot, rejected = around.store.newest()
     for reason in rejected:
         around.emit.fallback("an older checkpoint", reason)
     if rejected:
@@ -250,7 +245,21 @@ def _find_snapshot(around: Surroundings, identity: Mapping[str, Any]) -> Snapsho
     if snapshot is not None:
         where = str(around.store.path(snapshot.step))
         require_same_identity(snapshot, identity, where)
+    elif around.history.now.checkpoints_written:
+        _tell_none_left(around)
     return snapshot
+
+
+def _tell_none_left(around: Surroundings) -> None:
+    """That checkpoints had been written and none is there; nothing else would tell."""
+    written = around.history.now.checkpoints_written
+    around.history.change(lost_checkpoints=written)
+    around.emit.log(
+        "warning",
+        f"{written} checkpoints of this training had been written, and none is left in "
+        f"{around.store.folder}: it begins again at step 0. If they were moved, stop it and bring "
+        "them back.",
+    )
 
 
 def _tell_changes(around: Surroundings, changes: tuple[str, ...]) -> None:
@@ -265,11 +274,27 @@ def _start(around: Surroundings, snapshot: Snapshot | None, threads: int) -> Non
     # the series of other ranks than the first are no part of a checkpoint
     known = snapshot is not None and around.ranks.first
     marks = snapshot.marks if snapshot and known else {"series": START, "evaluations": START}
-    around.series.rewind(marks["series"])
-    around.evaluations.rewind(marks["evaluations"])
+    for name, series in (("series", around.series), ("evaluations", around.evaluations)):
+        if series.holds(marks[name]):
+            series.rewind(marks[name])
+        else:
+            assert snapshot is not None  # every series holds its start
+            _begin_anew(around, series, snapshot.step)
     if around.history.now.starts or snapshot is not None:
         around.emit.rewound(snapshot.step if snapshot else 0)
     around.history.change(starts=around.history.now.starts + 1, threads=threads)
+
+
+def _begin_anew(around: Surroundings, series: SeriesFile, step: int) -> None:
+    """Give up a curve that is not what the checkpoint knew; the training itself needs none."""
+    series.begin_anew()
+    around.emit.fallback(
+        f"{series.path.name} begins anew after step {step}",
+        "its part before that was changed or lost; what was left of it is kept beside it",
+    )
+    lost = LostCurve(series.path.name, step)
+    known = around.history.now.lost_curves
+    around.history.change(lost_curves=known if lost in known else (*known, lost))
 
 
 def _build_trainer(

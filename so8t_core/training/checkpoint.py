@@ -18,7 +18,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -305,18 +305,17 @@ class CheckpointStore:
         require_same_identity(snapshot, identity, str(path))
         return snapshot
 
-    def newest(self, check: Callable[[Snapshot], None]) -> tuple[Snapshot | None, list[str]]:
+    def newest(self) -> tuple[Snapshot | None, list[str]]:
         """The newest checkpoint that is intact, and why newer ones were passed over.
 
-        `check` may raise `CheckpointError` to reject one as well. Raises it where there are some
-        and none can be used, or one was written by another version: nothing is begun over them.
+        Raises `CheckpointError` where there are some and none can be used, or one was written by
+        another version: nothing is begun over them.
         """
         reasons: list[str] = []
         for path in self.paths():
             try:
                 snapshot = read_checkpoint(path)
                 _require_own_name(snapshot, path)
-                check(snapshot)
             except OtherFormat:
                 raise
             except CheckpointError as error:

@@ -152,8 +152,8 @@ class Examination:
         """Forget the best, whose checkpoint is lost; that of this step is there and may be it."""
         measured = None
         if step > 0 and self._scheduled(step) and self.evaluated_step == step:
-            *_, last = read_series(self._around.evaluations.path)
-            measured = last["eval_loss"]
+            for line in read_series(self._around.evaluations.path):  # none where the curve is lost
+                measured = line["eval_loss"] if line["step"] == step else None
         self.best.look_anew(None if measured is None else step, measured)
 
     def write_samples(self, subject: Subject, step: int) -> None:

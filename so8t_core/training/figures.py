@@ -29,7 +29,7 @@ def training_figures(
     settings: TrainSettings,
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Everything a report shows of a finished training, and what its reader must know."""
-    steps = list(read_series(around.series.path))
+    steps = read_series(around.series.path)
     by_step = {line["step"]: line["loss"] for line in steps if "loss" in line}
     losses = list(by_step.values())  # a step left out may have none
     measured = {line["step"]: line["eval_loss"] for line in read_series(around.evaluations.path)}
@@ -39,16 +39,19 @@ def training_figures(
     trained = sum(weight.numel() for weight in trained_weights(trainer.adapted).values())
     rotation = trainer.terms.summary() if gates else {}
     history = around.history.now
+    lost = {curve.file for curve in history.lost_curves}
     figures = {
-        "steps": len(steps),
+        "steps": trainer.state.global_step,
         "tokens": trainer.counters["tokens"],
         "target_tokens": trainer.counters["targets"],
-        "first_loss": losses[0] if losses else None,
+        "first_loss": losses[0] if losses and "series.jsonl" not in lost else None,
         "final_loss": losses[-1] if losses else None,
         "rows_a_pass": trainer.passes.rows,
         "bad_steps": trainer.guard.seen.bad,
         "rate_back_offs": trainer.guard.seen.back_offs,
-        "first_eval_loss": evaluations[0] if evaluations else None,
+        "first_eval_loss": (
+            evaluations[0] if evaluations and "evaluations.jsonl" not in lost else None
+        ),
         "final_eval_loss": evaluations[-1] if evaluations else None,
         "best_eval_loss": trainer.examination.best.loss,
         "best_step": trainer.examination.best.step,
@@ -132,6 +135,16 @@ def _notes(
         f"The checkpoint of step {lost.step}, the best until then, could not be used: {lost.reason}"
         for lost in history.lost_bests
     ]
+    notes += [
+        f"{curve.file} begins after step {curve.step}: what came before was changed or lost. The "
+        "training itself is whole."
+        for curve in history.lost_curves
+    ]
+    if history.lost_checkpoints:
+        notes.append(
+            f"{history.lost_checkpoints} checkpoints had been written and were gone at a later "
+            "start: the training began again at step 0."
+        )
     notes += [f"A setting was changed on the way: {change}." for change in history.changed_settings]
     if bad := trainer.guard.seen.bad:
         notes.append(f"{bad} steps were left out: their loss or gradient was not usable.")

@@ -25,9 +25,20 @@ class LostBest:
 
 
 @dataclass(frozen=True)
+class LostCurve:
+    """A file of series whose lines up to a step were changed or lost."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
+    file: str
+    step: _Count
+
+
+@dataclass(frozen=True)
 class History:
     """`starts`: processes that began; `threads`: CPU threads of the first of them.
 
+    `lost_checkpoints`: how many had been written when a start found none of them;
     `changed_settings`: what was set otherwise on the way, in words;
     `checkpoint_stall_s_max`: the longest that a checkpoint held the training up;
     `checkpoint_write_s_max`: the longest that one was being written beside it.
@@ -42,6 +53,8 @@ class History:
     checkpoint_write_s_max: _Seconds = 0.0
     rejected_checkpoints: tuple[str, ...] = ()
     lost_bests: tuple[LostBest, ...] = ()
+    lost_curves: tuple[LostCurve, ...] = ()
+    lost_checkpoints: _Count = 0
     changed_settings: tuple[str, ...] = ()
     train_s: _Seconds = 0.0
 

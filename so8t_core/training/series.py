@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from so8t_core.contract.errors import CheckpointError
 from so8t_core.contract.files import canonical_json
 
 if TYPE_CHECKING:
@@ -53,21 +52,25 @@ class SeriesFile:
         """Make all lines durable; any thread may ask for it."""
         os.fsync(self._file.fileno())
 
-    def check(self, mark: SeriesMark) -> None:
-        """Raise `CheckpointError` when what lies before the mark is not what it was."""
-        if self._before(mark).hexdigest() != mark.sha256:
-            raise CheckpointError(
-                f"{self.path.name} was changed or lost before the checkpoint's place in it.",
-                where=str(self.path),
-                hint="An older checkpoint is taken where there is one.",
-            )
+    def holds(self, mark: SeriesMark) -> bool:
+        """Whether what lies before the mark is what it was."""
+        return self._before(mark).hexdigest() == mark.sha256
 
     def rewind(self, mark: SeriesMark) -> None:
-        """Forget all lines after the mark, durably."""
+        """Forget all lines after the mark, which it must hold, durably."""
         self._content = self._before(mark)
         self._file.truncate(mark.size_bytes)
         os.fsync(self._file.fileno())
         self._file.seek(mark.size_bytes)
+
+    def begin_anew(self) -> None:
+        """Become empty; what is there is kept as NAME.damaged, unless there is such a file."""
+        aside = self.path.with_name(f"{self.path.name}.damaged")
+        if self.path.stat().st_size and not aside.exists():
+            self._file.close()
+            os.replace(self.path, aside)
+            self._file = self.path.open("ab")
+        self.rewind(START)
 
     def close(self) -> None:
         """Close the file."""

@@ -111,7 +111,7 @@ def test_the_newest_intact_one_is_taken_and_the_damage_told(tmp_path: Path) -> N
         store.write(snapshot(step))
     (store.path(3) / "checkpoint.json").unlink()
     (store.path(2) / "weights.safetensors").write_bytes(b"")
-    found, reasons = store.newest(lambda _: None)
+    found, reasons = store.newest()
     assert found is not None
     assert found.step == 1
     assert [reason.partition(":")[0] for reason in reasons] == ["step-00000003", "step-00000002"]
@@ -124,7 +124,7 @@ def test_one_under_another_name_or_without_a_list_of_files_is_passed_over(tmp_pa
     shutil.copytree(store.path(1), store.path(7))
     index = store.path(2) / "checkpoint.json"
     index.write_text(json.dumps(json.loads(index.read_text()) | {"files": []}))
-    found, reasons = store.newest(lambda _: None)
+    found, reasons = store.newest()
     assert found is not None
     assert found.step == 1
     assert "of step 1 under another name" in reasons[0]
@@ -137,7 +137,7 @@ def test_nothing_is_begun_over_checkpoints_of_which_none_can_be_used(tmp_path: P
         store.write(snapshot(step))
         (store.path(step) / "weights.safetensors").write_bytes(b"")
     with pytest.raises(CheckpointError, match="No checkpoint of the 2 can be used") as caught:
-        store.newest(lambda _: None)
+        store.newest()
     assert "step-00000002: weights.safetensors" in caught.value.what
     assert "--force-new-run" in str(caught.value.hint)
 
@@ -149,7 +149,7 @@ def test_one_of_another_version_is_not_passed_over(tmp_path: Path) -> None:
     index = store.path(2) / "checkpoint.json"
     index.write_text(json.dumps({**json.loads(index.read_text()), "format_version": 9}))
     with pytest.raises(CheckpointError, match="format 9") as caught:
-        store.newest(lambda _: None)
+        store.newest()
     assert "or remove this folder" in str(caught.value.hint)
 
 
@@ -199,7 +199,7 @@ def test_one_killed_just_before_its_renaming_is_not_lost(tmp_path: Path) -> None
     store = CheckpointStore(tmp_path, keep=1)
     store.write(snapshot(5, best=1))
     store.path(5).rename(tmp_path / "step-00000005.partial")
-    found, reasons = CheckpointStore(tmp_path, keep=1).newest(lambda _: None)
+    found, reasons = CheckpointStore(tmp_path, keep=1).newest()
     assert found is not None
     assert (found.step, reasons) == (5, [])
     (tmp_path / "step-00000006.partial").mkdir()
@@ -215,7 +215,7 @@ def test_a_later_one_that_was_passed_over_drives_no_other_out(tmp_path: Path) ->
     (store.path(9) / "state.json").write_text("damaged")
     for step in (5, 6):
         store.write(snapshot(step))
-        found, _ = store.newest(lambda _: None)
+        found, _ = store.newest()
         assert found is not None
         assert found.step == step
     assert not store.path(5).exists()

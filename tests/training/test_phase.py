@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,49 @@ def test_damaged_checkpoints_and_other_settings(straight: Any, new_run: NewRun) 
     result = train(resumed)
     assert result.figures["rejected_checkpoints"] == 1
     assert any("damaged checkpoint" in note for note in result.notes)
+
+
+def test_a_damaged_curve_costs_the_curve_and_not_the_training(
+    straight: Any, new_run: NewRun
+) -> None:
+    whole, outcome, _ = straight
+    root = new_run("curveless")
+    with pytest.raises(HardPause):
+        train(context(root, PlannedGate(pause_at=28)))
+    file = root / "train" / "series.jsonl"
+    before = file.read_bytes()
+    file.write_bytes(before.replace(b'"step":2', b'"step":7'))
+    (root / "train" / "evaluations.jsonl").unlink()
+    ctx = context(root)
+    result = train(ctx)
+    assert result.digest == outcome.digest
+    assert said(ctx, "rewound") == [{"step": 6}]
+    # what follows is what it would have been
+    lines = (whole / "train" / "series.jsonl").read_bytes().splitlines(keepends=True)
+    assert file.read_bytes() == b"".join(lines[6:])
+    assert file.with_name("series.jsonl.damaged").read_bytes() != before
+    told = [event["what"] for event in said(ctx, "fallback")]
+    assert told == [f"{name}.jsonl begins anew after step 6" for name in ("series", "evaluations")]
+    assert sum("training itself is whole" in note for note in result.notes) == 2
+    for name in ("first_loss", "first_eval_loss"):
+        assert result.figures[name] is None
+    for name in ("steps", "final_loss", "final_eval_loss", "rejected_checkpoints"):
+        assert result.figures[name] == outcome.figures[name]
+
+
+def test_that_every_checkpoint_is_gone_is_said_aloud(straight: Any, new_run: NewRun) -> None:
+    whole, outcome, _ = straight
+    root = new_run("emptied")
+    with pytest.raises(HardPause):
+        train(context(root, PlannedGate(pause_at=28)))
+    shutil.rmtree(root / "train" / "checkpoints")
+    ctx = context(root)
+    result = train(ctx)
+    assert result.digest == outcome.digest
+    assert series(root) == series(whole)
+    (told,) = [e["message"] for e in said(ctx, "log") if "none is left" in e["message"]]
+    assert str(root / "train" / "checkpoints") in told
+    assert any("began again at step 0" in note for note in result.notes)
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from so8t_core.contract.errors import CheckpointError
 from so8t_core.training.series import START, SeriesFile, read_series
 
 
@@ -26,7 +23,7 @@ def test_a_rewound_series_goes_on_as_if_nothing_had_come_after_the_mark(tmp_path
     with rewound.path.open("a") as file:
         file.write('{"step": 100, "lo')  # torn by a kill
     again = SeriesFile(rewound.path)
-    again.check(mark)
+    assert again.holds(mark)
     again.rewind(mark)
     for series in (straight, again):
         series.append({"step": 2})
@@ -43,6 +40,14 @@ def test_a_changed_beginning_is_noticed(tmp_path: Path) -> None:
     series.append({"step": 1})
     mark = series.mark()
     series.path.write_text('{"step":2}\n')
-    with pytest.raises(CheckpointError, match="changed or lost"):
-        series.check(mark)
+    assert not series.holds(mark)
+    series.begin_anew()
+    series.append({"step": 3})
+    assert list(read_series(series.path)) == [{"step": 3}]
+    assert series.holds(series.mark())
+    aside = tmp_path / "series.jsonl.damaged"
+    assert aside.read_text() == '{"step":2}\n'
+    series.begin_anew()  # killed before the next checkpoint, and started again
+    assert series.mark() == START
+    assert aside.read_text() == '{"step":2}\n'
     series.close()
