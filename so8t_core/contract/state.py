@@ -331,8 +331,9 @@ def _progress(state: RunState, event: Event) -> RunState:
     done, total = payload["done"], payload["total"]
     if total is not None:
         float(total)  # raises where it is no number, or none that can be reckoned with
-    rate = view.rate
-    if view.progress_ts is not None and event.ts > view.progress_ts and done >= view.done:
+    same = payload["unit"] == view.unit  # as what was counted before
+    rate = view.rate if same else None
+    if same and view.progress_ts is not None and event.ts > view.progress_ts and done >= view.done:
         latest = (done - view.done) / (event.ts - view.progress_ts)
         weight = min(1.0, (event.ts - view.progress_ts) / 5.0)
         rate = latest if rate is None else rate + weight * (latest - rate)

@@ -51,9 +51,10 @@ from so8t_core.training.inputs import (
     resolve_inputs,
     training_identity,
 )
+from so8t_core.training.kept_data import gather_data
 from so8t_core.training.kernels import Kernels, settle_kernels
 from so8t_core.training.memory import no_room_for_model
-from so8t_core.training.preparation import PreparedData, prepare
+from so8t_core.training.preparation import PreparedData, packed
 from so8t_core.training.ranks import Ranks, SharedGate, SilentEmitter, leave_to_us
 from so8t_core.training.same_bits import same_bits
 from so8t_core.training.samples import SampleWriter
@@ -90,14 +91,7 @@ def run(ctx: PhaseContext) -> Outcome:
     whole_share = ranks.from_first(
         lambda: holds_whole_share(_store(ctx, owned=False).told_identity())
     )
-    data = prepare(
-        settings,
-        tokenizer,
-        inputs.cleansed,
-        ctx.settings.seed,
-        ctx.pause.point,
-        whole_share=whole_share,
-    )
+    data = packed(gather_data(ctx, inputs, tokenizer, ranks, whole_share=whole_share), settings)
     require_held_out(settings, data.held_out)
     data.require_known_tokens(ModelShape.of_folder(inputs.model).vocabulary, _pad_id(tokenizer))
     require_positions(inputs.model, data)

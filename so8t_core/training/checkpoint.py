@@ -106,8 +106,7 @@ def write_checkpoint(folder: Path, snapshot: Snapshot) -> int:
             }
             write_json(partial / _INDEX, {"format_version": FORMAT_VERSION, "files": files})
     except (OSError, SafetensorError) as error:
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-        if not full and "No space left" not in str(error):
+        if not is_full_disk(error):
             raise
         raise ResourceError(
             "The disk is full; the checkpoint was not written.",
@@ -115,6 +114,12 @@ def write_checkpoint(folder: Path, snapshot: Snapshot) -> int:
             hint="Free some space and resume; the last checkpoint is untouched.",
         ) from error
     return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def is_full_disk(error: OSError | SafetensorError) -> bool:
+    """Whether that is why something could not be written."""
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+    return full or "No space left" in str(error)
 
 
 def read_checkpoint(folder: Path) -> Snapshot:

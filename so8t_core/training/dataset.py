@@ -51,6 +51,15 @@ class SampleSet(Dataset[Encoded]):
             (mark for sample in samples for mark in sample.learnt), np.bool_, int(self.bounds[-1])
         )
 
+    @classmethod
+    def of_arrays(
+        cls, ids: NDArray[np.int32], learnt: NDArray[np.bool_], bounds: NDArray[np.int64]
+    ) -> SampleSet:
+        """A set of the arrays of another one."""
+        made = cls.__new__(cls)
+        made.ids, made.learnt, made.bounds = ids, learnt, bounds
+        return made
+
     def __len__(self) -> int:
         return len(self.bounds) - 1
 
@@ -108,7 +117,7 @@ def encode_sources(
     seed: int,
     tick: Callable[[], None],
 ) -> tuple[SampleSet, dict[str, SourceShare]]:
-    """Encode all sources and mix them; `tick` is called between samples.
+    """Encode all sources and mix them; `tick` is called before each sample.
 
     `fractions` by source name (1 where it has none). Raises `DataError` when nothing is left.
     """

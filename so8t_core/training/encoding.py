@@ -8,11 +8,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+
 from so8t_core.contract.errors import ModelError
 from so8t_core.training.answers import Answers, Place, parts_of, places_of
 from so8t_core.training.chat_template import ChatTemplate, RefusedByTemplate
 from so8t_core.training.formats import Document, Message, Sample
 
+ENCODING_VERSION = 1
+"""Raised with every change in what is made of the same rows: kept data is then encoded anew."""
 SECTION_CHARACTERS = 1 << 18
 """Longest text that is tokenised at once: a second's work, and some hundred megabytes."""
 
@@ -174,14 +178,13 @@ class Encoder:
             tokens = self._by_parts(messages, pieces)
             full = "".join(parts_of(messages, pieces))
             places = places_of(messages, full, pieces)
-        learnt = [False] * len(tokens.ids)
         spans, lost = self._answers.spans(messages, full, places)
         self.changed["turns_not_learnt"] += lost
+        starts = np.array(tokens.starts, np.int64)
+        learnt = np.zeros(len(starts), np.bool_)
         for begin, end in spans:
-            for index, start in enumerate(tokens.starts):
-                if begin <= start < end:
-                    learnt[index] = True
-        return Encoded(tokens.ids, learnt)
+            learnt |= (begin <= starts) & (starts < end)
+        return Encoded(tokens.ids, learnt.tolist())
 
     def _has_control_within(
         self, messages: Sequence[Message], tokens: _Tokens, places: Mapping[int, Place] | None

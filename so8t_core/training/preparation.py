@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +85,11 @@ class _Examiner:
 
         Raises `DataError` where nothing would be left.
         """
-        count = len(source.samples)
-        share = round(count * self.settings.validation_fraction)
+        rows = len(source.samples)
+        share = round(rows * self.settings.validation_fraction)
         held: set[int] = set()
         encoded: list[Encoded] = []
-        for index in ranked(count, self.seed, "held_out")[:share]:
+        for index in ranked(rows, self.seed, "held_out")[:share]:
             if len(encoded) >= self.settings.eval_max_samples:
                 break
             self.tick()
@@ -113,10 +114,9 @@ class _Examiner:
 
 def _parted(source: Source, held: set[int]) -> tuple[Source, Source]:
     """What is trained and what is held out; raises `DataError` where the former is nothing."""
-    count = len(source.samples)
-    if len(held) == count:
+    if len(held) == len(source.samples):
         raise DataError(
-            f"All {count} samples of the data set would be held out, and none trained.",
+            f"All {len(held)} samples of the data set would be held out, and none trained.",
             where="train.validation_fraction",
             hint="Lower train.validation_fraction, or give train.validation_dataset.",
         )
@@ -137,17 +137,19 @@ def _own_sources(
     return examiner.hold_out_share(source) if whole_share else examiner.hold_out(source)
 
 
-def prepare(
+def encode_data(
     settings: TrainSettings,
     tokenizer: Any,
     cleansed: Path | None,
     seed: int,
     tick: Callable[[], None],
+    told: Callable[[int, int], None],
     *,
     whole_share: bool = False,
 ) -> PreparedData:
-    """Read, encode and mix; `tick` is called between samples.
+    """Read, encode and mix; not packed yet. `tick` is called between samples.
 
+    `told` hears again and again how many of how many rows to train on are encoded.
     `cleansed`: cleanse's folder, used where the settings name no data set of their own.
     `whole_share`: for a training that began when all of `validation_fraction` was held out.
     Raises `DataError` when nothing is left, `ModelError` for an unusable tokenizer.
@@ -180,17 +182,37 @@ def prepare(
         apart = read_cleansed(cleansed, "validation")
         # what is not trained does not measure the training
         held_out = examiner.choose(tuple(one for one in apart if fractions[one.name]))
-    train, shares = encode_sources(sources, fractions, for_training, seed, tick)
-    _require_asked(settings, held_out)
     taken = sum(len(source.samples) for source in sources)
+    counted = _counted(taken, tick, told)
+    train, shares = encode_sources(sources, fractions, for_training, seed, counted)
+    _require_asked(settings, held_out)
     training = Portion(sources, for_training, taken, train)
     figures = _figures(training, shares, train, held_out)
     notes = (*_cuts(settings, shares, held_out), *_notes(settings, training, held_out))
+    return PreparedData(train, held_out.samples, figures, notes)
+
+
+def _counted(
+    rows: int, tick: Callable[[], None], told: Callable[[int, int], None]
+) -> Callable[[], None]:
+    """Tells what is done before each of so many rows, and asks `tick`."""
+    done = count()
+
+    def before_each() -> None:
+        told(next(done), rows)
+        tick()
+
+    return before_each
+
+
+def packed(data: PreparedData, settings: TrainSettings) -> PreparedData:
+    """The same in rows of one length, where the settings ask for that."""
     if not settings.packing:
-        return PreparedData(train, held_out.samples, figures, notes)
-    packed = PackedSet(train, settings.max_length_tokens)
-    row_figures = {"packed_rows": len(packed), "packed_rows_filled": packed.filled}
-    return PreparedData(packed, held_out.samples, {**figures, **row_figures}, notes)
+        return data
+    assert isinstance(data.train, SampleSet)
+    rows = PackedSet(data.train, settings.max_length_tokens)
+    figures = {"packed_rows": len(rows), "packed_rows_filled": rows.filled}
+    return replace(data, train=rows, figures={**data.figures, **figures})
 
 
 def _require_asked(settings: TrainSettings, held_out: Portion) -> None:

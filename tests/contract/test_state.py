@@ -143,3 +143,14 @@ def test_a_long_series_stays_bounded_and_keeps_its_newest_point():
         assert series.last == float(step)
     assert series.length <= LIMIT
     assert list(series.steps) == sorted(set(series.steps))
+
+
+def test_a_rate_of_one_unit_is_none_of_the_next():
+    story = started()
+    for at, done in ((1, 0), (2, 1000), (3, 2000)):
+        story.tell("progress", "train", at=at, done=done, total=9e3, unit="rows", message="")
+    assert story.state.phases["train"].rate == 1000
+    story.tell("progress", "train", at=4, done=3000, total=9e3, unit="steps", message="")
+    assert story.state.phases["train"].rate is None
+    story.tell("progress", "train", at=6, done=3001, total=9e3, unit="steps", message="")
+    assert story.state.phases["train"].rate == 0.5

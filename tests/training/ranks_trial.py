@@ -17,12 +17,13 @@ import torch
 
 from so8t_core.phases.base import HardPause
 from so8t_core.phases.standalone import RecordingEmitter
+from so8t_core.training import kept_data
 from tests.training.trial import context, train
 
 
 @dataclass
 class AskingGate:
-    """Asks for a pause at the question of that number, those before the training included.
+    """Asks for a pause at the question of that number; one comes before the training.
 
     The trainer asks twice at each point: whether to hurry, and whether to pause.
 
@@ -43,7 +44,7 @@ class AskingGate:
         return self.asked
 
     def point(self, save: Callable[[], None] | None = None) -> None:
-        if not self.asked:  # the first rank works alone and asks its gate directly
+        if not self.asked and save is not None:  # the first rank trains alone and asks directly
             self.points += 1
         self.asked = False
         if self.points == self.soft_at:
@@ -57,9 +58,24 @@ class AskingGate:
         self.point()
 
 
+def counted(module: Any, name: str) -> list[str]:
+    """Grows by one at each call of a function from now on."""
+    calls: list[str] = []
+    original = getattr(module, name)
+
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        calls.append(name)
+        return original(*args, **kwargs)
+
+    setattr(module, name, noted)
+    return calls
+
+
 def main(spec_path: str) -> None:
     rank = int(os.environ["RANK"])
+    encoded = counted(kept_data, "encode_data")
     for entry in json.loads(Path(spec_path).read_text()):
+        encoded.clear()
         root = Path(entry["root"])
         gate = AskingGate(**entry["gate"])
         ctx = context(root, gate, **entry["settings"])
@@ -75,6 +91,7 @@ def main(spec_path: str) -> None:
         kinds = {kind for kind, _ in ctx.emit.events}
         progress = [payload for kind, payload in ctx.emit.events if kind == "progress"]
         result["last"] = progress[-1] if progress else None
+        result["encoded"] = len(encoded)
         result |= {"events": sorted(kinds), "held": gate.held, "points": gate.points}
         (root / f"{entry['name']}-{rank}.json").write_text(json.dumps(result))
 

@@ -85,6 +85,7 @@ def whole(straight: Any) -> tuple[str, bytes]:
 
 
 PLANNED: list[dict[str, Any]] = [
+    {"kill_in": ["so8t_core.training.kept_data.write_json", 2]},  # the tokenised data, half there
     {"kill_at": 11},  # in an accumulation after the first checkpoint
     {"kill_in": [SAVING[0], 2]},  # between weights and optimiser of a checkpoint
     {"pause_at": 5},
@@ -122,7 +123,7 @@ def test_kills_change_no_bit(tmp_path: Path, model: Path, straight: Any) -> None
     at_random = [*(random_kill(chance) for _ in range(3)), {}]
     runs = [PLANNED, BESIDE, at_random]
     planned, beside, some = ends_of(tmp_path, model, runs)
-    assert planned.ends == ["killed", "killed", "exit 3", "killed", "exit 0"]
+    assert planned.ends == ["killed", "killed", "killed", "exit 3", "killed", "exit 0"]
     assert planned.resumes == 4
     assert beside.ends == ["killed", "exit 3", "killed", "killed", "exit 0"]
     assert "killed" in some.ends

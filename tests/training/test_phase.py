@@ -23,7 +23,7 @@ from so8t_core.phases.base import HardPause
 from so8t_core.training.base_model import load_own_tokenizer
 from so8t_core.training.dataset import RunOrder
 from so8t_core.training.history import HistoryFile
-from so8t_core.training.preparation import prepare
+from so8t_core.training.preparation import encode_data
 from so8t_core.training.series import read_series
 from tests.training.trial import OLDER_NAME, PlannedGate, context, make_model, said, train
 
@@ -65,7 +65,8 @@ def test_tokens_and_targets_are_counted_as_the_samples_have_them(
     _, outcome, ctx = straight
     settings = ctx.settings.train
     tokenizer = load_own_tokenizer(model)
-    data = prepare(settings, tokenizer, ctx.input_folder("cleanse"), ctx.settings.seed, int)
+    folder, seed = ctx.input_folder("cleanse"), ctx.settings.seed
+    data = encode_data(settings, tokenizer, folder, seed, int, lambda *_: None)
     per_step = settings.micro_batch_size * settings.accumulation_steps
     order = RunOrder(len(data.train), settings.max_steps * per_step, ctx.settings.seed)
     seen = [data.train[index] for index in order]

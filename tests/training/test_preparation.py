@@ -12,7 +12,7 @@ import pytest
 
 from so8t_core.contract.errors import DataError
 from so8t_core.contract.settings.train import TrainSettings
-from so8t_core.training.preparation import PreparedData, prepare
+from so8t_core.training.preparation import PreparedData, encode_data
 from tests.training.trial import make_cleansed
 
 PAIR = {"prompt": "首都はどこですか。", "completion": "東京です。"}
@@ -31,7 +31,7 @@ def prepared(tmp_path: Path, tokenizer: Any) -> Any:
         limits = {"max_length_tokens": 48 if rows else 200, "packing": False}
         chosen = TrainSettings(**limits, **places, **settings)
         cleansed = None if rows else make_cleansed(tmp_path)
-        return prepare(chosen, tokenizer, cleansed, 1, lambda: None)
+        return encode_data(chosen, tokenizer, cleansed, 1, int, lambda *_: None)
 
     return prepared
 
@@ -178,7 +178,7 @@ def test_a_training_that_held_the_whole_share_out_counts_what_it_leaves(
     rows = tmp_path / "rows.jsonl"
     rows.write_text("".join(json.dumps(row) + "\n" for row in numbered(100)))
     chosen = TrainSettings(dataset=str(rows), validation_fraction=0.2, eval_max_samples=5)
-    data = prepare(chosen, tokenizer, None, 1, lambda: None, whole_share=True)
+    data = encode_data(chosen, tokenizer, None, 1, int, lambda *_: None, whole_share=True)
     assert data.figures["samples_held_out"] == 5
     assert (data.figures["rows_held_out"], data.figures["rows_held_out_unmeasured"]) == (20, 15)
     (note,) = data.notes

@@ -137,6 +137,8 @@ def test_only_the_first_rank_speaks_and_writes(session: Path) -> None:
     assert end(root, "straight", 1)["events"] == []
     assert end(root, "straight", 1)["digest"] == ""
     assert end(root, "straight", 1)["points"] == 0
+    assert [end(root, "straight", rank)["encoded"] for rank in (0, 1)] == [1, 0]
+    assert [end(session / "growing", "more", rank)["encoded"] for rank in (0, 1)] == [0, 0]
     assert not (root / "train" / "ranks" / "1" / "checkpoints").exists()
     assert not (root / "train" / "ranks" / "1" / "adapter").exists()
     assert not list((root / "train" / "ranks").rglob("*.safetensors"))
