@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -15,12 +15,11 @@ from so8t_core.contract.settings.train import TrainSettings
 from so8t_core.training.dataset import (
     SampleSet,
     SourceShare,
-    chosen,
     encode_sources,
-    ranked,
     require_known,
 )
-from so8t_core.training.encoding import Encoded, Encoder
+from so8t_core.training.encoding import Encoder
+from so8t_core.training.hold_out import HoldOut
 from so8t_core.training.packing import PackedSet
 from so8t_core.training.portion import Portion, by_reason, cut_note
 from so8t_core.training.sources import Source, read_cleansed, read_file
@@ -59,82 +58,16 @@ class PreparedData:
                 samples.require_known_tokens(vocabulary)
 
 
-@dataclass(frozen=True)
-class _Examiner:
-    """Makes the held-out sequences, at most as many as an evaluation takes."""
-
-    settings: TrainSettings
-    encoder: Encoder
-    seed: int
-    tick: Callable[[], None]
-
-    def choose(self, sources: tuple[Source, ...]) -> Portion:
-        """A seeded choice of samples that are there for nothing else."""
-        limit = self.settings.eval_max_samples
-        samples = [sample for source in sources for sample in source.samples]
-        share = min(1.0, limit / len(samples)) if samples else 0.0
-        picked = chosen(len(samples), share, self.seed, "eval")
-        encoded: list[Encoded] = []
-        for index in picked:
-            self.tick()
-            encoded += self.encoder.encode(samples[index])
-        return self._portion(sources, len(picked), encoded)
-
-    def hold_out(self, source: Source) -> tuple[Source, Portion]:
-        """What is left to train on, and of a seeded share of the rows only what is measured.
-
-        Raises `DataError` where nothing would be left.
-        """
-        rows = len(source.samples)
-        share = round(rows * self.settings.validation_fraction)
-        held: set[int] = set()
-        encoded: list[Encoded] = []
-        for index in ranked(rows, self.seed, "held_out")[:share]:
-            if len(encoded) >= self.settings.eval_max_samples:
-                break
-            self.tick()
-            held.add(index)
-            encoded += self.encoder.encode(source.samples[index])
-        kept, out = _parted(source, held)
-        return kept, self._portion((out,), len(held), encoded)
-
-    def hold_out_share(self, source: Source) -> tuple[Source, Portion]:
-        """The same where all of the share is held out, measured or not, as it used to be."""
-        fraction = self.settings.validation_fraction
-        held = chosen(len(source.samples), fraction, self.seed, "held_out")
-        kept, out = _parted(source, set(held))
-        return kept, self.choose((out,))
-
-    def _portion(
-        self, sources: tuple[Source, ...], taken: int, encoded: Sequence[Encoded]
-    ) -> Portion:
-        measured = encoded[: self.settings.eval_max_samples]
-        return Portion(sources, self.encoder, taken, SampleSet(measured) if measured else None)
-
-
-def _parted(source: Source, held: set[int]) -> tuple[Source, Source]:
-    """What is trained and what is held out; raises `DataError` where the former is nothing."""
-    if len(held) == len(source.samples):
-        raise DataError(
-            f"All {len(held)} samples of the data set would be held out, and none trained.",
-            where="train.validation_fraction",
-            hint="Lower train.validation_fraction, or give train.validation_dataset.",
-        )
-    kept = tuple(sample for index, sample in enumerate(source.samples) if index not in held)
-    out = tuple(sample for index, sample in enumerate(source.samples) if index in held)
-    return replace(source, samples=kept), Source(source.name, out, {})
-
-
 def _own_sources(
-    place: Path | str, settings: TrainSettings, examiner: _Examiner, *, whole_share: bool
+    place: Path | str, settings: TrainSettings, holding: HoldOut, *, whole_share: bool
 ) -> tuple[Source, Portion]:
     form, unanswered = settings.dataset_format, settings.unanswered_rows
     source = read_file(place, form, unanswered)
     if (apart := settings.validation_dataset) is not None:
         setting = "train.validation_dataset"
         given = read_file(apart, form, unanswered, setting, source.kind)
-        return source, examiner.choose((given,))
-    return examiner.hold_out_share(source) if whole_share else examiner.hold_out(source)
+        return source, holding.choose((given,))
+    return holding.hold_out_share(source) if whole_share else holding.hold_out(source)
 
 
 def encode_data(
@@ -165,7 +98,7 @@ def encode_data(
         )
 
     for_training = encoder()
-    examiner = _Examiner(settings, encoder(), seed, tick)
+    holding = HoldOut(settings, encoder(), seed, tick)
     fractions = {
         "instruction": settings.instruction_fraction,
         "corpus": settings.corpus_fraction,
@@ -174,14 +107,14 @@ def encode_data(
     }
     sources: tuple[Source, ...]
     if settings.dataset is not None:
-        own, held_out = _own_sources(settings.dataset, settings, examiner, whole_share=whole_share)
+        own, held_out = _own_sources(settings.dataset, settings, holding, whole_share=whole_share)
         sources = (own,)
     else:
         assert cleansed is not None
         sources = read_cleansed(cleansed, "train")
         apart = read_cleansed(cleansed, "validation")
         # what is not trained does not measure the training
-        held_out = examiner.choose(tuple(one for one in apart if fractions[one.name]))
+        held_out = holding.choose(tuple(one for one in apart if fractions[one.name]))
     taken = sum(len(source.samples) for source in sources)
     counted = _counted(taken, tick, told)
     train, shares = encode_sources(sources, fractions, for_training, seed, counted)

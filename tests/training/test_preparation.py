@@ -72,7 +72,7 @@ def test_cuts_of_a_small_source_are_told_beside_large_ones(tmp_path: Path, token
     rows = [{"id": f"c{n}", "text": "電車"} for n in range(200)]
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
     settings = TrainSettings(max_length_tokens=64, packing=False, eval_max_samples=0)
-    data = prepare(settings, tokenizer, folder, 1, lambda: None)
+    data = encode_data(settings, tokenizer, folder, 1, int, lambda *_: None)
     share = data.figures["sources"]["thinking"]
     assert (share["rows"], share["cut"], data.figures["sources"]["corpus"]["cut"]) == (2, 2, 0)
     assert any(note.startswith("2 of 2 rows of thinking were cut") for note in data.notes)
