@@ -218,8 +218,7 @@ def _shared_snapshot(
     ranks = around.ranks
     if ranks.first:
         snapshot = _find_snapshot(around, identity)
-        if snapshot is not None:
-            _tell_changes(around, changed_steering(snapshot, settings))
+        _tell_changes(around, snapshot, settings)
         ranks.agree(snapshot.step if snapshot else None)
         return snapshot
     step: int | None = ranks.agree(None)
@@ -256,11 +255,14 @@ def _tell_none_left(around: Surroundings) -> None:
     )
 
 
-def _tell_changes(around: Surroundings, changes: tuple[str, ...]) -> None:
-    for change in changes:
-        around.emit.log("info", f"A setting was changed: {change}.")
+def _tell_changes(around: Surroundings, snapshot: Snapshot | None, settings: TrainSettings) -> None:
+    """Note which settings steer otherwise from the checkpoint on; a new one is told."""
     known = around.history.now.changed_settings
-    around.history.change(changed_settings=(*known, *(one for one in changes if one not in known)))
+    changes = changed_steering(known, snapshot, settings)
+    for change in changes:
+        if change not in known:
+            around.emit.log("info", f"A setting changed: {change.told()}.")
+    around.history.change(changed_settings=changes)
 
 
 def _start(around: Surroundings, snapshot: Snapshot | None, threads: int) -> None:

@@ -145,7 +145,7 @@ def _notes(
             f"{history.lost_checkpoints} checkpoints had been written and were gone at a later "
             "start: the training began again at step 0."
         )
-    notes += [f"A setting was changed on the way: {change}." for change in history.changed_settings]
+    notes += [f"A setting changed on the way: {one.told()}." for one in history.changed_settings]
     if bad := trainer.guard.seen.bad:
         notes.append(f"{bad} steps were left out: their loss or gradient was not usable.")
     if trainer.examination.best.ended:

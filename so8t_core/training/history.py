@@ -35,11 +35,27 @@ class LostCurve:
 
 
 @dataclass(frozen=True)
+class ChangedSetting:
+    """A setting (dotted) that was `before` up to a step, and `now` since; both as Python writes."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
+    step: _Count
+    name: str
+    before: str
+    now: str
+
+    def told(self) -> str:
+        """The same in words."""
+        return f"{self.name} was {self.before} up to step {self.step} and is {self.now} since"
+
+
+@dataclass(frozen=True)
 class History:
     """`starts`: processes that began; `threads`: CPU threads of the first of them.
 
     `lost_checkpoints`: how many had been written when a start found none of them;
-    `changed_settings`: what was set otherwise on the way, in words;
+    `changed_settings`: what was set otherwise on the way;
     `checkpoint_stall_s_max`: the longest that a checkpoint held the training up;
     `checkpoint_write_s_max`: the longest that one was being written beside it.
     """
@@ -55,7 +71,7 @@ class History:
     lost_bests: tuple[LostBest, ...] = ()
     lost_curves: tuple[LostCurve, ...] = ()
     lost_checkpoints: _Count = 0
-    changed_settings: tuple[str, ...] = ()
+    changed_settings: tuple[ChangedSetting, ...] = ()
     train_s: _Seconds = 0.0
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from so8t_core.contract.settings.train import STEERING, TrainSettings
 from so8t_core.training.checkpoint import Snapshot
+from so8t_core.training.history import ChangedSetting
 
 
 def steering_of(settings: TrainSettings) -> dict[str, Any]:
@@ -13,17 +15,25 @@ def steering_of(settings: TrainSettings) -> dict[str, Any]:
     return settings.model_dump(mode="json", include=set(STEERING))
 
 
-def changed_steering(snapshot: Snapshot, settings: TrainSettings) -> tuple[str, ...]:
-    """What is set otherwise than when the checkpoint was written, in words.
+def changed_steering(
+    known: Sequence[ChangedSetting], snapshot: Snapshot | None, settings: TrainSettings
+) -> tuple[ChangedSetting, ...]:
+    """What was set otherwise on the way: what is `known` of it, and what the checkpoint tells.
 
-    Older checkpoints hold it in their identity.
+    What was known of later steps is undone with them. Older checkpoints hold their values in their
+    identity.
     """
+    if snapshot is None:
+        return ()
+    asked, step = steering_of(settings), snapshot.step
     before = snapshot.course.get("steering") or {
-        name: snapshot.identity.get(f"train.{name}", now)
-        for name, now in steering_of(settings).items()
+        name: snapshot.identity.get(f"train.{name}", now) for name, now in asked.items()
     }
-    return tuple(
-        f"train.{name} was {before[name]!r} up to step {snapshot.step} and is {now!r} since"
-        for name, now in sorted(steering_of(settings).items())
-        if before[name] != now
+    return (
+        *(change for change in known if change.step < step),
+        *(
+            ChangedSetting(step, f"train.{name}", repr(before[name]), repr(now))
+            for name, now in sorted(asked.items())
+            if before.get(name, now) != now
+        ),
     )

@@ -57,7 +57,8 @@ def test_lora_states_are_8_bit_and_the_gates_float32_in_a_group_without_decay() 
     optimizer = build(model)
     stepped(model, optimizer, 1)
     lora, gates = optimizer.param_groups
-    assert (lora["lr"], gates["lr"]) == (2e-4, 1e-2)
+    asked = TrainSettings()
+    assert (lora["lr"], gates["lr"]) == (asked.learning_rate, asked.gate_learning_rate)
     assert (lora["weight_decay"], gates["weight_decay"]) == (0.1, 0.0)
     assert optimizer.state[model.lora]["state1"].dtype == torch.uint8
     assert model.rotation_gate.theta.numel() >= 4096

@@ -137,7 +137,20 @@ def test_what_steers_may_be_changed_between_two_starts_and_changes_no_step(
     assert {name: record["settings"][name] for name in STEERING} == steered
     changes = [note for note in again.notes if "changed on the way" in note]
     assert len(changes) == len(STEERING)
-    assert train(context(root)).digest == outcome.digest  # and back, at its end
+    back = train(context(root))  # and back, at its end
+    assert back.digest == outcome.digest
+    assert len([note for note in back.notes if "changed on the way" in note]) > len(STEERING)
+
+
+def test_a_change_that_no_checkpoint_saw_was_none(new_run: NewRun) -> None:
+    root = new_run("undecided")
+    with pytest.raises(HardPause):
+        train(context(root, PlannedGate(pause_at=11)))
+    for point, change in ((1, "skip"), (2, "back_off")):  # each ends before a step is done
+        with pytest.raises(HardPause):
+            train(context(root, PlannedGate(pause_at=point), bad_step=change))
+    notes = train(context(root, bad_step="stop")).notes
+    assert not [note for note in notes if "changed on the way" in note]
 
 
 def test_a_checkpoint_whose_identity_holds_what_steers_is_resumed(
