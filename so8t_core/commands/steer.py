@@ -24,7 +24,7 @@ from so8t_core.contract.errors import (
 )
 from so8t_core.contract.events import Event
 from so8t_core.contract.lock import engine_liveness
-from so8t_core.contract.phases import PHASE_NAMES, PhaseName
+from so8t_core.contract.phases import PHASE_NAMES, PHASES, PhaseName
 from so8t_core.contract.rundir import RunDir
 from so8t_core.contract.runs import create_run, find_run, list_runs, run_settings
 from so8t_core.contract.state import RunState
@@ -343,6 +343,18 @@ def runs(arguments: Namespace) -> int:
     return EXIT_DONE
 
 
+def _towards_a_report(run: RunDir) -> str:
+    """What is still to be done for a report, phase by phase; and that a training may do without."""
+    from so8t_core.engine.plan import preview
+
+    plan = preview(run, run_settings(run), PHASES)
+    left = [name for name, decision in plan.items() if decision["action"] == "run"]
+    hint = f"`so8t resume {run.name} --all` goes on with {', '.join(left)}."
+    if "export" in left and plan["train"]["action"] == "reuse":
+        hint += f" `so8t export --run {run.name}` alone folds and exports what was trained."
+    return hint
+
+
 def report(arguments: Namespace) -> int:
     """`so8t report [RUN]`: print the report; raw Markdown where nobody looks on."""
     run = find_run(arguments.run, arguments.runs_dir)
@@ -352,7 +364,7 @@ def report(arguments: Namespace) -> int:
         raise UsageError(
             "This run has no report yet.",
             where=str(path),
-            hint=f"`so8t resume {run.name}` finishes the run; `so8t status` says where it is.",
+            hint=_towards_a_report(run),
         )
     text = path.read_text(encoding="utf-8")
     if arguments.json or not sys.stdout.isatty():

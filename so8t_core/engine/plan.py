@@ -13,12 +13,14 @@ from so8t_core.contract.config import phase_settings_digest
 from so8t_core.contract.errors import ManifestError, So8tError
 from so8t_core.contract.files import write_json
 from so8t_core.contract.manifest import Manifest
-from so8t_core.contract.phases import PhaseName, PhaseSpec
+from so8t_core.contract.phases import PHASES, PhaseName, PhaseSpec
 from so8t_core.contract.rundir import RunDir
 from so8t_core.contract.settings import Settings
 from so8t_core.phases.external import external_inputs
 
 BASIS_FILE = "basis.json"
+_BEFORE_TRAINING: frozenset[PhaseName] = frozenset({"verify", "integrate"})
+"""What nobody needs in a run that trains a checkpoint of the user's."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,9 @@ class Decision:
 def needs_of(settings: Settings, spec: PhaseSpec) -> tuple[PhaseName, ...]:
     """The phases that this one cannot run without, less those that the settings replace."""
     given: set[PhaseName] = set()
-    if spec.name == "train":
+    if spec.name in {"train", "evaluate", "export"}:
         given |= {"integrate"} if settings.train.model_path else set()
+    if spec.name == "train":
         given |= {"cleanse"} if settings.train.dataset else set()
     return tuple(name for name in spec.needs if name not in given)
 
@@ -62,13 +65,18 @@ def _input_digests(run: RunDir, settings: Settings, spec: PhaseSpec) -> dict[str
     return input_digests(spec, input_manifests(run, settings, spec))
 
 
-def decide(run: RunDir, settings: Settings, spec: PhaseSpec, *, hashes: bool = True) -> Decision:
+def decide(
+    run: RunDir, settings: Settings, spec: PhaseSpec, *, hashes: bool = True, whole: bool = False
+) -> Decision:
     """Look at one phase, given that all phases before it are settled.
 
     Hashes all of its outputs unless told otherwise, which may take seconds for large models.
+    `whole`: it is one of all phases, and was not asked for by its name.
     """
     if spec.name in settings.engine.skip:
         return Decision("skip", "the settings say so (engine.skip)")
+    if whole and spec.name in _BEFORE_TRAINING and settings.train.model_path:
+        return Decision("skip", "train.model_path takes the place of its result")
     folder = run.phase(spec.name)
     try:
         manifest = Manifest.read(folder)
@@ -144,6 +152,6 @@ def preview(
     """What the plan looks like now; phases after one that runs may still turn out reusable."""
     decisions: dict[str, dict[str, str]] = {}
     for spec in specs:
-        decision = decide(run, settings, spec, hashes=False)
+        decision = decide(run, settings, spec, hashes=False, whole=len(specs) == len(PHASES))
         decisions[spec.name] = {"action": decision.action, "reason": decision.reason}
     return decisions

@@ -258,7 +258,8 @@ class Engine:
         return "failed"
 
     async def _settle(self, spec: PhaseSpec) -> Ending:
-        decision = await asyncio.to_thread(decide, self._run, self._settings, spec)
+        whole = len(self._specs()) == len(PHASES)
+        decision = await asyncio.to_thread(decide, self._run, self._settings, spec, whole=whole)
         view = self._book.state.phases[spec.name]
         if decision.action == "skip":
             self._book.tell(Draft("phase_skipped", {"reason": decision.reason}, spec.name))

@@ -10,6 +10,9 @@ from so8t_core.model.base import base_input, own_base
 def input_digests(settings: Settings) -> dict[str, str]:
     """Digests by name: of the benchmarks' files, and of a base in a folder of the user's.
 
+    The base is the model that was trained, where `train.model_path` names one.
+
     Raises as `file_digests` and `digest_of`.
     """
-    return {**file_digests(settings.evaluate), **base_input(own_base(settings.model))}
+    base = settings.train.model_path or own_base(settings.model)
+    return {**file_digests(settings.evaluate), **base_input(base)}

@@ -101,7 +101,7 @@ class Artifacts:
             canonical_json(
                 [
                     *what,
-                    self.ctx.inputs["integrate"].digest,
+                    self.ctx.gated_digest,
                     self.ctx.inputs["train"].digest,
                     self.ctx.settings.export.model_dump(mode="json"),
                 ]
@@ -113,7 +113,7 @@ class Artifacts:
         return self.ctx.folder / "gguf" / f"{self.ctx.settings.export.name}-{type_}.gguf"
 
     def _fold(self) -> dict[str, Any]:
-        checkpoint = self.ctx.input_folder("integrate") / "checkpoint"
+        checkpoint = self.ctx.gated
         adapter = self.ctx.input_folder("train") / "adapter"
         if not (adapter / "adapter_config.json").is_file():
             raise InputMissing(
@@ -227,6 +227,7 @@ class Artifacts:
         folded_digest: str,
         inspect: Callable[[Path], None] | None,
     ) -> GgufFile:
+        own = self.ctx.settings.train.model_path is not None
         return write_gguf(
             self.source,
             path,
@@ -234,7 +235,7 @@ class Artifacts:
             name=self.ctx.settings.export.name,
             provenance={
                 "folded.sha256": folded_digest,
-                "integrate.sha256": self.ctx.inputs["integrate"].digest,
+                f"{'base' if own else 'integrate'}.sha256": self.ctx.gated_digest,
                 "train.sha256": self.ctx.inputs["train"].digest,
             },
             step=self._step(path),

@@ -12,6 +12,7 @@ from so8t_core.contract.settings import Settings
 from so8t_core.model.card import (
     LIMITS,
     LIMITS_OF_OWN_DATA,
+    base_of,
     cell,
     data_section,
     front_matter,
@@ -49,7 +50,7 @@ class CardFacts:
     """All that the card shows, taken from settings and manifests."""
 
     name: str
-    base: str
+    base: str | None
     own_data: bool
     datasets: tuple[str, ...]
     provenance: Mapping[str, str]
@@ -72,7 +73,7 @@ class CardFacts:
         cleansed = "cleanse" in inputs and not own_data
         return cls(
             name=settings.export.name,
-            base=settings.model.base,
+            base=base_of(settings),
             own_data=own_data,
             datasets=() if own_data else hub_datasets(settings),
             provenance={name: manifest.digest for name, manifest in sorted(inputs.items())},
@@ -87,7 +88,7 @@ class CardFacts:
 
 def render_folded_card(settings: Settings, proof: Mapping[str, Any]) -> str:
     """The card inside the folder of the folded checkpoint, for those who pass on that alone."""
-    base, own_data = settings.model.base, settings.train.dataset is not None
+    base, own_data = base_of(settings), settings.train.dataset is not None
     taught = _Taught.by(own_data)
     return "\n".join(
         [

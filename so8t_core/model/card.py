@@ -31,8 +31,15 @@ _CELL_CHARACTERS = 120
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 
 
-def shown_base(base: str) -> str:
-    """The setting `model.base` for readers elsewhere, without the folders of this machine."""
+def base_of(settings: Settings) -> str | None:
+    """`model.base`, where training began from it; a folder does not say what it was made from."""
+    return settings.model.base if settings.train.model_path is None else None
+
+
+def shown_base(base: str | None) -> str:
+    """The base for readers elsewhere, without the folders of this machine."""
+    if base is None:
+        return "a gated checkpoint"
     if base == STARTER:
         return STARTER_ON_HUB
     return base.rstrip("/").rpartition("/")[2] if base.startswith(("/", ".")) else base

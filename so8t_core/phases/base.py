@@ -95,6 +95,22 @@ class PhaseContext:
         """The folder that this phase owns."""
         return self.run.phase(self.phase)
 
+    @property
+    def gated(self) -> Path:
+        """The gated checkpoint that training starts from: the user's own, or integrate's.
+
+        Raises `InputMissing` where it is integrate's and not there.
+        """
+        own = self.settings.train.model_path
+        return self.input_folder("integrate") / "checkpoint" if own is None else own
+
+    @property
+    def gated_digest(self) -> str:
+        """Its identity; that of one of the user's as the training found it."""
+        if self.settings.train.model_path is None:
+            return self.inputs["integrate"].digest
+        return self.inputs["train"].inputs["base_model"]
+
     def input_folder(self, name: PhaseName) -> Path:
         """The folder of an input phase that is done.
 

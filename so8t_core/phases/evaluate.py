@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
+
 from so8t_core.contract.errors import DataError, ModelError
 from so8t_core.contract.files import canonical_json, sha256_text, write_json
 from so8t_core.contract.plain import plain_text
@@ -14,14 +17,14 @@ from so8t_core.evaluation.inputs import input_digests
 from so8t_core.evaluation.items import Items
 from so8t_core.evaluation.ledger import ItemLedger
 from so8t_core.evaluation.measure import SIDES, Measuring, Side, SideResults
-from so8t_core.evaluation.models import choose_dtype, load_tuned
+from so8t_core.evaluation.models import choose_dtype, freeze_rotations, load_tuned
 from so8t_core.evaluation.readers import TorchReader
 from so8t_core.evaluation.speed import speed_figures
 from so8t_core.evaluation.summary import Summary
 from so8t_core.evaluation.tasks import Texts, require_harness
 from so8t_core.evaluation.telling import Teller
 from so8t_core.model.base import resolve_base
-from so8t_core.model.loading import load_base, load_tokenizer, pick_device
+from so8t_core.model.loading import load_base, load_gated, load_tokenizer, pick_device
 from so8t_core.model.weights import ModelFolder
 from so8t_core.phases.base import Outcome, PhaseContext
 from so8t_core.training.encoding import Encoder
@@ -38,7 +41,7 @@ def run(ctx: PhaseContext) -> Outcome:
     """
     if ctx.settings.evaluate.tasks:
         require_harness()
-    checkpoint = ctx.input_folder("integrate") / "checkpoint"
+    checkpoint = ctx.gated
     adapter = ctx.input_folder("train") / "adapter"
     digests = input_digests(ctx.settings)
     tokenizer = _tokenizer(ctx, checkpoint)
@@ -123,7 +126,7 @@ def _measure(
         ctx.settings.seed,
         ctx.settings.train.chat_format,
         ctx.inputs["cleanse"].digest,
-        ctx.inputs["integrate"].digest,
+        ctx.gated_digest,
         dict(digests),
         [device, str(dtype)],
     ]
@@ -143,13 +146,7 @@ def _measure(
         base = measuring.run(
             "base",
             base_identity,
-            lambda: TorchReader(
-                load_base(
-                    resolve_base(ctx.settings.model, seed=ctx.settings.seed),
-                    dtype=dtype,
-                    device=device,
-                )
-            ),
+            lambda: TorchReader(_untrained(ctx, device, dtype)),
         )
         tuned = measuring.run(
             "tuned",
@@ -157,6 +154,16 @@ def _measure(
             lambda: TorchReader(load_tuned(checkpoint, adapter, device, dtype)),
         )
     return {"base": base, "tuned": tuned}
+
+
+def _untrained(ctx: PhaseContext, device: str, dtype: torch.dtype) -> nn.Module:
+    """The base; where training began from a checkpoint of the user's, that one as it was found."""
+    if ctx.settings.train.model_path is not None:
+        gated = load_gated(ctx.gated, dtype=dtype, device=device)
+        freeze_rotations(gated)
+        return gated
+    base = resolve_base(ctx.settings.model, seed=ctx.settings.seed)
+    return load_base(base, dtype=dtype, device=device)
 
 
 def _show(ctx: PhaseContext, sample: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ from so8t_core.export.artifacts import Artifacts, lasting, require_tools
 from so8t_core.export.gguf_values import load_gguf_values
 from so8t_core.export.model_card import CardFacts, render_card
 from so8t_core.model import llama_cpp_package
+from so8t_core.model.base import base_input
 from so8t_core.model.loading import load_base, load_tokenizer, pick_device, quiet_transformers
 from so8t_core.phases.base import Outcome, PhaseContext
 from so8t_core.training.encoding import Encoder
@@ -34,7 +35,7 @@ def run(ctx: PhaseContext) -> Outcome:
 
 
 def _export(ctx: PhaseContext) -> Outcome:
-    checkpoint = ctx.input_folder("integrate") / "checkpoint"
+    checkpoint = ctx.gated
     adapter = ctx.input_folder("train") / "adapter"
     nearest = ctx.settings.export.fold_nearest_rotation
     artifacts = Artifacts(
@@ -50,6 +51,7 @@ def _export(ctx: PhaseContext) -> Outcome:
         outputs=(*artifacts.outputs, card),
         figures=figures,
         notes=tuple(artifacts.notes),
+        extra_inputs=base_input(ctx.settings.train.model_path),
     )
 
 

@@ -28,6 +28,8 @@ def external_inputs(name: PhaseName, settings: Settings) -> dict[str, str]:
         return outside_digests(settings.train)
     if name == "evaluate":
         return evaluation_inputs.input_digests(settings)
+    if name == "export":
+        return base_input(settings.train.model_path)
     return {}
 
 

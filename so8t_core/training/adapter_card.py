@@ -13,6 +13,7 @@ from so8t_core.contract.settings import Settings
 from so8t_core.model.card import (
     LIMITS,
     LIMITS_OF_OWN_DATA,
+    base_of,
     cell,
     data_section,
     front_matter,
@@ -82,9 +83,8 @@ def render_adapter_card(
     was the user's own.
     """
     gates = "LoRA and SO(8) rotation gates" if figures["gate_parameters"] else "LoRA"
-    # a checkpoint that was given as a folder does not say what it was made from
-    base = settings.model.base if settings.train.model_path is None else None
-    owner = "a gated checkpoint" if base is None else cell(shown_base(base))
+    base = base_of(settings)
+    owner = cell(shown_base(base))
     text = "Japanese text" if data is not None else "a data set of the user's own"
     chosen = facts["settings"]
     shown = [(label, _figure(figures[key])) for label, key in _FIGURES if key in figures]

@@ -122,6 +122,18 @@ def test_training_needs_no_phase_that_its_settings_replace(tmp_path: Path):
     assert needs_of(load_settings(None, given), SPEC["train"]) == ()
     assert needs_of(load_settings(None, given[:1]), SPEC["train"]) == ("cleanse",)
     assert needs_of(load_settings(None), SPEC["train"]) == ("cleanse", "integrate")
+    assert needs_of(load_settings(None, given), SPEC["evaluate"]) == ("cleanse", "train")
+    assert needs_of(load_settings(None, given), SPEC["export"]) == ("train",)
+
+
+@pytest.mark.parametrize("name", ["verify", "integrate"])
+def test_a_whole_run_leaves_out_what_a_base_of_one_s_own_replaces(
+    run: RunDir, tmp_path: Path, name: PhaseName
+):
+    own = load_settings(None, [f"train.model_path={tmp_path}"])
+    assert decide(run, own, SPEC[name], whole=True).action == "skip"
+    assert decide(run, own, SPEC[name]).action == "run"  # asked for by its name
+    assert decide(run, load_settings(None), SPEC[name], whole=True).action == "run"
 
 
 def test_changed_settings_make_a_phase_run_again(run: RunDir):

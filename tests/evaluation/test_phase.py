@@ -12,6 +12,7 @@ from so8t_core.contract.errors import DataError, InputMissing, ModelError
 from so8t_core.contract.labels import SafetyLabel
 from so8t_core.contract.settings.tasks import TaskName
 from so8t_core.evaluation.models import load_tuned
+from so8t_core.model.base import digest_of
 from so8t_core.phases.base import HardPause, Outcome
 from so8t_core.phases.evaluate import run
 from so8t_tui.amounts import measured
@@ -22,6 +23,7 @@ from tests.evaluation.trial import (
     PausingGate,
     build_trained,
     context,
+    own_base_context,
     write_test_split,
 )
 
@@ -46,6 +48,21 @@ def test_every_figure_is_in_results_json(whole: tuple[Outcome, Path]):
     assert results["answers"]["independent_groups"] == 5
     assert results["answer_form"]["tuned"]["prompts"] == 3
     assert results["left_out"] == {"documents_beyond_limit": 2, "pairs_beyond_limit": 1}
+
+
+def test_a_training_on_a_base_of_one_s_own_is_compared_with_that_base(
+    trained: Path, whole: tuple[Outcome, Path], tmp_path: Path
+):
+    """The checkpoint's gates are the identity, so its figures are those of the base it came from."""
+    outcome = run(own_base_context(trained, tmp_path, "evaluate", **TINY_EVALUATION))
+    for side in ("base", "tuned"):
+        found, expected = (
+            figures["documents"]["bits_per_byte"][side]["value"]
+            for figures in (outcome.figures, whole[0].figures)
+        )
+        assert found == pytest.approx(expected, rel=1e-5)
+    checkpoint = trained / "integrate" / "checkpoint"
+    assert outcome.extra_inputs == {"base_model": digest_of(checkpoint)}
 
 
 def test_samples_show_both_answers(whole: tuple[Outcome, Path]):

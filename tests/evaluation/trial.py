@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from so8t_core.contract.phases import PhaseName
 from so8t_core.contract.rundir import RunDir
 from so8t_core.contract.settings import Settings
 from so8t_core.contract.settings.model import ModelSettings
-from so8t_core.model.base import digest_of_weights
+from so8t_core.model.base import digest_of, digest_of_weights
 from so8t_core.model.integrate import integrate
 from so8t_core.model.loading import load_gated
 from so8t_core.model.tiny import build_tiny
@@ -173,4 +173,22 @@ def context(
         inputs=found,
         emit=RecordingEmitter(),
         pause=pause or OpenGate(),
+    )
+
+
+def own_base_context(inputs: Path, run: Path, phase: PhaseName, **settings: Any) -> PhaseContext:
+    """The same of a run that trained the checkpoint of `inputs` as a folder of the user's own.
+
+    It has no integrate, and its `model.base` is another model.
+    """
+    checkpoint = inputs / "integrate" / "checkpoint"
+    ctx = context(inputs, run, phase, **settings)
+    (run / "integrate").unlink()
+    train = ctx.settings.train.model_copy(update={"model_path": checkpoint})
+    other = ctx.settings.model.model_copy(update={"base": str(inputs / "no such base")})
+    trained = stand_in("train").model_copy(update={"inputs": {"base_model": digest_of(checkpoint)}})
+    return replace(
+        ctx,
+        settings=ctx.settings.model_copy(update={"train": train, "model": other}),
+        inputs={"cleanse": ctx.inputs["cleanse"], "train": trained},
     )

@@ -16,7 +16,7 @@ from so8t_core.contract.settings import Settings
 from so8t_core.evaluation.models import load_tuned
 from so8t_core.phases.base import HardPause, Outcome
 from so8t_core.phases.export import run
-from tests.evaluation.trial import PausingGate, context
+from tests.evaluation.trial import PausingGate, context, own_base_context
 
 
 def export(inputs: Path, folder: Path, **changed: Any) -> Outcome:
@@ -42,6 +42,22 @@ def test_the_folded_model_is_a_stock_phi3_with_the_trained_models_logits(
     with torch.inference_mode():
         expected, found = tuned(ids).logits, folded(ids).logits
     assert (expected - found).abs().max() < 1e-4 * expected.abs().max()
+
+
+def test_a_training_on_a_base_of_one_s_own_is_folded_onto_that_base(
+    trained: Path, whole: tuple[Outcome, Path], tmp_path: Path
+):
+    ctx = own_base_context(trained, tmp_path, "export", gguf_types=["F16"], modelfile_type=None)
+    outcome = run(ctx)
+    assert outcome.figures["fold"]["digest"] == whole[0].figures["fold"]["digest"]
+    assert outcome.extra_inputs.keys() == {"base_model"}
+    fields = gguf.GGUFReader(next((ctx.folder / "gguf").glob("*.gguf"))).fields
+    told = [name for name in fields if name.endswith("base.sha256")]
+    assert len(told) == 1
+    for card in ("README.md", "folded/README.md"):
+        text = (ctx.folder / card).read_text()
+        assert "a gated checkpoint" in text
+        assert "no such base" not in text
 
 
 def test_the_proof_is_recorded(whole: tuple[Outcome, Path]):
