@@ -66,6 +66,12 @@ base = AutoModelForCausalLM.from_pretrained("GATED_CHECKPOINT", trust_remote_cod
 model = PeftModel.from_pretrained(base, "THIS_FOLDER").eval()
 ```
 
+`adapter_config.json` names the checkpoint that it was trained on as seen from this folder. PEFT
+looks from the current directory, so
+`AutoPeftModelForCausalLM.from_pretrained(".", trust_remote_code=True)` works in this folder alone,
+and only while that checkpoint lies where it lay; from elsewhere PEFT complains of a "Repo id". The
+lines above work anywhere.
+
 `gates.safetensors` holds the rotations once more on their own. `so8t export` folds everything into
 a plain Phi-3 that needs no code.
 """

@@ -305,3 +305,13 @@ def test_a_launcher_of_one_process_is_no_hindrance(
     monkeypatch.setenv("WORLD_SIZE", count)
     main(["--runs-dir", str(tmp_path), "train", "--run", "none"])
     assert "started this command" not in capsys.readouterr().err
+
+
+def test_a_run_without_a_report_says_which_phases_are_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    settings = load_settings(None, ["name=trial", f"train.model_path={tmp_path}"])
+    run = create_run(tmp_path / "runs", settings)
+    assert main(["--runs-dir", str(tmp_path / "runs"), "report", run.name]) == 2
+    told = capsys.readouterr().err
+    assert f"`so8t resume {run.name} --all` goes on with crawl, cleanse, train, evaluate" in told

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from peft import PeftModel
+from peft import AutoPeftModelForCausalLM, PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
@@ -108,6 +108,23 @@ def test_the_adapter_loads_with_peft_and_its_gates_have_moved(straight: Any, mod
     assert outcome.figures["rotation_angle_mean_rad"] > 0
     assert not any(path.suffix in {".bin", ".pt", ".pth"} for path in (root / "train").rglob("*"))
     assert str(root) not in (folder / "adapter_config.json").read_text()
+
+
+# peft asks transformers by its old name
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
+def test_the_adapter_s_config_names_its_base_as_seen_from_its_folder(
+    straight: Any, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the card says of PEFT's own loader, which looks from the current directory."""
+    folder = straight[0] / "train" / "adapter"
+    monkeypatch.chdir(folder)
+    assert 'AutoPeftModelForCausalLM.from_pretrained("."' in Path("README.md").read_text()
+    named = AutoPeftModelForCausalLM.from_pretrained(".", dtype=torch.float32)
+    base = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    given = PeftModel.from_pretrained(base, ".")
+    ids = torch.arange(20)[None]
+    with torch.no_grad():
+        assert torch.equal(named(ids).logits, given(ids).logits)
 
 
 def test_a_hard_pause_anywhere_changes_nothing(straight: Any, new_run: NewRun) -> None:
