@@ -147,7 +147,8 @@ def _notes(
         )
     notes += [f"A setting changed on the way: {one.told()}." for one in history.changed_settings]
     if bad := trainer.guard.seen.bad:
-        notes.append(f"{bad} steps were left out: their loss or gradient was not usable.")
+        steps = "step was" if bad == 1 else "steps were"
+        notes.append(f"{bad} {steps} left out: the loss or the gradient was not usable.")
     if trainer.examination.best.ended:
         notes.append(
             f"Training stopped early after step {trainer.state.global_step} of "
