@@ -30,19 +30,21 @@ from so8t_core.training.base_model import (
     load_own_tokenizer,
 )
 from so8t_core.training.best import require_held_out
-from so8t_core.training.checkpoint import (
-    CheckpointStore,
-    Snapshot,
-    read_checkpoint,
-    require_same_identity,
-)
+from so8t_core.training.checkpoint import Snapshot
 from so8t_core.training.encoding import Encoder
 from so8t_core.training.figures import memory_figures, training_figures
 from so8t_core.training.fitting import Choice, free_bytes, settle
 from so8t_core.training.footprint import Means, ModelShape
 from so8t_core.training.fused import fuse, fused_wanted
 from so8t_core.training.gate_terms import GateTerms, trained_gates
-from so8t_core.training.history import HistoryFile, LostCurve
+from so8t_core.training.going_on import (
+    checkpoint_store,
+    history_of,
+    shared_snapshot,
+    start_from,
+    surroundings_of,
+    threads_before,
+)
 from so8t_core.training.inputs import (
     TrainingInputs,
     holds_whole_share,
@@ -59,11 +61,9 @@ from so8t_core.training.ranks import Ranks, SharedGate, SilentEmitter, leave_to_
 from so8t_core.training.same_bits import same_bits
 from so8t_core.training.samples import SampleWriter
 from so8t_core.training.schedule import step_count, training_arguments
-from so8t_core.training.series import START, SeriesFile
 from so8t_core.training.sharding import require_shardable, shard_base
-from so8t_core.training.steering import changed_steering
 from so8t_core.training.surroundings import Surroundings
-from so8t_core.training.trackers import Trackers, require_trackers
+from so8t_core.training.trackers import require_trackers
 from so8t_core.training.trainer import SO8TTrainer
 
 
@@ -76,9 +76,9 @@ def run(ctx: PhaseContext) -> Outcome:
     ctx = _as_rank(ctx, ranks)
     settings = ctx.settings.train
     require_trackers(settings.trackers)
-    history = _history(ctx, ranks)
+    history = history_of(ctx, ranks)
     threads = ranks.from_first(
-        lambda: settings.threads or history.now.threads or _threads_before(ctx)
+        lambda: settings.threads or history.now.threads or threads_before(ctx)
     )
     torch.set_num_threads(threads)
     device = choose_device(settings)
@@ -89,7 +89,7 @@ def run(ctx: PhaseContext) -> Outcome:
     require_trainable(inputs.model, settings)
     ctx.emit.progress(0, None, "steps", "reading and tokenising the data")
     whole_share = ranks.from_first(
-        lambda: holds_whole_share(_store(ctx, owned=False).told_identity())
+        lambda: holds_whole_share(checkpoint_store(ctx, owned=False).told_identity())
     )
     data = packed(gather_data(ctx, inputs, tokenizer, ranks, whole_share=whole_share), settings)
     require_held_out(settings, data.held_out)
@@ -103,9 +103,9 @@ def run(ctx: PhaseContext) -> Outcome:
     identity = training_identity(ctx, inputs, data, threads, device, whole_share=whole_share)
     # what `auto` means is no part of the identity: it is kept beside the checkpoints
     ctx = _applied(ctx, kernels.applied(ctx.settings.train))
-    with closing(_surroundings(ctx, history, ranks)) as around:
-        snapshot = _shared_snapshot(around, identity, settings)
-        _start(around, snapshot, threads)
+    with closing(surroundings_of(ctx, history, ranks)) as around:
+        snapshot = shared_snapshot(around, identity, settings)
+        start_from(around, snapshot, threads)
         around.trackers.start(
             ctx.run.root.name,
             identity,
@@ -164,133 +164,6 @@ def _fit(
         ranks=ranks,
         emit=ctx.emit,
     )
-
-
-def _own_folder(ctx: PhaseContext, ranks: Ranks) -> Path:
-    """Where this rank keeps its history and series; those of the first one are the training's."""
-    return ctx.folder if ranks.first else ctx.folder / "ranks" / str(ranks.number)
-
-
-def _history(ctx: PhaseContext, ranks: Ranks) -> HistoryFile:
-    history = HistoryFile(_own_folder(ctx, ranks) / "history.json")
-    if history.damage is not None:
-        ctx.emit.fallback(
-            "a new history of the training; counts of earlier starts and checkpoints are lost",
-            history.damage,
-        )
-    return history
-
-
-def _threads_before(ctx: PhaseContext) -> int:
-    """The threads that the newest checkpoint was computed with, else this machine's own choice."""
-    snapshot, _ = _store(ctx).newest()
-    before = snapshot.identity.get("train.threads") if snapshot is not None else None
-    return before if isinstance(before, int) else torch.get_num_threads()
-
-
-def _store(ctx: PhaseContext, *, owned: bool = True) -> CheckpointStore:
-    keep = ctx.settings.train.keep_checkpoints
-    return CheckpointStore(ctx.folder / "checkpoints", keep, owned=owned)
-
-
-def _surroundings(ctx: PhaseContext, history: HistoryFile, ranks: Ranks) -> Surroundings:
-    own, asked = _own_folder(ctx, ranks), ctx.settings.train
-    return Surroundings(
-        emit=ctx.emit,
-        pause=ctx.pause,
-        store=_store(ctx, owned=ranks.first),
-        series=SeriesFile(own / "series.jsonl"),
-        evaluations=SeriesFile(own / "evaluations.jsonl"),
-        history=history,
-        trackers=Trackers(
-            own, asked.trackers if ranks.first else (), asked.tracker_project, ctx.emit
-        ),
-        ranks=ranks,
-        run_root=ctx.run.root,
-        live=ctx.live,
-    )
-
-
-def _shared_snapshot(
-    around: Surroundings, identity: Mapping[str, Any], settings: TrainSettings
-) -> Snapshot | None:
-    """The checkpoint that the first rank finds, on every rank."""
-    ranks = around.ranks
-    if ranks.first:
-        snapshot = _find_snapshot(around, identity)
-        _tell_changes(around, snapshot, settings)
-        ranks.agree(snapshot.step if snapshot else None)
-        return snapshot
-    step: int | None = ranks.agree(None)
-    return None if step is None else read_checkpoint(around.store.path(step))
-
-
-def _find_snapshot(around: Surroundings, identity: Mapping[str, Any]) -> Snapshot | None:
-    """The checkpoint to go on from; damaged newer ones are passed over and said."""
-    snapshot, rejected = around.store.newest()
-    for reason in rejected:
-        around.emit.fallback("an older checkpoint", reason)
-    if rejected:
-        known = around.history.now.rejected_checkpoints
-        around.history.change(
-            rejected_checkpoints=known + tuple(one for one in rejected if one not in known)
-        )
-    if snapshot is not None:
-        where = str(around.store.path(snapshot.step))
-        require_same_identity(snapshot, identity, where)
-    elif around.history.now.checkpoints_written:
-        _tell_none_left(around)
-    return snapshot
-
-
-def _tell_none_left(around: Surroundings) -> None:
-    """That checkpoints had been written and none is there; nothing else would tell."""
-    written = around.history.now.checkpoints_written
-    around.history.change(lost_checkpoints=written)
-    around.emit.log(
-        "warning",
-        f"{written} checkpoints of this training had been written, and none is left in "
-        f"{around.store.folder}: it begins again at step 0. If they were moved, stop it and bring "
-        "them back.",
-    )
-
-
-def _tell_changes(around: Surroundings, snapshot: Snapshot | None, settings: TrainSettings) -> None:
-    """Note which settings steer otherwise from the checkpoint on; a new one is told."""
-    known = around.history.now.changed_settings
-    changes = changed_steering(known, snapshot, settings)
-    for change in changes:
-        if change not in known:
-            around.emit.log("info", f"A setting changed: {change.told()}.")
-    around.history.change(changed_settings=changes)
-
-
-def _start(around: Surroundings, snapshot: Snapshot | None, threads: int) -> None:
-    """Cut the series back to where training goes on, and say so if it is not the first start."""
-    # the series of other ranks than the first are no part of a checkpoint
-    known = snapshot is not None and around.ranks.first
-    marks = snapshot.marks if snapshot and known else {"series": START, "evaluations": START}
-    for name, series in (("series", around.series), ("evaluations", around.evaluations)):
-        if series.holds(marks[name]):
-            series.rewind(marks[name])
-        else:
-            assert snapshot is not None  # every series holds its start
-            _begin_anew(around, series, snapshot.step)
-    if around.history.now.starts or snapshot is not None:
-        around.emit.rewound(snapshot.step if snapshot else 0)
-    around.history.change(starts=around.history.now.starts + 1, threads=threads)
-
-
-def _begin_anew(around: Surroundings, series: SeriesFile, step: int) -> None:
-    """Give up a curve that is not what the checkpoint knew; the training itself needs none."""
-    series.begin_anew()
-    around.emit.fallback(
-        f"{series.path.name} begins anew after step {step}",
-        "its part before that was changed or lost; what was left of it is kept beside it",
-    )
-    lost = LostCurve(series.path.name, step)
-    known = around.history.now.lost_curves
-    around.history.change(lost_curves=known if lost in known else (*known, lost))
 
 
 def _build_trainer(
