@@ -25,11 +25,15 @@ _BEFORE_TRAINING: frozenset[PhaseName] = frozenset({"verify", "integrate"})
 
 @dataclass(frozen=True)
 class Decision:
-    """What happens to a phase. `manifest` is set where its earlier result is reused."""
+    """What happens to a phase. `manifest` is set where its earlier result is reused.
+
+    `uncertain`: whether something that it was made from is out of reach and was not compared.
+    """
 
     action: Literal["run", "reuse", "skip"]
     reason: str
     manifest: Manifest | None = None
+    uncertain: bool = False
 
 
 def needs_of(settings: Settings, spec: PhaseSpec) -> tuple[PhaseName, ...]:
@@ -97,13 +101,21 @@ def decide(
         outside = external_inputs(spec.name, settings)
     except So8tError as error:
         where = f" ({error.where})" if error.where else ""
-        return Decision("run", f"an input cannot be read: {error.what}{where}")
+        return _not_compared(manifest, f"{error.what}{where}")
     except OSError as error:
-        return Decision("run", f"an input cannot be read: {error}")
+        return _not_compared(manifest, str(error))
     for name, digest in outside.items():
-        if manifest.inputs.get(name) != digest:
-            return Decision("run", f"{name.replace('_', ' ')} changed")
+        recorded = manifest.inputs.get(name)
+        if recorded != digest:
+            how = "was not recorded when it was made" if recorded is None else "changed"
+            return Decision("run", f"{name.replace('_', ' ')} {how}")
     return Decision("reuse", "done before, and nothing it depends on changed", manifest)
+
+
+def _not_compared(manifest: Manifest, why: str) -> Decision:
+    """What is done stays done while an input is out of reach: data are moved, disks unmounted."""
+    reason = f"done before; an input cannot be read, so it was not compared: {why}"
+    return Decision("reuse", reason, manifest, uncertain=True)
 
 
 def missing_needs(run: RunDir, settings: Settings, spec: PhaseSpec) -> tuple[PhaseName, ...]:

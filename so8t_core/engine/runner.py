@@ -265,6 +265,9 @@ class Engine:
             self._book.tell(Draft("phase_skipped", {"reason": decision.reason}, spec.name))
             return "skipped"
         if decision.manifest is not None:
+            if decision.uncertain:
+                told = {"level": "warning", "message": f"{spec.name}: {decision.reason}"}
+                self._book.tell(Draft("log", told, spec.name))
             if view.state != "done" or view.digest != decision.manifest.digest:
                 manifest = decision.manifest
                 facts = {

@@ -20,6 +20,7 @@ from so8t_core.export.ollama import RECIPE_FILE
 from so8t_core.export.progress import ExportProgress
 from so8t_core.export.proof import prove_fold, require_equal
 from so8t_core.model import llama_cpp_package
+from so8t_core.model.base import base_input
 from so8t_core.model.fold import fold_checkpoint
 from so8t_core.model.loading import load_tokenizer
 from so8t_core.model.weights import ModelFolder
@@ -101,6 +102,8 @@ class Artifacts:
             canonical_json(
                 [
                     *what,
+                    # as it is now: its tokenizer may not be what the training found
+                    *base_input(self.ctx.settings.train.model_path).values(),
                     self.ctx.gated_digest,
                     self.ctx.inputs["train"].digest,
                     self.ctx.settings.export.model_dump(mode="json"),

@@ -106,10 +106,21 @@ class PhaseContext:
 
     @property
     def gated_digest(self) -> str:
-        """Its identity; that of one of the user's as the training found it."""
-        if self.settings.train.model_path is None:
+        """Its identity; that of one of the user's as the training found it.
+
+        Raises `InputMissing` where the training was of integrate's, and the settings name another.
+        """
+        own = self.settings.train.model_path
+        if own is None:
             return self.inputs["integrate"].digest
-        return self.inputs["train"].inputs["base_model"]
+        found = self.inputs["train"].inputs.get("base_model")
+        if found is None:
+            raise InputMissing(
+                "The training was of integrate's checkpoint, and the settings name another.",
+                where=f"train.model_path: {own}",
+                hint=f"`so8t train --run {self.run.name}` trains on that one.",
+            )
+        return found
 
     def input_folder(self, name: PhaseName) -> Path:
         """The folder of an input phase that is done.

@@ -21,6 +21,7 @@ from so8t_core.evaluation.models import choose_dtype, freeze_rotations, load_tun
 from so8t_core.evaluation.readers import TorchReader
 from so8t_core.evaluation.speed import speed_figures
 from so8t_core.evaluation.summary import Summary
+from so8t_core.evaluation.task_files import file_digests
 from so8t_core.evaluation.tasks import Texts, require_harness
 from so8t_core.evaluation.telling import Teller
 from so8t_core.model.base import resolve_base
@@ -127,10 +128,12 @@ def _measure(
         ctx.settings.train.chat_format,
         ctx.inputs["cleanse"].digest,
         ctx.gated_digest,
-        dict(digests),
+        file_digests(settings),
         [device, str(dtype)],
     ]
-    base_identity = canonical_json([*shared, ctx.settings.model.model_dump(mode="json")])
+    own_base = [digests["base_model"]] if "base_model" in digests else []
+    model = ctx.settings.model.model_dump(mode="json")
+    base_identity = canonical_json([*shared, model, *own_base])
     tuned_identity = canonical_json([*shared, ctx.inputs["train"].digest])
     ctx.emit.stats({"device": device, "dtype": str(dtype).removeprefix("torch.")})
     with ItemLedger(ctx.folder / "items.jsonl") as ledger:

@@ -98,6 +98,7 @@ def training_arguments(
         use_cpu=device.type == "cpu",
         seed=seed,
         logging_strategy="no",
+        logging_steps=1,  # as in checkpoints of before; the Trainer warns of another number
         logging_nan_inf_filter=False,
         save_strategy="no",
         eval_strategy="no",

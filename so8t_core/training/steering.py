@@ -20,7 +20,8 @@ def changed_steering(
 ) -> tuple[ChangedSetting, ...]:
     """What was set otherwise on the way: what is `known` of it, and what the checkpoint tells.
 
-    What was known of later steps is undone with them. Older checkpoints hold their values in their
+    What was known of later steps is undone with them; of the checkpoint's own step it holds where
+    that was written again with the newer value. Older checkpoints hold their values in their
     identity.
     """
     if snapshot is None:
@@ -29,11 +30,13 @@ def changed_steering(
     before = snapshot.course.get("steering") or {
         name: snapshot.identity.get(f"train.{name}", now) for name, now in asked.items()
     }
-    return (
-        *(change for change in known if change.step < step),
-        *(
-            ChangedSetting(step, f"train.{name}", repr(before[name]), repr(now))
-            for name, now in sorted(asked.items())
-            if before.get(name, now) != now
-        ),
-    )
+    changes = [change for change in known if change.step < step]
+    same_step = {change.name: change for change in known if change.step == step}
+    for field, now in sorted(asked.items()):
+        name, was = f"train.{field}", repr(before.get(field, now))
+        earlier = same_step.get(name)
+        if earlier is not None and earlier.now == was:
+            was = earlier.before
+        if was != repr(now):
+            changes.append(ChangedSetting(step, name, was, repr(now)))
+    return tuple(changes)

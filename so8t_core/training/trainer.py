@@ -357,8 +357,8 @@ class SO8TTrainer(Trainer):
     def settle(self) -> None:
         """Write the finished step to the series and tell the engine, if that is still to be done.
 
-        It comes before everything that may end or save the training, and else when the next step's
-        first pass has been handed to the device.
+        It comes before whatever saves the training, pauses it or ends it by itself, and else when
+        the next step's first pass has been handed to the device.
         """
         if self._book.settled:
             return

@@ -51,17 +51,28 @@ def test_a_base_model_that_changed_in_its_folder_is_verified_again(base: Path, r
     assert decide(run, settings, SPEC["verify"]).reason == "base model changed"
 
 
-def test_a_base_model_that_is_gone_is_not_taken_for_one_of_the_hub(base: Path, run: RunDir):
+def test_what_is_done_stays_done_while_its_base_is_out_of_reach_and_that_is_told(
+    base: Path, run: RunDir
+):
     settings = load_settings(None, [f"model.base={base}"])
     write_manifest(run, settings, {"base_model": digest_of(base)})
     base.rename(base.with_name("elsewhere"))
     decision = decide(run, settings, SPEC["verify"])
-    assert decision.action == "run"
+    assert (decision.action, decision.uncertain) == ("reuse", True)
     assert str(base) in decision.reason
 
 
+def test_an_evaluation_of_before_bases_were_recorded_says_why_it_runs_again(
+    base: Path, run: RunDir
+):
+    settings = load_settings(None, [f"model.base={base}"])
+    write_manifest(run, settings, {}, "evaluate")
+    reason = decide(run, settings, SPEC["evaluate"]).reason
+    assert reason == "base model was not recorded when it was made"
+
+
 @pytest.mark.parametrize("name", ["dataset", "validation_dataset"])
-def test_training_runs_again_where_its_data_changed_or_is_gone(
+def test_training_runs_again_where_its_data_changed_and_not_where_it_is_gone(
     base: Path, run: RunDir, tmp_path: Path, name: str
 ):
     data = tmp_path / "data.jsonl"
@@ -80,11 +91,14 @@ def test_training_runs_again_where_its_data_changed_or_is_gone(
     data.write_text('{"text": "two"}\n')
     assert decide(run, settings, SPEC["train"]).reason == f"{name.replace('_', ' ')} changed"
     data.unlink()
-    reason = decide(run, settings, SPEC["train"]).reason
-    assert reason == f"an input cannot be read: The data set is not there. ({data})"
+    decision = decide(run, settings, SPEC["train"])
+    assert (decision.action, decision.uncertain) == ("reuse", True)
+    assert decision.reason.endswith(f"was not compared: The data set is not there. ({data})")
 
 
-def test_training_runs_again_where_its_own_base_changed_or_is_gone(base: Path, run: RunDir):
+def test_training_runs_again_where_its_own_base_changed_and_not_where_it_is_gone(
+    base: Path, run: RunDir
+):
     settings = load_settings(None, [f"train.model_path={base}", "train.dataset=hub:owner/name"])
     write_manifest(run, settings, external_inputs("train", settings), "train")
     assert decide(run, settings, SPEC["train"]).action == "reuse"
@@ -92,11 +106,12 @@ def test_training_runs_again_where_its_own_base_changed_or_is_gone(base: Path, r
     (base / "config.json").write_text(json.dumps(config | {"rms_norm_eps": 0.5}))
     assert decide(run, settings, SPEC["train"]).reason == "base model changed"
     base.rename(base.with_name("elsewhere"))
-    reason = decide(run, settings, SPEC["train"]).reason
-    assert reason == f"an input cannot be read: There is no model to train. ({base})"
+    decision = decide(run, settings, SPEC["train"])
+    assert (decision.action, decision.uncertain) == ("reuse", True)
+    assert decision.reason.endswith(f"was not compared: There is no model to train. ({base})")
 
 
-def test_cleansing_runs_again_where_an_earlier_run_or_the_classifier_is_gone(
+def test_a_cleansing_whose_earlier_run_or_classifier_is_gone_is_uncertain(
     run: RunDir, tmp_path: Path
 ):
     for setting in ("earlier_runs", "safety_classifier"):
@@ -106,7 +121,7 @@ def test_cleansing_runs_again_where_an_earlier_run_or_the_classifier_is_gone(
         place = RunDir(tmp_path / f"run-{setting}")
         write_manifest(place, settings, {}, "cleanse")
         decision = decide(place, settings, SPEC["cleanse"])
-        assert decision.action == "run"
+        assert decision.uncertain
         assert str(value) in decision.reason
 
 

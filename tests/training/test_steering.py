@@ -19,10 +19,13 @@ from so8t_core.contract.errors import EXIT_DONE, EXIT_USAGE, PhaseError
 from so8t_core.contract.journal import JournalReader
 from so8t_core.contract.rundir import RunDir
 from so8t_core.contract.runs import create_run, run_settings
-from so8t_core.contract.settings.train import STEERING
+from so8t_core.contract.settings.train import STEERING, TrainSettings
 from so8t_core.phases.base import HardPause, Outcome, PhaseContext
 from so8t_core.phases.standalone import OpenGate, RecordingEmitter
 from so8t_core.training import trainer as training
+from so8t_core.training.checkpoint import Snapshot
+from so8t_core.training.history import ChangedSetting
+from so8t_core.training.steering import changed_steering, steering_of
 from tests.training.test_guard import broken_at, lines
 from tests.training.trial import QUICK, PlannedGate, context, train
 
@@ -209,3 +212,23 @@ def test_what_decides_a_result_is_not_changed(
     assert asked(run, f"so8t {command} --set {change}") == EXIT_USAGE
     assert told in capsys.readouterr().err
     assert run.settings_file.read_bytes() == before
+
+
+def at_step(step: int, settings: TrainSettings) -> Snapshot:
+    empty: dict[str, Any] = {}
+    course = {"steering": steering_of(settings)}
+    return Snapshot(step, empty, empty, empty, empty, empty, empty, empty, course)
+
+
+def test_a_change_survives_its_step_being_saved_again() -> None:
+    """A pause in an evaluation writes the same step anew, with the newer values."""
+    stop, skip = TrainSettings(bad_step="stop"), TrainSettings(bad_step="skip")
+    change = (ChangedSetting(5, "train.bad_step", "'stop'", "'skip'"),)
+    assert changed_steering((), at_step(5, stop), skip) == change
+    assert changed_steering(change, at_step(5, skip), skip) == change
+    assert changed_steering(change, at_step(7, skip), skip) == change
+    assert changed_steering(change, at_step(5, skip), stop) == ()  # and back, before any step
+    assert changed_steering(change, at_step(5, stop), stop) == ()  # an older one was taken
+    assert changed_steering(change, at_step(4, stop), skip) == (
+        ChangedSetting(4, "train.bad_step", "'stop'", "'skip'"),
+    )
