@@ -266,7 +266,7 @@ class Engine:
             return "skipped"
         if decision.manifest is not None:
             if decision.uncertain:
-                told = {"level": "warning", "message": f"{spec.name}: {decision.reason}"}
+                told = {"level": "warning", "message": f"Not made again: {decision.reason}"}
                 self._book.tell(Draft("log", told, spec.name))
             if view.state != "done" or view.digest != decision.manifest.digest:
                 manifest = decision.manifest
