@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import gc
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import product
@@ -32,16 +33,16 @@ TARGETS = ("qkv_proj", "o_proj", "gate_up_proj", "down_proj")
 
 
 @dataclass
-class Contender:
+class Contender(ABC):
     """A way to train, and what its rounds gave."""
 
     name: str
     tokens_per_s: list[float] = field(default_factory=list)
     peak_bytes: int = 0
 
+    @abstractmethod
     def round(self, steps: int, tokens: int) -> None:
         """Train some steps."""
-        raise NotImplementedError
 
 
 @dataclass

@@ -13,6 +13,8 @@ from so8t_core.contract.errors import ManifestError
 from so8t_core.contract.files import canonical_json, sha256_file, sha256_text, write_json
 from so8t_core.contract.phases import PhaseName
 
+BASE_MODEL = "base_model"
+"""Among the inputs of a phase: the digest of the base that it took from outside the run."""
 SCHEMA_VERSION = 1
 FILE_NAME = "manifest.json"
 

@@ -96,14 +96,18 @@ class Artifacts:
             self.folded, settings, trust_remote_code=self.ctx.settings.model.trust_remote_code
         )
 
+    @cached_property
+    def own_base(self) -> dict[str, str]:
+        """The user's checkpoint as it is now: its tokenizer may not be what the training found."""
+        return base_input(self.ctx.settings.train.model_path)
+
     def made_from(self, *what: str) -> str:
         """Digest of a name and of everything that decides what an export makes."""
         return sha256_text(
             canonical_json(
                 [
                     *what,
-                    # as it is now: its tokenizer may not be what the training found
-                    *base_input(self.ctx.settings.train.model_path).values(),
+                    *self.own_base.values(),
                     self.ctx.gated_digest,
                     self.ctx.inputs["train"].digest,
                     self.ctx.settings.export.model_dump(mode="json"),

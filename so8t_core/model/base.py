@@ -17,6 +17,7 @@ from so8t_core.contract.files import (
     sha256_text,
     write_text,
 )
+from so8t_core.contract.manifest import BASE_MODEL
 from so8t_core.contract.settings.model import STARTER, TINY, ModelSettings
 from so8t_core.model.loading import quiet_transformers
 from so8t_core.model.weights import CONFIG_FILE, ModelFolder, read_json
@@ -86,7 +87,7 @@ def base_input(folder: Path | None) -> dict[str, str]:
 
     Raises as `digest_of`.
     """
-    return {} if folder is None else {"base_model": digest_of(folder)}
+    return {} if folder is None else {BASE_MODEL: digest_of(folder)}
 
 
 def _ignore(_: object) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from so8t_core.contract.errors import InputMissing
-from so8t_core.contract.manifest import Manifest
+from so8t_core.contract.manifest import BASE_MODEL, Manifest
 from so8t_core.contract.phases import PhaseName
 from so8t_core.contract.rundir import RunDir
 from so8t_core.contract.settings import Settings
@@ -113,7 +113,7 @@ class PhaseContext:
         own = self.settings.train.model_path
         if own is None:
             return self.inputs["integrate"].digest
-        found = self.inputs["train"].inputs.get("base_model")
+        found = self.inputs["train"].inputs.get(BASE_MODEL)
         if found is None:
             raise InputMissing(
                 "The training was of integrate's checkpoint, and the settings name another.",

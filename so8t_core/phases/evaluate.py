@@ -11,6 +11,7 @@ from torch import nn
 
 from so8t_core.contract.errors import DataError, ModelError
 from so8t_core.contract.files import canonical_json, sha256_text, write_json
+from so8t_core.contract.manifest import BASE_MODEL
 from so8t_core.contract.plain import plain_text
 from so8t_core.evaluation.choice import choose_items, start_token
 from so8t_core.evaluation.inputs import input_digests
@@ -21,7 +22,6 @@ from so8t_core.evaluation.models import choose_dtype, freeze_rotations, load_tun
 from so8t_core.evaluation.readers import TorchReader
 from so8t_core.evaluation.speed import speed_figures
 from so8t_core.evaluation.summary import Summary
-from so8t_core.evaluation.task_files import file_digests
 from so8t_core.evaluation.tasks import Texts, require_harness
 from so8t_core.evaluation.telling import Teller
 from so8t_core.model.base import resolve_base
@@ -128,10 +128,10 @@ def _measure(
         ctx.settings.train.chat_format,
         ctx.inputs["cleanse"].digest,
         ctx.gated_digest,
-        file_digests(settings),
+        {name: digest for name, digest in digests.items() if name != BASE_MODEL},
         [device, str(dtype)],
     ]
-    own_base = [digests["base_model"]] if "base_model" in digests else []
+    own_base = [digest for name, digest in digests.items() if name == BASE_MODEL]
     model = ctx.settings.model.model_dump(mode="json")
     base_identity = canonical_json([*shared, model, *own_base])
     tuned_identity = canonical_json([*shared, ctx.inputs["train"].digest])

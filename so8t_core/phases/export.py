@@ -17,7 +17,6 @@ from so8t_core.export.artifacts import Artifacts, lasting, require_tools
 from so8t_core.export.gguf_values import load_gguf_values
 from so8t_core.export.model_card import CardFacts, render_card
 from so8t_core.model import llama_cpp_package
-from so8t_core.model.base import base_input
 from so8t_core.model.loading import load_base, load_tokenizer, pick_device, quiet_transformers
 from so8t_core.phases.base import Outcome, PhaseContext
 from so8t_core.training.encoding import Encoder
@@ -51,7 +50,7 @@ def _export(ctx: PhaseContext) -> Outcome:
         outputs=(*artifacts.outputs, card),
         figures=figures,
         notes=tuple(artifacts.notes),
-        extra_inputs=base_input(ctx.settings.train.model_path),
+        extra_inputs=artifacts.own_base,
     )
 
 

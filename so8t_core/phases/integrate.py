@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from so8t_core.contract.errors import ModelError
+from so8t_core.contract.manifest import BASE_MODEL
 from so8t_core.model.base import digest_of, resolve_base
 from so8t_core.model.integrate import integrate
 from so8t_core.model.unchanged import prove_unchanged
@@ -44,7 +45,7 @@ def run(ctx: PhaseContext) -> Outcome:
         outputs=tuple(sorted(path for path in checkpoint.rglob("*") if path.is_file())),
         figures=figures,
         notes=tuple(notes),
-        extra_inputs={"base_model": report.base_digest},
+        extra_inputs={BASE_MODEL: report.base_digest},
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from so8t_core.contract.errors import ModelError
 from so8t_core.contract.files import canonical_json, sha256_text, write_json
+from so8t_core.contract.manifest import BASE_MODEL
 from so8t_core.model.base import resolve_base
 from so8t_core.model.verify import verify
 from so8t_core.phases.base import Outcome, PhaseContext
@@ -49,5 +50,5 @@ def run(ctx: PhaseContext) -> Outcome:
         outputs=(path,),
         figures=figures,
         notes=tuple(notes),
-        extra_inputs={"base_model": result.base_digest},
+        extra_inputs={BASE_MODEL: result.base_digest},
     )

@@ -147,7 +147,7 @@ def _begin_anew(around: Surroundings, series: SeriesFile, step: int) -> None:
     series.begin_anew()
     around.emit.fallback(
         f"{series.path.name} begins anew after step {step}",
-        "its part before that was changed or lost; what was left of it is kept beside it",
+        "its part before that was changed or lost; what was left, if anything, is kept beside it",
     )
     lost = LostCurve(series.path.name, step)
     known = around.history.now.lost_curves

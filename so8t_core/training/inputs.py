@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from so8t_core.contract.errors import ModelError
+from so8t_core.contract.manifest import BASE_MODEL
 from so8t_core.contract.settings.train import OPERATIONAL, STEERING, TrainSettings
 from so8t_core.model.accounting import GATED_TYPE, STOCK_TYPE
 from so8t_core.model.weights import read_config
@@ -42,7 +43,7 @@ def resolve_inputs(ctx: PhaseContext) -> TrainingInputs:
     settings = ctx.settings.train
     outside = outside_digests(settings)
     if settings.model_path is not None:
-        model, model_digest = settings.model_path, outside["base_model"]
+        model, model_digest = settings.model_path, outside[BASE_MODEL]
     else:
         model = ctx.input_folder("integrate") / "checkpoint"
         model_digest = ctx.inputs["integrate"].digest

@@ -119,17 +119,13 @@ class SO8TTrainer(Trainer):
         self._ahead: list[Any] = []
         base: Any = model.get_base_model()
         padding = PaddingCollator(pad_id, chosen_by_sample(base))
-        packed = isinstance(samples, PackedSet)
-        told = ends_told(settings, arguments.device, dtype)
-        collator: Any = PackingCollator(pad_id, told) if packed else padding
         self._pet: PetTerm | None = None
         if settings.pet_weight:
-            collator = MarkingCollator(collator)
             self._pet = PetTerm(base.model.norm, settings.pet_weight, arguments.max_steps)
         super().__init__(
             model=model,
             args=arguments,
-            data_collator=collator,
+            data_collator=self._collator(padding, ends_told(settings, arguments.device, dtype)),
             train_dataset=samples,
         )
         self.examination = Examination(
@@ -139,8 +135,7 @@ class SO8TTrainer(Trainer):
         self._keeper = CheckpointKeeper(
             settings, around, self.args.device, arguments.max_steps, saved
         )
-        per_step = self._train_batch_size * arguments.gradient_accumulation_steps
-        share = per_step * self._ranks.count / len(samples)
+        share = self._samples_a_step / len(samples)
         self._book = StepBook(around, terms, self.args.device, arguments.max_steps, share)
         self.remove_callback(PrinterCallback)
         self.add_callback(StepBounds(self))
@@ -148,10 +143,20 @@ class SO8TTrainer(Trainer):
 
     # ---- order, optimiser, loss
 
+    def _collator(self, padding: PaddingCollator, tells_ends: bool) -> Any:
+        packed = isinstance(self._samples, PackedSet)
+        inner = PackingCollator(padding.pad_id, tells_ends) if packed else padding
+        return inner if self._pet is None else MarkingCollator(inner)
+
+    @property
+    def _samples_a_step(self) -> int:
+        """Of all ranks: accelerate deals the batches out, one rank after another."""
+        own = self.args.per_device_train_batch_size * self.args.gradient_accumulation_steps
+        return own * self._ranks.count
+
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        per_step = self.args.per_device_train_batch_size * self.args.gradient_accumulation_steps
-        per_step *= self._ranks.count  # accelerate deals the batches out, one rank after another
-        return RunOrder(len(self._samples), self.args.max_steps * per_step, self.args.seed)
+        total = self.args.max_steps * self._samples_a_step
+        return RunOrder(len(self._samples), total, self.args.seed)
 
     def _wrap_model(
         self, model: nn.Module, training: bool = True, dataloader: Any = None

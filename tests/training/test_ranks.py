@@ -64,7 +64,7 @@ def steps(root: Path) -> list[dict[str, float]]:
     return list(read_series(root / "train" / "series.jsonl"))
 
 
-def same_within_rounding(found: Path, wanted: Path) -> None:
+def require_same_within_rounding(found: Path, wanted: Path) -> None:
     """Equal samples in every step, and numbers equal but for the order of sums."""
     assert [line["tokens"] for line in steps(found)] == [line["tokens"] for line in steps(wanted)]
     for one, other in zip(steps(found), steps(wanted), strict=True):
@@ -128,7 +128,7 @@ def session(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
 
 
 def test_two_ranks_train_as_one(session: Path) -> None:
-    same_within_rounding(session / "two", session / "one")
+    require_same_within_rounding(session / "two", session / "one")
 
 
 def test_only_the_first_rank_speaks_and_writes(session: Path) -> None:
@@ -174,14 +174,14 @@ def test_a_sharded_base_changes_no_bit(session: Path) -> None:
 def test_a_sharded_training_goes_on_alone(session: Path) -> None:
     """With the whole base on one rank, and the same samples in the same order."""
     assert end(session / "parting", "parting")["end"] == "paused"
-    same_within_rounding(session / "parting", session / "plain")
+    require_same_within_rounding(session / "parting", session / "plain")
 
 
 def test_other_numbers_of_ranks_keep_the_order_of_samples(session: Path) -> None:
     """From one to two in the middle of the training, and from two to one."""
     for name, entry, expected in (("growing", "more", "done"), ("shrinking", "fewer", "paused")):
         assert end(session / name, entry)["end"] == expected
-        same_within_rounding(session / name, session / "one")
+        require_same_within_rounding(session / name, session / "one")
 
 
 def test_a_training_alone_agrees_with_itself() -> None:
